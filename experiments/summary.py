@@ -1,0 +1,60 @@
+"""What a finished study says at the terminal: one table, and the same as a JSON object."""
+
+from pathlib import Path
+from typing import Any
+
+from experiments.console import table
+from experiments.report import cell, number
+from interp.runs import read_json, read_jsonl
+
+
+def headline(run: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl that a reader looks at first: selected layers, fixed texts, behaviour, collapse."""
+    wanted = {"accuracy", "degenerate_share", "own_text_perplexity_under_base", "collapsed"}
+    return [
+        row
+        for row in read_jsonl(run / "metrics.jsonl")
+        if row["metric"] in wanted
+        or (row.get("headline") and row.get("texts") == "fixed" and row["metric"] == "shift_in_null_spreads")
+    ]
+
+
+def result(run: Path) -> dict[str, Any]:
+    """The `study` and `report` commands' answer."""
+    manifest = read_json(run / "manifest.json") if (run / "manifest.json").is_file() else {}
+    stages = [{key: s[key] for key in ("name", "seed", "key", "steps")} for s in read_json(run / "stages.json")]
+    state = {"status": manifest.get("status"), "wall_seconds": manifest.get("wall_seconds")}
+    return {"run": str(run), **state, "stages": stages, "metrics": headline(run), "report": str(run / "report.html")}
+
+
+def print_table(run: Path) -> None:
+    """One row per stage: shift along every trait, self-recognition, degenerate share; over seeds where there are any."""
+    rows = headline(run)
+    columns = list(dict.fromkeys((row["metric"], row.get("direction") or row.get("data") or "") for row in rows))
+    columns = [column for column in columns if column[0] != "collapsed"]
+    titles = [
+        {
+            "shift_in_null_spreads": f"{name} shift",
+            "accuracy": f"recognises own ({name})",
+            "degenerate_share": "degenerate",
+            "own_text_perplexity_under_base": "perplexity of own text",
+        }[metric]
+        for metric, name in columns
+    ]
+    body = []
+    for stage in dict.fromkeys(row["stage"] for row in rows):
+        here = [row for row in rows if row["stage"] == stage]
+        cells = []
+        for metric, name in columns:
+            found = [r for r in here if (r["metric"], r.get("direction") or r.get("data") or "") == (metric, name)]
+            cells.append(_shown(found))
+        fallen = any(row["metric"] == "collapsed" and row["value"] for row in here)
+        body.append([stage + (" (collapsed)" if fallen else ""), *cells])
+    table("Shift from base on fixed texts, in spreads of random directions; 95 % intervals", ["stage", *titles], body)
+
+
+def _shown(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return number(None)
+    made = cell(rows)
+    return "\n".join(part for part in (f"{made.value} {made.interval}".strip(), made.n) if part)

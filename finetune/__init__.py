@@ -1,0 +1,1 @@
+"""Finetuning: data, training and evaluation of small chat models."""

@@ -1,0 +1,1 @@
+"""Training and evaluation data made inside the project, from word tables and a seed."""

