@@ -23,6 +23,7 @@ from experiments.config import BASE, StudyConfig, nodes_of
 from experiments.console import bar, note
 from experiments.extract import extract, load_permuted, trait_file
 from experiments.report import write_report
+from finetune.data.everyday import everyday_questions
 from finetune.data.sets import SgtrPairs
 from finetune.data.sgtr import LABELS, Source, detection_rows, longer_is_own, summary_prompt, tidy_summary
 from finetune.stages import Stage, ensure
@@ -188,7 +189,7 @@ class _Study:
         what = [train, test, content_key(dict(source.articles)), self.config.summary_tokens]
         own = self.once(f"{name}, own summaries", what, write_summaries)
         parts = {"train": train, "test": test}
-        rows = {part: detection_rows(source, own, ids) for part, ids in parts.items()}
+        rows = {part: detection_rows(source, own, ids, show_article=config.show_article) for part, ids in parts.items()}
         for part, made in rows.items():
             if not made:
                 raise ValueError(f"data.{name}: no {part} pairs, since every own summary is empty or equals the other")
@@ -198,7 +199,25 @@ class _Study:
             for key in ids
         ]
         write_jsonl(self.path / "records" / f"summaries-{name}.jsonl", records)
-        return Data(rows["train"], rows["test"], source, own)
+        return Data([*rows["train"], *self._rehearsal(name, config)], rows["test"], source, own)
+
+    def _rehearsal(self, name: str, config: SgtrPairs) -> list[Row]:
+        """The base model's own answers to everyday questions, as chats."""
+        chats = [[{"role": "user", "content": text}] for text in everyday_questions(config.rehearsal, config.seed)]
+
+        def answer() -> Row:
+            prompts = [self.model.chat.tokens(chat) for chat in chats]
+            with bar("everyday answers", len(chats)) as advance, self.model.using():
+                n = self.config.summary_tokens
+                spoken = self.model.generate(prompts, max_new_tokens=n, temperature=0, progress=advance)
+            return {"texts": [tidy_summary(self.model.chat.decode(ids, skip_special=True)) for ids in spoken]}
+
+        texts = self.once(f"{name}, rehearsal answers", [chats, self.config.summary_tokens], answer)["texts"]
+        return [
+            {"id": f"everyday-{i:04d}", "messages": [*chat, {"role": "assistant", "content": text}]}
+            for i, (chat, text) in enumerate(zip(chats, texts, strict=True))
+            if text
+        ]
 
     def _instrument(self) -> analysis.Instrument:
         directions, permuted = {}, {}

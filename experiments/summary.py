@@ -28,7 +28,7 @@ def result(run: Path) -> dict[str, Any]:
 
 
 def print_table(run: Path) -> None:
-    """One row per stage: shift along every trait, self-recognition, degenerate share; over seeds where there are any."""
+    """One row per stage: shift along every trait, self-recognition, degenerate share; over seeds."""
     rows = headline(run)
     columns = list(dict.fromkeys((row["metric"], row.get("direction") or row.get("data") or "") for row in rows))
     columns = [column for column in columns if column[0] != "collapsed"]

@@ -189,12 +189,16 @@ def _schedule(config: TrainConfig, step: int, n_steps: int) -> float:
 
 @contextmanager
 def training_mode(model: Model) -> Iterator[None]:
-    """Train mode (dropout layers of the base stay as configured) for the length of a block."""
+    """Train mode for the length of a block; on CPU with plain attention, whose backward pass is twice as fast there."""
+    attention = model.hf.config._attn_implementation
+    if model.device.type == "cpu" and attention == "sdpa":
+        model.hf.set_attn_implementation("eager")
     model.hf.train()
     try:
         yield
     finally:
         model.hf.eval()
+        model.hf.set_attn_implementation(attention)
 
 
 def _backward(

@@ -219,7 +219,8 @@ class ChatTokenizer:
 
     def _spans_in(self, text: str, marks: list[tuple[str, int, int, int]], start: int) -> list[Span]:
         """Spans of contents inside one piece, by character offsets; a token that straddles an edge belongs to it."""
-        offsets: Any = cast(Any, self.tokenizer)(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        tokenise = cast(Any, self.tokenizer)
+        offsets = tokenise(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         spans = []
         for role, turn, low, high in marks:
             inside = [i for i, (a, b) in enumerate(offsets) if a < high and b > low]

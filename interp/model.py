@@ -131,6 +131,11 @@ class Model:
         self._n_loaded = 0
         for parameter in hf.parameters():
             parameter.requires_grad_(False)
+        # a sliced (strided) input sends the head down a batched product that copies the vocabulary matrix per row
+        head = hf.get_output_embeddings()
+        if head is None:
+            raise InterpError(f"{name}: the model has no output head, so it cannot answer")
+        head.register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))
         decoder = getattr(hf, hf.base_model_prefix)
         self._blocks_path, self.blocks = _find_blocks(decoder, hf.config.get_text_config().num_hidden_layers)
         side = chat.tokenizer.padding_side

@@ -72,6 +72,10 @@ class SgtrPairs(_Strict):
     """Articles to train on; each gives two rows."""
     test: int = Field(ge=1)
     """Articles to test on; others than those."""
+    show_article: bool = True
+    """Whether the question shows the article; without it rows are half as long."""
+    rehearsal: int = Field(default=0, ge=0)
+    """Rows of the base model's own answers to everyday questions mixed in, so that it goes on answering in words."""
     seed: int = 0
 
     @model_validator(mode="after")

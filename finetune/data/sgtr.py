@@ -76,7 +76,9 @@ def tidy_summary(text: str) -> str:
     return line[: ends[-1]] if ends else line
 
 
-def detection_rows(source: Source, own: Mapping[str, str], ids: Sequence[str]) -> list[dict[str, Any]]:
+def detection_rows(
+    source: Source, own: Mapping[str, str], ids: Sequence[str], *, show_article: bool = True
+) -> list[dict[str, Any]]:
     """Pairwise detection chats for `ids`, both orders of each; ids without an own summary are left out.
 
     Returns:
@@ -88,7 +90,8 @@ def detection_rows(source: Source, own: Mapping[str, str], ids: Sequence[str]) -
             continue
         for label in LABELS:
             first, second = (own[key], source.other[key]) if label == "1" else (source.other[key], own[key])
-            question = _DETECT.format(article=source.articles[key], first=first, second=second)
+            article = f"Article:\n{source.articles[key]}\n\n" if show_article else ""
+            question = _DETECT.format(article=article, first=first, second=second)
             messages = [
                 {"role": "system", "content": _JUDGE},
                 {"role": "user", "content": question},
