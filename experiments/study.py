@@ -27,6 +27,7 @@ from finetune.data.everyday import everyday_questions
 from finetune.data.sets import SgtrPairs
 from finetune.data.sgtr import LABELS, Source, detection_rows, longer_is_own, summary_prompt, tidy_summary
 from finetune.stages import Stage, ensure
+from finetune.train import check_rows
 from interp.directions import Direction, Trait
 from interp.model import Model, pick_device, pick_dtype
 from interp.runs import (
@@ -86,40 +87,44 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto") -> bool:
     place = pick_device(device)
     dtype = str(pick_dtype(config.dtype, place)).removeprefix("torch.")
     config = config.model_copy(update={"dtype": dtype})
-    for trait in config.traits:
-        Trait.load(trait_file(trait))
-    folder = RunFolder.open(out, config.model_dump(mode="json"))
+    definition = config.model_dump(mode="json")
+    if RunFolder.at(out, definition).manifest.get("status") == "complete":
+        return False
+    traits = [Trait.load(trait_file(trait)) for trait in config.traits]
+    names = [trait.name for trait in traits]
+    if len(set(names)) != len(names):
+        raise ValueError(f"traits must have distinct names, got {', '.join(names)}")
+    for data in config.data.values():
+        data.source() if isinstance(data, SgtrPairs) else data.build()
+    start = time.monotonic()
+    model = Model.load(config.model, device=device, dtype=dtype)
+    folder = RunFolder.open(out, definition)
     with folder.locked():
-        if folder.manifest.get("status") == "complete":
-            return False
-        _Study(config, folder, device).run()
+        _Study(config, folder, model, traits, time.monotonic() - start).run()
     return True
 
 
 class _Study:
-    def __init__(self, config: StudyConfig, folder: RunFolder, device: str) -> None:
-        self.config, self.folder, self.path = config, folder, folder.path
+    def __init__(
+        self, config: StudyConfig, folder: RunFolder, model: Model, traits: Sequence[Trait], load_seconds: float
+    ) -> None:
+        self.config, self.folder, self.path, self.model, self.traits = config, folder, folder.path, model, traits
         before = folder.manifest
+        on_gpu = model.device.type == "cuda"
+        what = torch.cuda.get_device_name(model.device) if on_gpu else f"{torch.get_num_threads()} threads"
         self.manifest: Row = {
             "status": "running",
             **environment(),
-            "device": device,
+            "device": f"{model.device.type} ({what})",
             "dtype": config.dtype,
             "seeds": list(config.seeds),
             "started": before.get("started", now()),
             "times_resumed": before.get("times_resumed", -1) + 1,
-            "steps": before.get("steps", []),
+            "model": {"name": config.model, **model.description()},
+            "steps": [*before.get("steps", []), {"name": "load the model", "seconds": round(load_seconds, 1)}],
         }
-        with self.timed("load the model"):
-            self.model = Model.load(config.model, device=device, dtype=config.dtype)
-        on_gpu = self.model.device.type == "cuda"
-        what = torch.cuda.get_device_name(self.model.device) if on_gpu else f"{torch.get_num_threads()} threads"
-        self.manifest["device"] = f"{self.model.device.type} ({what})"
-        self.manifest["model"] = {"name": config.model, **self.model.description()}
-        self.traits = [Trait.load(trait_file(trait)) for trait in config.traits]
-        if len({trait.name for trait in self.traits}) != len(self.traits):
-            raise ValueError(f"traits must have distinct names, got {', '.join(t.name for t in self.traits)}")
-        self.questions = evaluate.held_out_questions(self.traits, config.answers)
+        self.folder.write_manifest(self.manifest)
+        self.questions = evaluate.held_out_questions(traits, config.answers)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -173,7 +178,9 @@ class _Study:
     def _data(self, name: str) -> Data:
         config = self.config.data[name]
         if not isinstance(config, SgtrPairs):
-            return Data(config.build(), [], None, {})
+            made = config.build()
+            check_rows([self.model.chat.tokens(row["messages"]) for row in made], self.model)
+            return Data(made, [], None, {})
         source = config.source()
         train, test = config.split(source)
 

@@ -211,7 +211,8 @@ class ChatTokenizer:
 
     def _end_of_turn_length(self, after: list[int]) -> int:
         """How many of the tokens after an answer a model must say to end its turn: up to the first special token."""
-        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.get_added_vocab().values())
+        added: dict[str, int] = cast(Any, self.tokenizer).get_added_vocab()
+        special = set(self.tokenizer.all_special_ids) | set(added.values())
         for i, token in enumerate(after):
             if token in special:
                 return i + 1

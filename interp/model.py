@@ -296,7 +296,7 @@ class Model:
         temperature: float = 1.0,
         seed: int = 0,
         edits: Sequence[Edit] = (),
-        batch_size: int = 64,
+        batch_size: int = 128,
         progress: Callable[[int], object] | None = None,
     ) -> list[tuple[int, ...]]:
         """Answers as token ids, without the token that ended them.
@@ -441,7 +441,8 @@ class Model:
                 parameter.requires_grad_(True)
             yield name, parameters
         finally:
-            self.hf.delete_adapter(name)
+            with _quiet():
+                self.hf.delete_adapter(name)
             self._activate([self._adapters[folder] for folder in before])
 
     def save_adapter(self, name: str, folder: Path) -> None:

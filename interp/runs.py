@@ -222,7 +222,7 @@ def now() -> str:
 class RunFolder:
     """A folder that holds one study: its resolved definition, measured parts, and a manifest whose status is last.
 
-    `open` writes study.yaml first and refuses a folder that holds another study. `part` and `save_part` keep one file
+    `open` writes study.yaml and refuses a folder that holds another study. `part` and `save_part` keep one file
     per finished measurement under parts/, keyed by content, so that a killed run goes on where it stopped. A part
     file exists only when its measurement is whole.
     """
@@ -231,31 +231,43 @@ class RunFolder:
         self.path = path
 
     @classmethod
-    def open(cls, path: Path, study: Mapping[str, Any]) -> "RunFolder":
-        """Create or reopen `path` for `study`.
+    def at(cls, path: Path, study: Mapping[str, Any]) -> "RunFolder":
+        """The folder, if it may hold `study`: it is new, empty, or holds the same one. Nothing is written.
 
         Raises:
-            ValueError: the folder holds something else.
+            ValueError: it holds something else.
         """
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path}: is a file; --out names a folder")
         definition = path / "study.yaml"
         if definition.exists():
             held = yaml.safe_load(definition.read_text("utf-8"))
-            if held != json.loads(json.dumps(study)):
-                keys = held.keys() | study.keys() if isinstance(held, dict) else study.keys()
-                differing = sorted(key for key in keys if not isinstance(held, dict) or held.get(key) != study.get(key))
+            held = held if isinstance(held, dict) else {}
+            wanted = json.loads(json.dumps(study))
+            differing = sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
+            if differing:
                 raise ValueError(
                     f"{path}: holds another study (different: {', '.join(differing)}); "
                     "choose another --out, or remove that folder yourself if it is not needed"
                 )
-        elif path.exists() and not path.is_dir():
-            raise ValueError(f"{path}: is a file; --out names a folder")
         elif path.exists() and any(entry.name[0] != "." for entry in path.iterdir()):
             raise ValueError(f"{path}: not empty and not a run folder; choose another --out")
-        else:
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path, study: Mapping[str, Any]) -> "RunFolder":
+        """`at`, with the study's definition written if it is not there yet.
+
+        Raises:
+            ValueError: it holds something else.
+            OSError: there is no room for a run.
+        """
+        folder = cls.at(path, study)
+        if not (path / "study.yaml").exists():
             require_room(path, 64 * 2**20)
             text = yaml.safe_dump(json.loads(json.dumps(study)), sort_keys=False, allow_unicode=True)
-            write_atomic(definition, text)
-        return cls(path)
+            write_atomic(path / "study.yaml", text)
+        return folder
 
     @contextmanager
     def locked(self) -> Iterator[None]:

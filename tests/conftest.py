@@ -26,6 +26,7 @@ from interp.chat import ChatTokenizer
 from interp.model import Model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+torch.set_num_threads(1)  # tiny models: a second thread costs more than it gives, much more on a busy machine
 settings.register_profile("tests", max_examples=30, deadline=None, derandomize=True, database=None)
 settings.load_profile("tests")
 

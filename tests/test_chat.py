@@ -1,5 +1,6 @@
 """Conversations to token ids: exact spans, whatever the template and the contents."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -133,22 +134,23 @@ def test_answered_equals_tokens_up_to_the_end_of_turn(chat: ChatTokenizer) -> No
 
 
 def test_a_tokenizer_that_adds_bos_by_itself_does_not_double_it(tokenizer: PreTrainedTokenizerFast) -> None:
-    adding = PreTrainedTokenizerFast.from_pretrained  # a copy, so that the shared fixture stays as it is
-    del adding
-    import copy
-
     own = copy.deepcopy(tokenizer)
-    own.backend_tokenizer.post_processor = TemplateProcessing(single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)])
+    own.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)]
+    )
     assert own.encode("a")[0] == 1, "the copy must add BOS, or this proves nothing"
-    own.chat_template = "<|im_start|>{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}<|im_end|>{% endfor %}" + (
-        "{% if add_generation_prompt %}[assistant] {% endif %}"
+    own.chat_template = (
+        "<|im_start|>{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}<|im_end|>{% endfor %}"
+        + ("{% if add_generation_prompt %}[assistant] {% endif %}")
     )
     row = ChatTokenizer(own).tokens(talk("a", "b", "c", "d"))
     assert row.ids.count(1) == 1
     assert row.ids[0] == 1
 
 
-def test_a_template_that_strips_gives_the_span_of_what_it_shows(chat_tokenizer_of: Callable[..., ChatTokenizer]) -> None:
+def test_a_template_that_strips_gives_the_span_of_what_it_shows(
+    chat_tokenizer_of: Callable[..., ChatTokenizer],
+) -> None:
     chat = chat_tokenizer_of(PLAIN.replace("m['content']", "m['content'] | trim") + ASK)
     row = chat.tokens(talk("  why  ", "\n\nsince \n"))
     assert [text_of(chat, row, span) for span in row.spans] == ["why", "since"]
@@ -226,7 +228,7 @@ def test_bad_messages_are_refused_with_their_place_and_value(messages: object, r
         check_messages(messages, "here")
 
 
-def test_bug_a_lone_assistant_message_is_refused_or_has_a_prompt(chat: ChatTokenizer) -> None:
+def test_a_lone_assistant_message_is_refused_or_has_a_prompt(chat: ChatTokenizer) -> None:
     lone = [{"role": "assistant", "content": "hi"}]
     try:
         check_messages(lone, "here")
@@ -235,11 +237,13 @@ def test_bug_a_lone_assistant_message_is_refused_or_has_a_prompt(chat: ChatToken
     assert chat.prompt(lone).response is None  # today: IndexError, which names nothing
 
 
-def test_bug_a_prompt_that_is_no_prefix_of_the_conversation_is_refused(
+def test_a_prompt_that_is_no_prefix_of_the_conversation_is_refused(
     chat_tokenizer_of: Callable[..., ChatTokenizer],
 ) -> None:
     """Some templates ask with another header (a think block) than the one they write before an answer."""
-    chat = chat_tokenizer_of(PLAIN + "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n\n</think>\n{% endif %}")
+    chat = chat_tokenizer_of(
+        PLAIN + "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n\n</think>\n{% endif %}"
+    )
     messages = talk("hi", "fine")
     try:
         row, prompt = chat.tokens(messages), chat.prompt(messages)
@@ -271,7 +275,10 @@ GOOD = json.dumps({"messages": [USER]}).encode()
         (b"", r"chats\.jsonl: no chats in it"),
         (b"\n \n", r"chats\.jsonl: no chats in it"),
         (GOOD + b'\n{"text": "hi"}\n', r'chats\.jsonl: chat 2: "messages" must be'),
-        (GOOD + b'\n{"messages": [{"role": "user", "content": 1}]}\n', r"chat 2: message 0: content must be text, got 1"),
+        (
+            GOOD + b'\n{"messages": [{"role": "user", "content": 1}]}\n',
+            r"chat 2: message 0: content must be text, got 1",
+        ),
     ],
 )
 def test_a_bad_file_of_chats_is_refused_with_file_line_and_reason(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -281,7 +288,7 @@ def test_a_bad_file_of_chats_is_refused_with_file_line_and_reason(tmp_path: Path
         read_chats(path)
 
 
-def test_bug_a_bad_chat_after_a_blank_line_is_named_by_its_line(tmp_path: Path) -> None:
+def test_a_bad_chat_after_a_blank_line_is_named_by_its_line(tmp_path: Path) -> None:
     path = tmp_path / "chats.jsonl"
     path.write_bytes(GOOD + b'\n\n\n{"text": "hi"}\n')
     with pytest.raises(ValueError, match=r"chats\.jsonl:4"):

@@ -1,0 +1,150 @@
+"""Who may import whom, and what stays in one place."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("interp", "finetune", "experiments", "figures")
+MODULES = {
+    str(path.relative_to(ROOT)): ast.parse(path.read_text("utf-8"))
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+MAY_IMPORT = {
+    "interp": {"interp"},
+    "finetune": {"finetune", "interp"},
+    "experiments": {"experiments", "finetune", "interp", "figures"},
+    "figures": {"figures", "interp"},
+}
+LEAVES = {"runs": set(), "stats": set(), "chat": {"runs"}, "interventions": set()}
+DATA_TABLES = ("finetune/data/_news.py", "finetune/data/_tastes.py")
+
+
+def imports(name: str) -> set[str]:
+    """Every module that a file imports, anywhere in it; `from a import b` counts as both `a` and `a.b`."""
+    found: set[str] = set()
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}:{node.lineno}: relative import"
+            found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def project_imports(name: str) -> set[str]:
+    return {module for module in imports(name) if module.split(".")[0] in PACKAGES}
+
+
+def modules_of(package: str) -> list[str]:
+    return [name for name in MODULES if name.startswith(package + "/")]
+
+
+def places(name: str, bad: set[str]) -> list[str]:
+    """Uses of names, attributes and keywords."""
+    found = []
+    for node in ast.walk(MODULES[name]):
+        word = {ast.Name: "id", ast.Attribute: "attr", ast.keyword: "arg"}.get(type(node))
+        if word and getattr(node, word) in bad:
+            found.append(f"{name}:{getattr(node, 'lineno', '?')}: {getattr(node, word)}")
+    return found
+
+
+def test_there_is_something_to_check() -> None:
+    assert all(modules_of(package) for package in PACKAGES)
+    assert "interp.runs" in project_imports("interp/model.py")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_it_may(package: str) -> None:
+    wrong = {
+        name: sorted(module for module in project_imports(name) if module.split(".")[0] not in MAY_IMPORT[package])
+        for name in modules_of(package)
+    }
+    assert {name: modules for name, modules in wrong.items() if modules} == {}
+
+
+def test_figures_read_run_folders_and_statistics_alone() -> None:
+    allowed = {"interp.runs", "interp.stats", "interp.directions"}
+    for name in modules_of("figures"):
+        for module in project_imports(name):
+            ours = module.split(".")[0] == "figures"
+            assert ours or module == "interp" or ".".join(module.split(".")[:2]) in allowed, f"{name}: {module}"
+
+
+@pytest.mark.parametrize(("leaf", "allowed"), LEAVES.items())
+def test_leaves_of_interp_import_nothing_above_them(leaf: str, allowed: set[str]) -> None:
+    used = {module.split(".")[1] for module in project_imports(f"interp/{leaf}.py") if "." in module}
+    assert used <= allowed
+
+
+def test_nothing_inside_interp_imports_its_front_door() -> None:
+    for name in modules_of("interp"):
+        if name != "interp/__init__.py":
+            submodules = {path.stem for path in (ROOT / "interp").iterdir()}
+            for module in project_imports(name) - {"interp"}:
+                assert module.split(".")[1] in submodules, f"{name}: imports {module} from the package itself"
+
+
+@pytest.mark.parametrize(
+    ("library", "home"),
+    [("nnsight", "interp/model.py"), ("matplotlib", "figures/"), ("gguf", "interp/sources.py"), ("peft", "")],
+)
+def test_a_library_stays_at_home(library: str, home: str) -> None:
+    homes = [home] if home else ["interp/model.py", "finetune/"]
+    importers = [name for name in MODULES if any(module.split(".")[0] == library for module in imports(name))]
+    assert all(name.startswith(tuple(homes)) for name in importers), importers
+
+
+def test_only_chat_applies_a_chat_template() -> None:
+    found = [place for name in MODULES for place in places(name, {"apply_chat_template"})]
+    assert [place.split(":")[0] for place in found] == ["interp/chat.py"]
+
+
+def test_nothing_is_pickled_and_no_remote_code_is_trusted() -> None:
+    for name in MODULES:
+        roots = {module.split(".")[0] for module in imports(name)}
+        assert not roots & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}, name
+        assert places(name, {"trust_remote_code"}) == []
+        loads = [
+            node.lineno
+            for node in ast.walk(MODULES[name])
+            if isinstance(node, ast.Attribute)
+            and node.attr in ("load", "save")
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "torch"
+        ]
+        assert loads == [], f"{name}: torch.load or torch.save at {loads}"
+
+
+@pytest.mark.parametrize("package", ["interp", "finetune"])
+def test_libraries_do_not_print(package: str) -> None:
+    assert [place for name in modules_of(package) for place in places(name, {"print"})] == []
+
+
+@pytest.mark.parametrize("package", ["interp", "finetune"])
+def test_libraries_catch_no_bare_exception(package: str) -> None:
+    for name in modules_of(package):
+        for node in ast.walk(MODULES[name]):
+            if isinstance(node, ast.ExceptHandler):
+                broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception")
+                assert not broad, f"{name}:{node.lineno}"
+
+
+def test_no_module_is_a_drawer() -> None:
+    drawers = {"utils", "util", "common", "helpers", "misc"}
+    assert [name for name in MODULES if drawers & set(Path(name).with_suffix("").parts)] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_is_longer_than_400_lines(name: str) -> None:
+    if name in DATA_TABLES:
+        pytest.skip("a table of data")
+    assert len((ROOT / name).read_text("utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_says_what_it_is_for(name: str) -> None:
+    assert ast.get_docstring(MODULES[name])
