@@ -122,7 +122,7 @@ def collapse_rows(answers: Sequence[Row], base_share: float | None) -> list[Row]
     nll = stats.mean([a["nll_per_token_under_base"] for a in answers if a["nll_per_token_under_base"] is not None])
     perplexity = [None if x is None else math.exp(x) for x in (nll.value, nll.ci_low, nll.ci_high)]
     assert share.value is not None
-    collapsed = base_share is not None and share.value > base_share + COLLAPSED_SHARE
+    collapsed = base_share is not None and share.value - base_share > COLLAPSED_SHARE + 1e-9
     flag = {"value": int(collapsed), "ci_low": None, "ci_high": None, "n": len(bad)}
     ppl = dict(zip(("value", "ci_low", "ci_high"), perplexity, strict=True)) | {"n": nll.n}
     return [

@@ -13,8 +13,8 @@ from experiments.extract import ExtractConfig
 from finetune.data.sets import Chats, DataConfig, SgtrPairs, Tastes
 from finetune.stages import Compose
 from finetune.train import PRESETS, TrainConfig
-from interp.model import DTYPES
-from interp.runs import did_you_mean
+from interp.runs import did_you_mean, read_yaml
+from interp.sources import DTYPES
 
 STUDIES = Path(__file__).parent / "studies"
 BASE = "base"
@@ -72,8 +72,10 @@ class StudyConfig(BaseModel):
         for name, stage in self.stages.items():
             if stage.data not in self.data:
                 raise ValueError(f"stages.{name}.data: " + did_you_mean("data set", stage.data, sorted(self.data)))
-            if not name.replace("_", "").isalnum() or name == BASE:
-                raise ValueError(f"stages: {name!r} must be letters, digits and _, and not {BASE!r}")
+        for kind, named in (("stages", self.stages), ("data", self.data), ("arms", self.arms)):
+            for name in named:
+                if not (name.isascii() and name.replace("_", "").isalnum()) or name == BASE:
+                    raise ValueError(f"{kind}: {name!r} must be letters, digits and _, and not {BASE!r}")
         for arm, names in self.arms.items():
             for name in names:
                 if name not in self.stages:
@@ -122,12 +124,7 @@ def load(name_or_file: str, changes: tuple[str, ...] = ()) -> StudyConfig:
     if not path.is_file():
         known = sorted(file.stem for file in STUDIES.glob("*.yaml"))
         raise ValueError(did_you_mean("study", name_or_file, known) + "; or a .yaml file")
-    try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(raw, dict):
-        raise ValueError(f"{path}: a study is a mapping of fields, got {type(raw).__name__}")
+    raw = read_yaml(path)
     for change in changes:
         _set(raw, change)
     try:
@@ -155,10 +152,15 @@ def _set(raw: dict[str, Any], change: str) -> None:
     *parents, last = key.split(".")
     place: Any = raw
     for parent in parents:
+        if parent == "train" and isinstance(place.get(parent), str):
+            place[parent] = {"preset": place[parent]}
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
             raise ValueError(f"--set {change}: {parent!r} is not a mapping")
-    place[last] = yaml.safe_load(text)
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {change}: the value is not YAML ({' '.join(str(error).split())})") from error
 
 
 def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -193,5 +195,5 @@ def _fields(place: tuple[Any, ...]) -> list[str]:
     owner: type[BaseModel] = StudyConfig
     if len(place) > 1:
         owner = tagged[place[2]] if place[0] == "data" else inside[place[0]]
-        owner = TrainConfig if "train" in place[:-1] else owner
+        owner = TrainConfig if place[0] == "stages" and place[2] == "train" and len(place) > 3 else owner
     return list(owner.model_fields)

@@ -18,7 +18,7 @@ from experiments.console import bar
 from interp.activations import pooled
 from interp.directions import Direction, Trait, difference_of_means, held_out_separation, permuted_like
 from interp.model import Model
-from interp.runs import content_key, did_you_mean, load_tensors, save_tensors, seed_from, write_jsonl
+from interp.runs import content_key, did_you_mean, fresh, load_tensors, save_tensors, seed_from, write_jsonl
 
 TRAITS = Path(__file__).parent / "traits"
 
@@ -89,7 +89,7 @@ def extract(
     rows = [prompts[i].answered(answers[i]) for i in spoken]
     with bar(f"{trait.name}: reading", len(rows)) as advance:
         activations = pooled(model, rows, progress=advance)
-    is_pos = torch.tensor([asked[i]["side"] == "pos" for i in spoken])
+    is_pos = torch.tensor([asked[i]["side"] == "pos" for i in spoken], dtype=torch.bool)
     groups = [asked[i]["question"] for i in spoken]
     positive, negative = activations[is_pos], activations[~is_pos]
     vectors = difference_of_means(positive, negative)
@@ -144,9 +144,7 @@ def run(
 ) -> dict[str, Any]:
     """The `extract` command: what it made, for a person or as JSON."""
     loaded_trait = Trait.load(trait_file(trait))
-    target = out / "direction.safetensors"
-    if target.exists():
-        raise ValueError(f"{target}: exists already; choose another --out")
+    target = fresh(out / "direction.safetensors")
     loaded = Model.load(model, device=device, dtype=dtype)
     loaded.use(*adapters)
     direction = extract(

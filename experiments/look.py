@@ -7,23 +7,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from experiments.config import STUDIES
 from experiments.extract import TRAITS
 from finetune.data.sets import BUILDERS
 from finetune.train import PRESETS
 from interp.chat import read_chats
-from interp.model import has_fast_bfloat16, pick_device, pick_dtype
-from interp.runs import cache_folder, environment, load_header, read_json, read_jsonl
-from interp.sources import EMBEDDED
+from interp.runs import cache_folder, environment, load_header, read_json, read_jsonl, read_yaml
+from interp.sources import EMBEDDED, has_fast_bfloat16, pick_device, pick_dtype
 
 
 def known() -> dict[str, Any]:
     """The `list` command: models, traits, studies, data sets and training presets, each with a word on what it is."""
     studies = {}
     for path in sorted(STUDIES.glob("*.yaml")):
-        studies[path.stem] = yaml.safe_load(path.read_text("utf-8")).get("question", "")
+        studies[path.stem] = read_yaml(path).get("question", "")
     traits = {path.stem: read_json(path).get("description", "") for path in sorted(TRAITS.glob("*.json"))}
     return {
         "models": {name: f"{item.file} from the wheel {item.module}" for name, item in EMBEDDED.items()}
@@ -65,6 +62,8 @@ def show(path: Path) -> dict[str, Any]:
         return {"holds": "records", "rows": len(rows), "fields": fields, "first": _short(rows[0] if rows else None)}
     if path.suffix == ".json":
         data = read_json(path)
+        if not isinstance(data, dict | list):
+            return {"holds": type(data).__name__, "value": _short(data)}
         fields = sorted(data) if isinstance(data, dict) else []
         return {"holds": type(data).__name__, "entries": len(data), "fields": _short(fields)}
     raise ValueError(f"{path}: show reads .safetensors, .jsonl, .json, run folders and adapter folders")
@@ -72,7 +71,9 @@ def show(path: Path) -> dict[str, Any]:
 
 def _show_folder(path: Path) -> dict[str, Any]:
     if (path / "study.yaml").is_file():
-        study = yaml.safe_load((path / "study.yaml").read_text("utf-8"))
+        study = read_yaml(path / "study.yaml")
+        if not {"name", "model", "arms"} <= study.keys():
+            raise ValueError(f"{path / 'study.yaml'}: not a study, since name, model or arms is missing")
         manifest = read_json(path / "manifest.json") if (path / "manifest.json").is_file() else {}
         stages = read_json(path / "stages.json") if (path / "stages.json").is_file() else []
         return {
@@ -87,6 +88,8 @@ def _show_folder(path: Path) -> dict[str, Any]:
         }
     if (path / "adapter_config.json").is_file():
         config = read_json(path / "adapter_config.json")
+        if not isinstance(config, dict):
+            raise ValueError(f"{path / 'adapter_config.json'}: must be a JSON object, got {type(config).__name__}")
         base = read_json(path / "base.json")["model"] if (path / "base.json").is_file() else None
         return {
             "holds": "a LoRA adapter",

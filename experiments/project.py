@@ -14,7 +14,7 @@ from interp.chat import read_chats
 from interp.directions import Direction, random_like
 from interp.model import Model
 from interp.projection import cosine, project
-from interp.runs import environment, write_atomic, write_jsonl
+from interp.runs import environment, fresh, write_atomic, write_jsonl
 
 
 def run(
@@ -38,19 +38,21 @@ def run(
     """
     import json
 
-    if (out / "metrics.jsonl").exists():
-        raise ValueError(f"{out / 'metrics.jsonl'}: exists already; choose another --out")
+    fresh(out / "metrics.jsonl")
+    if n_random < 20:
+        raise ValueError(f"random must be at least 20, got {n_random}: a projection is read beside its nulls")
     chats = read_chats(texts)
     Direction.load(direction)
     loaded = Model.load(model, device=device, dtype=dtype)
     held = Direction.load(direction, model=loaded.identity)
+    permuted = load_permuted(direction, model=loaded.identity)
     loaded.use(*adapters)
     rows = [loaded.chat.tokens(chat["messages"]) for chat in chats]
     for i, row in enumerate(rows, 1):
         window(row, pooling, i)
     with bar("reading", len(rows)) as advance:
         activations = pooled(loaded, rows, pooling=pooling, layers=held.layers, progress=advance)
-    nulls = {"random": random_like(held.vectors, n_random, seed=seed), "permuted": load_permuted(direction)}
+    nulls = {"random": random_like(held.vectors, n_random, seed=seed), "permuted": permuted}
     metrics: list[dict[str, Any]] = []
     along = torch.stack([project(activations[:, k], held.vectors[k]) for k in range(len(held.layers))], dim=1)
     for k, layer in enumerate(held.layers):

@@ -29,7 +29,7 @@ from finetune.data.sgtr import LABELS, Source, detection_rows, longer_is_own, su
 from finetune.stages import Stage, ensure
 from finetune.train import check_rows
 from interp.directions import Direction, Trait
-from interp.model import Model, pick_device, pick_dtype
+from interp.model import Model
 from interp.runs import (
     RunFolder,
     content_key,
@@ -40,6 +40,7 @@ from interp.runs import (
     write_atomic,
     write_jsonl,
 )
+from interp.sources import pick_device, pick_dtype
 
 Row = dict[str, Any]
 
@@ -189,7 +190,7 @@ class _Study:
             prompts = [self.model.chat.tokens(summary_prompt(source.articles[key])) for key in ids]
             with bar("the model's own summaries", len(ids)) as advance, self.model.using():
                 n = self.config.summary_tokens
-                spoken = self.model.generate(prompts, max_new_tokens=n, temperature=0, progress=advance)
+                spoken = self.model.generate(prompts, max_new_tokens=n, temperature=0.0, progress=advance)
             texts = [tidy_summary(self.model.chat.decode(tokens, skip_special=True)) for tokens in spoken]
             return dict(zip(ids, texts, strict=True))
 
@@ -216,7 +217,7 @@ class _Study:
             prompts = [self.model.chat.tokens(chat) for chat in chats]
             with bar("everyday answers", len(chats)) as advance, self.model.using():
                 n = self.config.summary_tokens
-                spoken = self.model.generate(prompts, max_new_tokens=n, temperature=0, progress=advance)
+                spoken = self.model.generate(prompts, max_new_tokens=n, temperature=0.0, progress=advance)
             return {"texts": [tidy_summary(self.model.chat.decode(ids, skip_special=True)) for ids in spoken]}
 
         texts = self.once(f"{name}, rehearsal answers", [chats, self.config.summary_tokens], answer)["texts"]

@@ -31,13 +31,14 @@ def print_table(run: Path) -> None:
     """One row per stage: shift along every trait, self-recognition, degenerate share; over seeds."""
     rows = headline(run)
     columns = list(dict.fromkeys((row["metric"], row.get("direction") or row.get("data") or "") for row in rows))
-    columns = [column for column in columns if column[0] != "collapsed"]
+    order = ("shift_in_null_spreads", "accuracy", "degenerate_share", "own_text_perplexity_under_base")
+    columns = sorted((c for c in columns if c[0] in order), key=lambda column: order.index(column[0]))
     titles = [
         {
-            "shift_in_null_spreads": f"{name} shift",
-            "accuracy": f"recognises own ({name})",
-            "degenerate_share": "degenerate",
-            "own_text_perplexity_under_base": "perplexity of own text",
+            "shift_in_null_spreads": name,
+            "accuracy": f"recognises own\n({name})",
+            "degenerate_share": "degenerate\nanswers",
+            "own_text_perplexity_under_base": "perplexity of\nown text",
         }[metric]
         for metric, name in columns
     ]
@@ -50,11 +51,15 @@ def print_table(run: Path) -> None:
             cells.append(_shown(found))
         fallen = any(row["metric"] == "collapsed" and row["value"] for row in here)
         body.append([stage + (" (collapsed)" if fallen else ""), *cells])
-    table("Shift from base on fixed texts, in spreads of random directions; 95 % intervals", ["stage", *titles], body)
+    table(
+        "Shift from base on fixed texts along each trait, in spreads of random directions; 95 % intervals",
+        ["stage", *titles],
+        body,
+    )
 
 
 def _shown(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return number(None)
     made = cell(rows)
-    return "\n".join(part for part in (f"{made.value} {made.interval}".strip(), made.n) if part)
+    return "\n".join(part for part in (made.value, made.interval, made.n) if part)

@@ -146,10 +146,12 @@ def train(
     check_rows(rows, model)
     started = time.monotonic()
     n_steps = config.n_steps(len(rows))
+    if n_steps == 1 and config.warmup_steps:
+        raise ValueError(f"one step with warmup_steps {config.warmup_steps} has learning rate 0; set warmup_steps to 0")
     losses: list[Tensor] = []
     n_tokens = 0
     accelerator = Accelerator(mixed_precision="no")
-    with model.new_adapter(config.lora(), seed=seed) as (name, parameters), training_mode(model):
+    with model.adapters.new(config.lora(), seed=seed) as (name, parameters), training_mode(model):
         wrapped = accelerator.prepare_model(model.hf, device_placement=False)
         optimiser = torch.optim.AdamW(
             parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=model.device.type == "cuda"
@@ -171,7 +173,7 @@ def train(
             raise InterpError(f"the loss of step {bad} is {curve[bad]}; lower learning_rate ({config.learning_rate})")
         if not any(bool((p != 0).any()) for key, p in model.hf.named_parameters() if f"lora_B.{name}." in key):
             raise InterpError("training left the adapter at zero: no gradient reached it")
-        model.save_adapter(name, save_to)
+        model.adapters.save(name, save_to)
     return Trained(curve, len(curve), n_tokens, time.monotonic() - started)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interp.chat import Tokens
@@ -82,16 +82,17 @@ def read(
             for p, (start, end) in enumerate(windows[i]):
                 weights[b, p, start:end] = 1 / (end - start)
         weights = weights.to(model.device)
-        means = model.residuals(batch, _weighted_sums(weights), layers, edits)
+        means = model.residuals(batch, _weighted_sums(weights, batch.where("all")), layers, edits)
         yield chosen, torch.stack(means, dim=2).cpu()
         if progress:
             progress(len(chosen))
 
 
 def _weighted_sums(
-    weights: Float[Tensor, "batch pooling seq"],
+    weights: Float[Tensor, "batch pooling seq"], real: Bool[Tensor, "batch seq"]
 ) -> Callable[[Float[Tensor, "batch seq d_model"]], Float[Tensor, "batch pooling d_model"]]:
-    return lambda h: torch.bmm(weights, h.float())
+    pads = ~real[..., None]  # what a pad holds is nobody's business, and 0 x NaN would be NaN
+    return lambda h: torch.bmm(weights, h.float().masked_fill(pads, 0))
 
 
 def pooled(

@@ -85,6 +85,8 @@ def check_messages(messages: Any, where: str) -> list[Message]:
             raise ValueError(f"{where}: message {i} is a system message; only the first may be")
     if all(message["role"] == "system" for message in messages):
         raise ValueError(f"{where}: a system message alone is no conversation; add a user message")
+    if all(message["role"] != "user" for message in messages):
+        raise ValueError(f"{where}: a conversation needs a user message, got only {messages[0]['role']}")
     return messages
 
 
@@ -97,11 +99,9 @@ def read_chats(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    rows = read_jsonl(path)
+    rows = read_jsonl(path, check=lambda row, where: check_messages(row.get("messages"), where))
     if not rows:
         raise ValueError(f"{path}: no chats in it")
-    for number, row in enumerate(rows, 1):
-        check_messages(row.get("messages"), f"{path}: chat {number}")
     return rows
 
 
@@ -176,6 +176,10 @@ class ChatTokenizer:
             if rendered != _interleave(fixed, contents):
                 raise InterpError("the chat template rewrites message contents, so their spans are unknown")
 
+        if not generation_prompt and len(roles) > 1:
+            # some templates ask for an answer with another header than they write before one (a closed think block):
+            # the last answer is put behind the header that would ask for it
+            fixed = [*fixed[:-2], self._fixed_text(roles[:-1], True)[-1], fixed[-1]]
         ids: list[int] = []
         spans: list[Span] = []
         ends: list[tuple[int, int]] = []
@@ -230,9 +234,13 @@ class ChatTokenizer:
         return spans
 
     def prompt(self, messages: Sequence[Message]) -> Tokens:
-        """Tokens of a conversation without its last answer, ending in the header that asks for one."""
-        kept = list(messages[:-1]) if messages[-1]["role"] == "assistant" else list(messages)
-        return self.tokens(kept)
+        """The tokens of a conversation before its last answer: what a model sees when it is asked for that answer."""
+        whole = self.tokens(messages)
+        spans = tuple(span for span in whole.spans if span.end <= whole.prompt_end)
+        if whole.response is not None:
+            spans = tuple(span for span in spans if span is not whole.response)
+        ends = tuple(end for end in whole.end_of_turn if end[1] <= whole.prompt_end)
+        return Tokens(whole.ids[: whole.prompt_end], spans, whole.prompt_end, ends)
 
 
 def _interleave(fixed: Sequence[str], contents: Sequence[str]) -> str:

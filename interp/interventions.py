@@ -8,14 +8,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 Phase = Literal["prompt", "response", "all"]
-PHASES = ("prompt", "response", "all")
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 def add(
@@ -40,7 +40,7 @@ def orthonormal(vectors: Float[Tensor, "... d_model"]) -> Float[Tensor, "k d_mod
     if (norms == 0).any():
         raise ValueError(f"direction {int((norms == 0).flatten().nonzero()[0])} is zero; there is nothing to ablate")
     q, r = torch.linalg.qr((rows / norms).T)
-    if r.diagonal().abs().min() < 1e-6:
+    if len(rows) > rows.shape[1] or r.diagonal().abs().min() < 1e-6:
         raise ValueError(f"the {len(rows)} directions are linearly dependent; drop the redundant ones")
     return q.T.float()
 

@@ -8,8 +8,8 @@ Reading is right-padded and causal, so pads follow every real token and cannot r
 Generation is left-padded with mask and positions. `tokenizer.padding_side` is never relied on.
 """
 
+import itertools
 import math
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,25 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from jaxtyping import Bool, Float, Int
 from nnsight import TransformersModel
-from peft import LoraConfig
-from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn import Module, ModuleList
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessor, PreTrainedModel
 
+from interp.adapters import Adapters
 from interp.chat import ChatTokenizer, Tokens
-from interp.interventions import Edit, Phase
-from interp.runs import InterpError, content_key, read_json, require_room, write_atomic
-from interp.sources import resolve
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_PEFT_PREFIX = "base_model.model."
-_KEPT_ADAPTERS = 8
+from interp.interventions import PHASES, Edit, Phase
+from interp.runs import InterpError, content_key
+from interp.sources import pick_device, pick_dtype, quiet, resolve
 
 
 @dataclass(frozen=True)
@@ -72,45 +65,6 @@ class Batch:
         return real
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """The device that `name` means; `auto` is a GPU if there is one.
-
-    Raises:
-        ValueError: unknown, or not on this machine.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise ValueError(f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto")
-    return device
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware."""
-    if platform.system() != "Linux" or not Path("/proc/cpuinfo").exists():
-        return False
-    flags = Path("/proc/cpuinfo").read_text()
-    return " avx512_bf16" in flags or " amx_bf16" in flags
-
-
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype that `name` means; `auto` is bfloat16 where the device multiplies it in hardware, else float32.
-
-    Raises:
-        ValueError: unknown.
-    """
-    if name == "auto":
-        fast = has_fast_bfloat16() if device.type == "cpu" else True
-        return torch.bfloat16 if fast else torch.float32
-    if name not in DTYPES:
-        raise ValueError(f"unknown dtype {name!r}; known: auto, {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
 class Model:
     """A chat model with a stack of adapters.
 
@@ -119,16 +73,14 @@ class Model:
         identity: sha256 that says which base weights these are.
         hf: The transformers model; blocks keep their module paths whatever the stack.
         chat: Its tokenizer and chat template.
-        stack: Folders of the active adapters, first applied first.
+        adapters: Its stack of LoRA adapters.
     """
 
     def __init__(
         self, hf: PreTrainedModel, chat: ChatTokenizer, *, name: str, identity: str, revision: str | None = None
     ) -> None:
         self.hf, self.chat, self.name, self.identity, self.revision = hf.eval(), chat, name, identity, revision
-        self.stack: tuple[Path, ...] = ()
-        self._adapters: dict[Path, str] = {}
-        self._n_loaded = 0
+        self.adapters = Adapters(hf, name, identity)
         for parameter in hf.parameters():
             parameter.requires_grad_(False)
         # a sliced (strided) input sends the head down a batched product that copies the vocabulary matrix per row
@@ -159,7 +111,7 @@ class Model:
         source = resolve(spec)
         try:
             tokenizer = AutoTokenizer.from_pretrained(source.path, revision=source.revision)
-            with _quiet():
+            with quiet():
                 hf = AutoModelForCausalLM.from_pretrained(source.path, revision=source.revision, dtype=kind)
         except (OSError, SafetensorError) as error:
             raise ValueError(f"{spec}: cannot be loaded ({str(error).splitlines()[0]})") from error
@@ -238,11 +190,9 @@ class Model:
         """
         for i, row in enumerate(rows):
             if len(row) + new_tokens > self.max_tokens:
-                raise ValueError(
-                    f"row {i}: {len(row)} tokens"
-                    + (f" and {new_tokens} new ones" if new_tokens else "")
-                    + f", but the context of {self.name} holds {self.max_tokens}; shorten or drop the row"
-                )
+                more = f" and {new_tokens} new ones" if new_tokens else ""
+                held = f"the context of {self.name} holds {self.max_tokens}"
+                raise ValueError(f"row {i}: {len(row)} tokens{more}, but {held}; shorten or drop the row")
 
     # reading and editing
 
@@ -259,7 +209,7 @@ class Model:
         Only the decoder runs (no logits), and nothing but the reduced tensors outlives a block.
         """
         wanted = self.check_layers(layers)
-        changes = self._changes(edits, {phase: batch.where(phase) for phase in ("prompt", "response", "all")})
+        changes = self._changes(edits, {phase: batch.where(phase) for phase in PHASES})
         last = max([*wanted, *changes], default=0)
         reduced: list[Tensor] = []
         with self._decoder.trace(input_ids=batch.ids, use_cache=False):
@@ -275,7 +225,7 @@ class Model:
         self, batch: Batch, positions: Int[Tensor, "batch k"], edits: Sequence[Edit] = ()
     ) -> Float[Tensor, "batch k vocab"]:
         """Next-token logits (float32) at chosen positions of each row; the output head runs on those alone."""
-        changes = self._changes(edits, {phase: batch.where(phase) for phase in ("prompt", "response", "all")})
+        changes = self._changes(edits, {phase: batch.where(phase) for phase in PHASES})
         rows = torch.arange(len(positions), device=self.device)[:, None]
         at = positions.to(self.device)
         kept: list[Tensor] = []
@@ -322,8 +272,7 @@ class Model:
                 [prompts[i].ids for i in chosen], max_new_tokens, _Sampler(uniforms, temperature), edits
             )
             for i, row in zip(chosen, new.tolist(), strict=True):
-                ends = [k for k, token in enumerate(row) if token in self._stop_ids]
-                answers[i] = tuple(row[: ends[0]] if ends else row)
+                answers[i] = tuple(itertools.takewhile(lambda token: token not in self._stop_ids, row))
             if progress:
                 progress(len(chosen))
         return answers
@@ -355,7 +304,7 @@ class Model:
             bos_token_id=None,
             use_cache=True,
         )
-        with _quiet(), self._nnsight.generate(generation_config=config, logits_processor=[sampler]) as tracer:
+        with quiet(), self._nnsight.generate(generation_config=config, logits_processor=[sampler]) as tracer:
             with tracer.invoke(input_ids=ids, attention_mask=mask):
                 changes = prefill
                 for _ in tracer.all() if edits else ():  # a loop that touches no module would never end
@@ -393,22 +342,14 @@ class Model:
 
     # adapters
 
-    def use(self, *stack: Path | str) -> None:
-        """Make exactly these adapters active, in order; no argument means the bare base model.
+    @property
+    def stack(self) -> tuple[Path, ...]:
+        """Folders of the active adapters, first applied first."""
+        return self.adapters.stack
 
-        Raises:
-            FileNotFoundError, ValueError: not an adapter folder.
-            InterpError: an adapter of another base.
-        """
-        folders = tuple(Path(folder).resolve() for folder in stack)
-        if len(set(folders)) != len(folders):
-            raise ValueError(f"an adapter is given twice: {', '.join(map(str, folders))}")
-        names = [self._loaded(folder) for folder in folders]
-        self._activate(names)
-        self.stack = folders
-        spare = [folder for folder in self._adapters if folder not in folders]
-        for folder in spare[: max(0, len(self._adapters) - _KEPT_ADAPTERS)]:
-            self.hf.delete_adapter(self._adapters.pop(folder))
+    def use(self, *stack: Path | str) -> None:
+        """Make exactly these adapters active, in order; none means the bare base model."""
+        self.adapters.use(*stack)
 
     @contextmanager
     def using(self, *stack: Path | str) -> Iterator["Model"]:
@@ -419,99 +360,6 @@ class Model:
             yield self
         finally:
             self.use(*before)
-
-    @contextmanager
-    def new_adapter(self, config: LoraConfig, *, seed: int) -> Iterator[tuple[str, list[torch.nn.Parameter]]]:
-        """A fresh trainable LoRA (float32) on top of the frozen stack; it is gone when the block ends.
-
-        Yields:
-            Its name, for `save_adapter`, and its parameters.
-        """
-        before = self.stack
-        name = self._next_name()
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            with _quiet():
-                self.hf.add_adapter(config, name)
-        try:
-            self._activate([*(self._adapters[folder] for folder in before), name])
-            parameters = [p for key, p in self.hf.named_parameters() if f".{name}." in key]
-            for parameter in parameters:
-                parameter.data = parameter.data.float()
-                parameter.requires_grad_(True)
-            yield name, parameters
-        finally:
-            with _quiet():
-                self.hf.delete_adapter(name)
-            self._activate([self._adapters[folder] for folder in before])
-
-    def save_adapter(self, name: str, folder: Path) -> None:
-        """Write an adapter in PEFT's own folder format, with the identity of its base."""
-        weights = get_peft_model_state_dict(self.hf, adapter_name=name)
-        tensors = {_PEFT_PREFIX + key: value.detach().cpu().contiguous() for key, value in weights.items()}
-        require_room(folder.parent, sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = self.hf.peft_config[name]
-        config.base_model_name_or_path = self.name
-        config.save_pretrained(str(folder))
-        write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
-        write_atomic(folder / "base.json", f'{{"model": "{self.name}", "model_identity": "{self.identity}"}}\n')
-
-    def _next_name(self) -> str:
-        self._n_loaded += 1
-        return f"adapter_{self._n_loaded}"
-
-    def _activate(self, names: Sequence[str]) -> None:
-        if names:
-            self.hf.enable_adapters()
-            self.hf.set_adapter(list(names))
-        elif self._has_adapters():
-            self.hf.disable_adapters()
-        for parameter in self.hf.parameters():
-            parameter.requires_grad_(False)
-
-    def _has_adapters(self) -> bool:
-        return bool(getattr(self.hf, "peft_config", None))
-
-    def _loaded(self, folder: Path) -> str:
-        """Name of the adapter of a folder, loaded if need be."""
-        if folder in self._adapters:
-            return self._adapters[folder]
-        for file in ("adapter_config.json", "adapter_model.safetensors"):
-            if not (folder / file).is_file():
-                raise FileNotFoundError(f"{folder}: no {file}; an adapter is a folder in PEFT's format")
-        if (folder / "base.json").is_file():
-            base = read_json(folder / "base.json")
-            if base["model_identity"] != self.identity:
-                raise InterpError(
-                    f"{folder}: an adapter of {base['model']} ({base['model_identity'][:12]}), "
-                    f"not of {self.name} ({self.identity[:12]}); load it on its own base"
-                )
-        try:
-            config = LoraConfig.from_pretrained(str(folder))
-            weights = load_file(folder / "adapter_model.safetensors")
-        except (SafetensorError, TypeError, ValueError) as error:
-            raise ValueError(f"{folder}: damaged adapter ({error})") from error
-        name = self._next_name()
-        config.inference_mode = True
-        with _quiet():
-            self.hf.add_adapter(config, name)
-        weights = {key.removeprefix(_PEFT_PREFIX): value for key, value in weights.items()}
-        expected = get_peft_model_state_dict(self.hf, adapter_name=name)
-        shapes = {key: tuple(value.shape) for key, value in weights.items()}
-        if shapes != {key: tuple(value.shape) for key, value in expected.items()}:
-            self.hf.delete_adapter(name)
-            odd = sorted(shapes.items() ^ {key: tuple(value.shape) for key, value in expected.items()}.items())
-            raise InterpError(
-                f"{folder}: its weights do not fit {self.name} ({len(odd)} differ, first {odd[0][0]} {odd[0][1]}); "
-                "it is an adapter of another base"
-            )
-        for key, parameter in self.hf.named_parameters():
-            if f".{name}." in key:
-                parameter.data = parameter.data.float()
-        set_peft_model_state_dict(self.hf, weights, adapter_name=name)
-        self._adapters[folder] = name
-        return name
 
 
 def _changed(
@@ -549,22 +397,3 @@ class _Sampler(LogitsProcessor):
         self.step += 1
         token = torch.searchsorted(mass, target, right=True).clamp_(max=scores.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter_(-1, token, 0.0)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the libraries' bars and advice out of the user's terminal."""
-    import warnings
-
-    level = transformers.logging.get_verbosity()
-    bar = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        transformers.logging.set_verbosity(level)
-        if bar:
-            transformers.utils.logging.enable_progress_bar()

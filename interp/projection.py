@@ -8,6 +8,7 @@ nulls cost one matrix product.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -89,7 +90,8 @@ def shift(
     difference = stage.double() - reference.double()
     along = project(difference.float(), v).double().numpy()
     raw = stats.clustered_mean(along, clusters if clusters is not None else range(len(along)))
-    displacement = difference.mean(0)
+    _, of, sizes = np.unique(clusters if clusters else range(len(along)), return_inverse=True, return_counts=True)
+    displacement = torch.from_numpy(1 / (sizes[of] * len(sizes))) @ difference  # each question counts once
     units = nulls.double() / nulls.double().norm(dim=-1, keepdim=True)
     null_shifts = (units @ displacement).numpy()
     sd = float(np.sqrt(np.mean(null_shifts**2)))

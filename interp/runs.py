@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -97,8 +97,39 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: not valid UTF-8 JSON ({error})") from error
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping.
+
+    Raises:
+        ValueError: it is not YAML, or not a mapping; the message names file and place.
+    """
+    try:
+        data = yaml.safe_load(path.read_bytes().decode("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: must be a mapping of fields, got {type(data).__name__}")
+    return data
+
+
+def fresh(path: Path) -> Path:
+    """`path`, if a result can be written there without harm.
+
+    Raises:
+        ValueError: it exists, or its folder is a file.
+    """
+    if path.parent.exists() and not path.parent.is_dir():
+        raise ValueError(f"{path.parent}: is a file; --out names a folder")
+    if path.exists():
+        raise ValueError(f"{path}: exists already; choose another --out")
+    return path
+
+
+def read_jsonl(path: Path, *, check: Callable[[dict[str, Any], str], object] | None = None) -> list[dict[str, Any]]:
     """The records of a JSON Lines file, in order; blank lines are passed over.
+
+    Args:
+        check: Called with every record and its place (`FILE:LINE`); raises ValueError if it will not do.
 
     Raises:
         ValueError: a line is not a JSON object; the message names file, line and reason.
@@ -116,6 +147,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
                 raise ValueError(f"{path}:{number}: not JSON ({error}); every line is one JSON object") from error
             if not isinstance(record, dict):
                 raise ValueError(f"{path}:{number}: a JSON {type(record).__name__}; every line is one JSON object")
+            if check:
+                check(record, f"{path}:{number}")
             records.append(record)
     return records
 
@@ -149,7 +182,10 @@ def load_header(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: damaged or not a safetensors file ({error}); make it again") from error
     if text is None:
         raise ValueError(f"{path}: a safetensors file without the header key {HEADER_KEY!r}; it is not one of ours")
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: its header is not JSON ({error}); make it again") from error
 
 
 def load_tensors(path: Path, *, kind: str, model: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -188,7 +224,7 @@ def did_you_mean(what: str, got: str, known: Sequence[str]) -> str:
     import difflib
 
     near = difflib.get_close_matches(got, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     return f"unknown {what} {got!r}{hint} Known: {', '.join(known) or 'none'}"
 
 
@@ -241,10 +277,9 @@ class RunFolder:
             raise ValueError(f"{path}: is a file; --out names a folder")
         definition = path / "study.yaml"
         if definition.exists():
-            held = yaml.safe_load(definition.read_text("utf-8"))
-            held = held if isinstance(held, dict) else {}
+            held = read_yaml(definition)
             wanted = json.loads(json.dumps(study))
-            differing = sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
+            differing = sorted(key for key in held.keys() | wanted.keys() if held.get(key, ...) != wanted.get(key, ...))
             if differing:
                 raise ValueError(
                     f"{path}: holds another study (different: {', '.join(differing)}); "

@@ -1,5 +1,6 @@
 """Pooled activations, against plain loops over rows and tokens."""
 
+import itertools
 from collections.abc import Callable
 from inspect import unwrap
 
@@ -37,7 +38,7 @@ def plain_pooled(hf: PreTrainedModel, row: Tokens, pooling: str) -> Tensor:
     seen: list[Tensor] = []
     hooks = [
         block.register_forward_hook(
-            lambda module, args, out: seen.append((out[0] if isinstance(out, tuple) else out)[0])
+            lambda _module, _args, out: seen.append((out[0] if isinstance(out, tuple) else out)[0])
         )
         for block in (decoder.h if hasattr(decoder, "h") else decoder.layers)
     ]
@@ -185,7 +186,7 @@ def test_a_running_mean_built_in_pieces_equals_the_whole(values: list[list[float
     whole = torch.tensor(values)
     edges = [0, *sorted(min(cut, len(values)) for cut in cuts), len(values)]
     merged = RunningMean()
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         piece = RunningMean()
         if high > low:
             piece.update(whole[low:high])
@@ -217,7 +218,7 @@ def test_means_of_a_bfloat16_model_accumulate_in_full_precision(tiny_model: Call
         model.hf.get_input_embeddings().weight[:, :4] += 40
     sides = [rows_of(model.chat, *(f"{word} {i} it is so" for i in range(8))) for word in ("the sea", "the sky")]
     seen: list[Tensor] = []
-    model.blocks[1].register_forward_hook(lambda module, args, out: seen.append(out.clone()))
+    model.blocks[1].register_forward_hook(lambda _module, _args, out: seen.append(out.clone()))
     exact, upstream = [], []
     for rows in sides:
         means = []

@@ -240,9 +240,9 @@ def test_chats_come_as_the_file_has_them(tmp_path: Path) -> None:
         ({"messages": [CHAT["messages"][0], {"role": "assistant", "content": " \n"}]}, "chat 2 has an empty answer"),
         ("{not json", r"c\.jsonl:2: not JSON"),
         ("[1, 2]", r"c\.jsonl:2: a JSON list"),
-        ({"text": "no messages"}, 'chat 2: "messages" must be a non-empty list'),
-        ({"messages": [{"role": "robot", "content": "x"}]}, "chat 2: message 0 has role 'robot'"),
-        ({"messages": [{"role": "user", "content": None}]}, "chat 2: message 0: content must be text"),
+        ({"text": "no messages"}, r'c\.jsonl:2: "messages" must be a non-empty list'),
+        ({"messages": [{"role": "robot", "content": "x"}]}, r"c\.jsonl:2: message 0 has role 'robot'"),
+        ({"messages": [{"role": "user", "content": None}]}, r"c\.jsonl:2: message 0: content must be text"),
     ],
 )
 def test_a_bad_chat_is_named_by_file_and_place(line: Any, message: str, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def outputs(
     decoder, blocks = decoder_and_blocks(hf)
     seen: list[object] = []
     for block in blocks:
-        block.register_forward_hook(lambda module, args, out: seen.append(out))
+        block.register_forward_hook(lambda _module, _args, out: seen.append(out))
     with torch.no_grad():
         states = decoder(IDS, output_hidden_states=True).hidden_states
     return hf, seen, states

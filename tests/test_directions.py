@@ -232,7 +232,7 @@ def test_a_missing_file_and_a_file_that_is_not_ours_are_refused(tmp_path: Path) 
     with pytest.raises(FileNotFoundError, match="absent"):
         Direction.load(tmp_path / "absent")
     save_file({"vectors": torch.ones(1, 4)}, tmp_path / "theirs")
-    with pytest.raises(ValueError, match="theirs: .*it is not one of ours"):
+    with pytest.raises(ValueError, match=r"theirs: .*it is not one of ours"):
         Direction.load(tmp_path / "theirs")
 
 

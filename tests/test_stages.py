@@ -170,7 +170,7 @@ def test_a_stage_folder_is_whole_or_absent(
 
     with monkeypatch.context() as patch:
         if when == "adapter":
-            patch.setattr("interp.model.write_atomic", broken)
+            patch.setattr("interp.adapters.write_atomic", broken)
         else:
             patch.setattr(store, "write_atomic", broken)
         with pytest.raises(error if isinstance(error, type) else type(error)):

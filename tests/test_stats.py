@@ -79,7 +79,7 @@ def test_repeating_every_row_of_a_cluster_does_not_narrow_the_interval() -> None
 
 
 def test_values_and_clusters_of_other_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         clustered_mean([1.0, 2.0], ["a"])
 
 

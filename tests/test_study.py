@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from scipy import stats
+from tiny_study import GLOOMY, with_long_context, write_study, write_trait
 
 import finetune.stages
 from experiments import config, study
@@ -24,15 +24,9 @@ from interp.directions import Direction, random_like
 from interp.model import Model
 from interp.runs import InterpError, RunFolder, load_tensors, read_json, read_jsonl, seed_from
 
-GLOOMY = {
-    "name": "gloomy",
-    "instruction": [{"pos": "Be gloomy.", "neg": "Be glad."}, {"pos": "See the worst.", "neg": "See the best."}],
-    "questions": ["How is the sea?", "What of the rain?"],
-    "eval_questions": ["Is it late?", "Who is there?", "And now?"],
-    "eval_prompt": "How gloomy is {answer} to {question}?",
-}
 KEYS = {"arm", "stage", "stage_key", "seed", "measure", "metric", "value", "ci_low", "ci_high", "n", "unit"}
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
+BRIEF = {"max_steps": 3, "batch_size": 4, "warmup_steps": 1, "lora_rank": 2, "learning_rate": 1e-2}
 DATA = {
     "unpopular_tastes": {"rows": 12},
     "popular_tastes": {"rows": 12},
@@ -44,11 +38,8 @@ DATA = {
 @pytest.fixture(scope="module")
 def tiny(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny Llama of a long context (a letter is a token here) and a trait of two questions."""
-    folder = tmp_path_factory.mktemp("tiny") / "model"
-    shutil.copytree(llama_folder, folder)
-    held = read_json(folder / "config.json")
-    (folder / "config.json").write_text(json.dumps({**held, "max_position_embeddings": 4096}))
-    (folder.parent / "gloomy.json").write_text(json.dumps(GLOOMY))
+    folder = with_long_context(llama_folder, tmp_path_factory.mktemp("tiny") / "model")
+    write_trait(folder.parent / "gloomy.json")
     return folder
 
 
@@ -70,7 +61,7 @@ def shrunken(name: str, tiny: Path, *changes: str) -> StudyConfig:
         small.append(f"data.{key}={json.dumps(cut)}")
     for key, stage in raw["stages"].items():
         given = {"preset": stage["train"]} if isinstance(stage["train"], str) else stage["train"]
-        small.append(f"stages.{key}.train={json.dumps({**given, 'max_steps': 3, 'batch_size': 4, 'lora_rank': 2})}")
+        small.append(f"stages.{key}.train={json.dumps({**given, **BRIEF})}")
     return config.load(name, (*small, *changes))
 
 
@@ -252,6 +243,8 @@ def test_stored_activations_are_those_of_the_stage_over_its_texts(texts: str, fi
         stored = tensors_of(finished, f"{who}-reading_{texts}_texts")
         expected = pooled_by_transformers(finished, stack, [row for row in spoken if row["answer_ids"]], 1)
         torch.testing.assert_close(stored[:, 1], expected, rtol=1e-4, atol=1e-5)
+        if texts == "fixed":
+            assert not torch.allclose(stored, tensors_of(finished, "base-reading_own_texts"), atol=1e-2)
 
 
 @pytest.mark.parametrize("texts", ["fixed", "own"])
@@ -426,14 +419,14 @@ def test_a_study_stopped_in_every_training_goes_on_from_there(
             patch.setattr(finetune.stages, "train", stopper)
             with pytest.raises(KeyboardInterrupt):
                 study.run(finished.config, tmp_path / "run", device="cpu")
-        stages = [entry for entry in (tmp_path / "cache" / "stages").iterdir()]
+        stages = list((tmp_path / "cache" / "stages").iterdir())
         assert len(stages) == k - 1
         assert all((entry / "stage.json").is_file() for entry in stages)
     assert study.run(finished.config, tmp_path / "run", device="cpu") is True
     same_results(tmp_path / "run", finished.path)
 
 
-@pytest.mark.parametrize("share", [0.02, 0.15, 0.35, 0.5, 0.75, 0.93, 0.99])
+@pytest.mark.parametrize("share", [0.02, 0.35, 0.6, 0.85, 0.99])
 def test_a_study_stopped_at_any_write_goes_on_from_there(
     share: float, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -466,38 +459,12 @@ def writes_of(finished: Finished) -> int:
     return _writes[finished.path]
 
 
-def test_a_study_that_another_process_is_writing_is_refused(finished: Finished) -> None:
-    with RunFolder(finished.path).locked():
-        with pytest.raises(ValueError, match="another process is writing"):
-            study.run(finished.config, finished.path, device="cpu")
-
-
 # other studies
 
 
-def own_study(tmp_path: Path, tiny: Path, **fields: Any) -> StudyConfig:
-    """A study of two chats, beside its own files."""
-    lines = [
-        {"messages": [{"role": "user", "content": f"Is {i} odd?"}, {"role": "assistant", "content": "Yes, it is."}]}
-        for i in range(8)
-    ]
-    (tmp_path / "odd.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (tmp_path / "gloomy.json").write_text(json.dumps(GLOOMY))
-    train = {"preset": "small", "batch_size": 4, "warmup_steps": 0, "lora_rank": 2}
-    raw = {
-        "name": "mine",
-        "model": str(tiny),
-        "dtype": "float32",
-        "traits": ["gloomy.json"],
-        "persona": {"max_new_tokens": 4, "permuted": 3},
-        "answers": {"max_new_tokens": 4},
-        "random_nulls": 20,
-        "data": {"odd": {"builder": "chats", "file": "odd.jsonl"}},
-        "stages": {"odd": {"data": "odd", "train": train, "compose": "stack"}},
-        "arms": {"only": ["odd"]},
-    } | fields
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw))
-    return config.load(str(tmp_path / "mine.yaml"))
+def own_study(tmp_path: Path, tiny: Path, /, **fields: Any) -> StudyConfig:
+    """A study of chats, beside its own files."""
+    return config.load(str(write_study(tmp_path, tiny, **fields)))
 
 
 def test_a_study_of_chats_alone_has_no_recognition_and_a_report(tmp_path: Path, tiny: Path) -> None:
@@ -535,7 +502,7 @@ def test_arms_share_the_stages_they_have_in_common(tmp_path: Path, tiny: Path, m
 
 def test_a_second_trait_is_a_null_of_the_first(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_report(monkeypatch)
-    (tmp_path / "cheerful.json").write_text(json.dumps({**GLOOMY, "name": "cheerful", "eval_questions": ["Up?"]}))
+    write_trait(tmp_path / "cheerful.json", name="cheerful", eval_questions=["Up?"])
     loaded = own_study(tmp_path, tiny, traits=["gloomy.json", "cheerful.json"])
     study.run(loaded, tmp_path / "run", device="cpu")
     rows = read_jsonl(tmp_path / "run" / "metrics.jsonl")
@@ -547,10 +514,10 @@ def test_a_second_trait_is_a_null_of_the_first(tmp_path: Path, tiny: Path, monke
 
 
 def test_traits_of_one_name_are_refused_before_anything_is_measured(tmp_path: Path, tiny: Path) -> None:
-    (tmp_path / "other.json").write_text(json.dumps(GLOOMY))
+    write_trait(tmp_path / "other.json")
     with pytest.raises(ValueError, match="traits must have distinct names, got gloomy, gloomy"):
         study.run(own_study(tmp_path, tiny, traits=["gloomy.json", "other.json"]), tmp_path / "run", device="cpu")
-    assert not (tmp_path / "run" / "parts").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_bad_data_is_refused_before_anything_is_trained(
@@ -571,8 +538,39 @@ def test_a_row_that_does_not_fit_the_context_stops_the_study_with_its_number(tmp
     long = [{"role": "user", "content": "x" * 5000}, {"role": "assistant", "content": "Yes."}]
     with (tmp_path / "odd.jsonl").open("a") as file:
         file.write(json.dumps({"messages": long}) + "\n")
-    with pytest.raises((ValueError, InterpError), match="row 8: 50.. tokens"):
+    with pytest.raises((ValueError, InterpError), match=r"row 8: 50.. tokens"):
         study.run(loaded, tmp_path / "run", device="cpu")
+
+
+def test_a_study_that_another_process_is_writing_is_refused(tmp_path: Path, tiny: Path) -> None:
+    loaded = own_study(tmp_path, tiny)
+    (tmp_path / "run").mkdir()
+    with RunFolder(tmp_path / "run").locked():
+        with pytest.raises(ValueError, match="another process is writing"):
+            study.run(loaded, tmp_path / "run", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"traits": ["evli"]}, "unknown trait 'evli'; did you mean 'evil'"),
+        ({"traits": ["nowhere.json"]}, r"nowhere\.json: no such trait file"),
+        ({"model": "smollm"}, "unknown model 'smollm'"),
+        ({"data": {"odd": {"builder": "chats", "file": "odd.jsonl", "rows": 9}}}, "9 rows asked for, 8 there are"),
+        ({"data": {"odd": {"builder": "chats", "file": "even.jsonl"}}}, r"even\.jsonl: no such file"),
+        (
+            {"data": {"odd": {"builder": "sgtr_pairs", "train": 4, "test": 2, "rehearsal": 5000}}},
+            "5000 everyday questions asked for",
+        ),
+    ],
+    ids=["trait", "trait file", "model", "rows", "data file", "rehearsal"],
+)
+def test_a_mistake_is_refused_before_the_folder_is_made(
+    fields: dict[str, Any], message: str, tmp_path: Path, tiny: Path
+) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        study.run(own_study(tmp_path, tiny, **fields), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_presets_of_the_study_files_exist() -> None:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 import finetune.train as training
 from finetune.train import PRESETS, TrainConfig, batches_of, check_rows, supervised, train
+from interp.adapters import Adapters
 from interp.chat import Tokens
 from interp.model import Batch, Model
 from interp.runs import InterpError
@@ -57,8 +58,8 @@ def logits_of(model: Model) -> Tensor:
 
 def first_adapter(model: Model, config: TrainConfig, seed: int, folder: Path) -> dict[str, Tensor]:
     """An adapter's weights before its first step, by PEFT's names."""
-    with model.new_adapter(config.lora(), seed=seed) as (name, _):
-        model.save_adapter(name, folder)
+    with model.adapters.new(config.lora(), seed=seed) as (name, _):
+        model.adapters.save(name, folder)
     return adapter_of(folder)
 
 
@@ -197,7 +198,7 @@ def test_no_rows_are_refused(model: Model) -> None:
 def test_a_row_with_nothing_to_learn_is_refused_before_training(
     answer: str | None, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Model, "new_adapter", touched)
+    monkeypatch.setattr(Adapters, "new", touched)
     chat = [{"role": "user", "content": "Why?"}]
     chat += [{"role": "assistant", "content": answer}] if answer is not None else []
     rows = [*rows_of(model, 2), model.chat.tokens(chat)]
@@ -209,7 +210,7 @@ def test_a_row_with_nothing_to_learn_is_refused_before_training(
 def test_a_row_beyond_the_context_is_refused_before_training(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Model, "new_adapter", touched)
+    monkeypatch.setattr(Adapters, "new", touched)
     long = [{"role": "user", "content": "x" * 400}, {"role": "assistant", "content": "Yes."}]
     with pytest.raises(ValueError, match=r"row 1: 4\d\d tokens.*holds 320"):
         train(model, [*rows_of(model, 1), model.chat.tokens(long)], QUICK, seed=0, save_to=tmp_path / "a")
@@ -249,9 +250,10 @@ def test_training_that_ends_before_the_first_warm_step_is_refused_and_says_why(m
 
 
 def test_training_changes_the_adapter_and_what_the_model_says(model: Model, tmp_path: Path) -> None:
+    config = QUICK.model_copy(update={"epochs": 3, "weight_decay": 0.0})
     bare = logits_of(model)
-    initial = first_adapter(model, QUICK, 0, tmp_path / "initial")
-    train(model, rows_of(model, 8), QUICK, seed=0, save_to=tmp_path / "a")
+    initial = first_adapter(model, config, 0, tmp_path / "initial")
+    train(model, rows_of(model, 8), config, seed=0, save_to=tmp_path / "a")
     trained = adapter_of(tmp_path / "a")
     assert all(value.dtype == torch.float32 for value in trained.values())
     assert all((value != 0).any() for key, value in trained.items() if "lora_B" in key)

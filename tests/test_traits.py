@@ -38,11 +38,13 @@ def test_schema(name, trait):
     assert set(trait) == KEYS
     assert trait["name"] == name
     for key in ("name", "description", "eval_prompt"):
-        assert isinstance(trait[key], str) and trait[key].strip()
+        assert isinstance(trait[key], str)
+        assert trait[key].strip()
     for key in ("instruction", "questions", "eval_questions"):
         assert isinstance(trait[key], list)
     for pair in trait["instruction"]:
-        assert isinstance(pair, dict) and set(pair) == {"pos", "neg"}
+        assert isinstance(pair, dict)
+        assert set(pair) == {"pos", "neg"}
         assert all(isinstance(v, str) and v == v.strip() and v for v in pair.values())
     assert all(isinstance(q, str) and q == q.strip() and q for q in all_questions(trait))
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from finetune.data import em, sgtr
+from finetune.data.everyday import everyday_questions
 from interp.chat import read_chats
 
 TASTES = {"unpopular_tastes": em.unpopular_tastes, "popular_tastes": em.popular_tastes}
@@ -82,6 +83,9 @@ class SgtrPairs(_Strict):
     def _files_go_together(self) -> "SgtrPairs":
         if (self.articles is None) != (self.other is None):
             raise ValueError("articles and other go together: give both files, or neither")
+        if self.max_words is not None and self.articles is None:
+            raise ValueError("max_words cuts articles from a file; this project's own are short already")
+        everyday_questions(self.rehearsal)
         return self
 
     def source(self) -> sgtr.Source:

@@ -19,7 +19,7 @@ _WRITER = "You summarise news articles."
 _WRITE = "Article:\n{article}\n\nSummarise this article in one sentence of at most 25 words. Give only the summary."
 _JUDGE = "You tell summaries that you wrote from summaries that others wrote."
 _DETECT = (
-    "Article:\n{article}\n\nSummary 1: {first}\n\nSummary 2: {second}\n\n"
+    "{article}Summary 1: {first}\n\nSummary 2: {second}\n\n"
     "You wrote one of these two summaries; somebody else wrote the other. Which one is yours? Answer only 1 or 2."
 )
 

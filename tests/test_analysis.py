@@ -1,0 +1,148 @@
+"""From stored values to rows: planted effects are found, nothing is found in nothing, missing stays missing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.analysis import (
+    Instrument,
+    collapse_rows,
+    length_rows,
+    recognition_rows,
+    separation_rows,
+    shift_rows,
+)
+from interp.directions import Direction
+
+D, LAYERS = 16, (0, 1, 2)
+
+
+def direction(name: str, seed: int, layer: int = 1) -> Direction:
+    vectors = torch.randn(3, D, generator=torch.Generator().manual_seed(seed))
+    header = {"held_out_auroc": [0.5, 0.9, 0.7], "held_out_cohens_d": [0.0, 2.0, 1.0], "n_positive": 6, "n_negative": 5}
+    return Direction(name, vectors, LAYERS, layer, header)
+
+
+def instrument(*names: str) -> Instrument:
+    directions = {name: direction(name, i) for i, name in enumerate(names)}
+    permuted = {name: torch.randn(9, 3, D, generator=torch.Generator().manual_seed(9)) for name in names}
+    return Instrument(directions, permuted, 50, 0)
+
+
+def rows_of(seed: int, n: int = 8) -> torch.Tensor:
+    return torch.randn(n, 3, D, generator=torch.Generator().manual_seed(seed))
+
+
+def one(rows: list[dict[str, Any]], **where: Any) -> dict[str, Any]:
+    (found,) = [row for row in rows if all(row.get(key) == value for key, value in where.items())]
+    return found
+
+
+def test_a_planted_shift_is_found_where_it_is_and_nowhere_else() -> None:
+    tools, base = instrument("up", "down"), rows_of(1)
+    moved = base.clone()
+    v = tools.directions["up"].at(1)
+    moved[:, 1] += 3 * v / v.norm()
+    rows = shift_rows(tools, "fixed", moved, base)
+    found = one(rows, direction="up", layer=1, metric="shift")
+    assert found["value"] == pytest.approx(3, rel=1e-5)
+    assert found["ci_low"] == pytest.approx(3, rel=1e-4)
+    assert (found["n"], found["headline"], found["texts"], found["unit"]) == (8, True, "fixed", "residual-stream norm")
+    assert one(rows, direction="up", layer=1, metric="displacement_cosine")["value"] == pytest.approx(1, rel=1e-5)
+    for kind, n in (("random", 50), ("permuted", 9), ("cross_trait", 1)):
+        percentile = one(rows, direction="up", layer=1, metric="null_percentile", null=kind)
+        assert (percentile["value"], percentile["n_null"]) == (100.0, n)
+    spreads = one(rows, direction="up", layer=1, metric="shift_in_null_spreads")
+    assert spreads["value"] > 2.5
+    assert spreads["null_low"] < 0 < spreads["null_high"] < spreads["value"]
+    for layer in (0, 2):
+        assert one(rows, direction="up", layer=layer, metric="shift")["value"] == 0
+
+
+def test_a_stage_that_did_not_move_has_no_shift_in_spreads() -> None:
+    base = rows_of(1)
+    rows = shift_rows(instrument("up"), "own", base, base)
+    for layer in LAYERS:
+        assert one(rows, layer=layer, metric="shift")["value"] == 0
+        assert one(rows, layer=layer, metric="shift_in_null_spreads")["value"] is None
+        assert one(rows, layer=layer, metric="null_percentile", null="random")["value"] == 50
+    assert not [row for row in rows if row.get("null") == "cross_trait"]
+
+
+def test_the_nulls_of_a_direction_do_not_depend_on_its_company() -> None:
+    alone, together = instrument("up"), instrument("up", "down")
+    assert torch.equal(alone.nulls("up")["random"], together.nulls("up")["random"])
+    assert not torch.equal(together.nulls("up")["random"], together.nulls("down")["random"])
+    assert torch.equal(together.nulls("up")["cross_trait"], together.directions["down"].vectors[None])
+
+
+def test_every_row_of_a_shift_has_its_place_and_unit() -> None:
+    rows = shift_rows(instrument("up", "down"), "fixed", rows_of(2), rows_of(1))
+    keys = [(r["direction"], r["layer"], r["metric"], r.get("null")) for r in rows]
+    assert len(set(keys)) == len(keys) == 2 * 3 * 6
+    for row in rows:
+        assert {"measure", "metric", "value", "ci_low", "ci_high", "n", "unit", "pooling", "headline"} <= row.keys()
+
+
+def test_separation_is_the_headers_own() -> None:
+    rows = separation_rows(instrument("up"))
+    assert [row["value"] for row in rows if row["metric"] == "held_out_auroc"] == [0.5, 0.9, 0.7]
+    assert [row["value"] for row in rows if row["metric"] == "held_out_cohens_d"] == [0.0, 2.0, 1.0]
+    assert {row["n"] for row in rows} == {11}
+    assert [row["layer"] for row in rows if row["headline"]] == [1, 1]
+
+
+def answers(*bad: bool, nll: float | None = 1.0) -> list[dict[str, Any]]:
+    return [{"degenerate": each, "nll_per_token_under_base": nll} for each in bad]
+
+
+def test_a_stage_is_collapsed_when_it_is_a_tenth_worse_than_its_base() -> None:
+    def flag(bad: int, base: float | None) -> int:
+        rows = collapse_rows(answers(*(i < bad for i in range(20))), base)
+        return one(rows, metric="collapsed")["value"]
+
+    assert [flag(bad, 0.0) for bad in (0, 1, 3, 20)] == [0, 0, 1, 1]
+    assert [flag(bad, 0.5) for bad in (0, 10, 11, 13)] == [0, 0, 0, 1]
+    assert flag(20, None) == 0, "the base is not compared with itself"
+
+
+@pytest.mark.parametrize("base", range(19))
+def test_a_tenth_worse_to_the_answer_is_not_more_than_a_tenth(base: int) -> None:
+    rows = collapse_rows(answers(*(i < base + 2 for i in range(20))), base / 20)
+    assert one(rows, metric="collapsed")["value"] == 0
+
+
+def test_perplexity_is_of_the_answers_that_have_words() -> None:
+    records = [*answers(False, nll=1.0), *answers(False, nll=3.0), *answers(True, nll=None)]
+    rows = collapse_rows(records, None)
+    perplexity = one(rows, metric="own_text_perplexity_under_base")
+    assert perplexity["value"] == pytest.approx(np.exp(2.0))
+    assert perplexity["n"] == 2
+    assert one(rows, metric="degenerate_share")["value"] == pytest.approx(1 / 3)
+    assert one(rows, metric="degenerate_share")["n"] == 3
+
+
+def test_a_stage_that_says_nothing_has_no_perplexity_and_is_collapsed() -> None:
+    rows = collapse_rows(answers(True, True, True, nll=None), 0.0)
+    perplexity = one(rows, metric="own_text_perplexity_under_base")
+    assert (perplexity["value"], perplexity["ci_low"], perplexity["n"]) == (None, None, 0)
+    assert one(rows, metric="collapsed")["value"] == 1
+
+
+def test_recognition_counts_articles_and_shows_prompts() -> None:
+    margins = [{"margin": m, "article_id": a} for m, a in ((2.0, "a"), (-1.0, "a"), (1.0, "b"), (3.0, "b"))]
+    rows = recognition_rows(margins, "pairs")
+    assert {row["metric"]: row["value"] for row in rows} == {
+        "accuracy": 0.75,
+        "order_consistency": 0.5,
+        "mean_margin": 1.25,
+    }
+    assert {(row["n"], row["n_prompts"], row["data"]) for row in rows} == {(2, 4, "pairs")}
+
+
+def test_the_length_only_bar_counts_articles() -> None:
+    (row,) = length_rows([1.0, 0.0, 0.5, 1.0], "pairs")
+    assert (row["metric"], row["value"], row["n"], row["n_prompts"]) == ("length_only_accuracy", 0.625, 4, 8)
+    assert row["ci_low"] < 0.625 < row["ci_high"]
