@@ -21,7 +21,7 @@ from torch import Tensor
 from experiments import analysis, evaluate
 from experiments.config import BASE, StudyConfig, nodes_of
 from experiments.console import bar, note
-from experiments.extract import extract, load_permuted, trait_file
+from experiments.extract import extract, load_permuted, nulls_file, trait_file
 from experiments.report import write_report
 from finetune.data.everyday import everyday_questions
 from finetune.data.sets import SgtrPairs
@@ -40,7 +40,7 @@ from interp.runs import (
     write_atomic,
     write_jsonl,
 )
-from interp.sources import pick_device, pick_dtype
+from interp.sources import pick_device, pick_dtype, sha256_of
 
 Row = dict[str, Any]
 
@@ -137,15 +137,21 @@ class _Study:
         self.folder.write_manifest(self.manifest)
         note(f"  {name:<46} {seconds:7.1f} s")
 
-    def once(self, name: str, what: Any, measure: Callable[[], Row]) -> Row:
-        """The part `name`, measured unless this folder has it whole; `what` is all that it depends on."""
+    def once(self, name: str, what: Any, measure: Callable[[], Row], files: Sequence[Path] = ()) -> Row:
+        """The part `name`, measured unless this folder has it whole.
+
+        Args:
+            what: All that it depends on.
+            files: Written by `measure` beside the part; if one is no longer what was written, it is measured again.
+        """
         key = f"{name.replace(', ', '-').replace(' ', '_')}-{content_key([what, self.manifest['model']])[:16]}"
         part = self.folder.part(key)
-        if part is None:
+        if part is None or part["files"] != [sha256_of(file) if file.is_file() else None for file in files]:
             with self.timed(name):
-                part = measure()
+                value = measure()
+            part = {"value": value, "files": [sha256_of(file) for file in files]}
             self.folder.save_part(key, part)
-        return part
+        return part["value"]
 
     def run(self) -> None:
         """Train and measure everything, then write metrics, figures and the report."""
@@ -242,7 +248,7 @@ class _Study:
                     )
                 return {"file": path.name}
 
-            self.once(f"{trait.name}, direction", what, make)
+            self.once(f"{trait.name}, direction", what, make, (path, nulls_file(path)))
             directions[trait.name] = Direction.load(path, model=self.model.identity)
             permuted[trait.name] = load_permuted(path, model=self.model.identity)
         return analysis.Instrument(directions, permuted, self.config.random_nulls, self.config.sampling_seed)
@@ -286,7 +292,7 @@ class _Study:
             save_tensors(path, {"means": means}, kind="pooled activations", header=header)
             return {"index": index}
 
-        index = self.once(name, [what, content_key(list(records))], make)["index"]
+        index = self.once(name, [what, content_key(list(records))], make, (path,))["index"]
         means = load_tensors(path, kind="pooled activations", model=self.model.identity)[0]["means"]
         return dict(zip(index, means, strict=True))
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from scipy import stats
-from tiny_study import GLOOMY, with_long_context, write_study, write_trait
+from tiny_study import GLOOMY, chat, with_long_context, write_jsonl, write_study, write_trait
 
 import finetune.stages
 from experiments import config, study
@@ -571,6 +571,35 @@ def test_a_mistake_is_refused_before_the_folder_is_made(
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         study.run(own_study(tmp_path, tiny, **fields), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def stopped(*args: Any, **kwargs: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def other_inputs(folder: Path, version: int) -> None:
+    """Another version of the files that an own study names; version 0 is the first."""
+    write_study(folder, folder)
+    if version:
+        write_jsonl(folder / "odd.jsonl", *(chat(f"Is {i} even?", "No, it is not.") for i in range(8)))
+        write_trait(folder / "gloomy.json", questions=["Is it dark?", "Is it cold?"])
+
+
+@pytest.mark.parametrize("versions", [(0, 1), (0, 1, 0)], ids=["changed", "changed and changed back"])
+def test_a_stopped_study_whose_files_have_changed_measures_what_they_hold_now(
+    versions: tuple[int, ...], tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """study.yaml names files; what was measured from another content of them must not be taken for this one's."""
+    loaded = own_study(tmp_path, tiny)
+    for version in versions:
+        other_inputs(tmp_path, version)
+        monkeypatch.setattr(study, "write_report", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            study.run(loaded, tmp_path / "run", device="cpu")
+    without_report(monkeypatch)
+    study.run(loaded, tmp_path / "run", device="cpu")
+    study.run(loaded, tmp_path / "fresh", device="cpu")
+    same_results(tmp_path / "run", tmp_path / "fresh")
 
 
 def test_presets_of_the_study_files_exist() -> None:
