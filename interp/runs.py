@@ -242,7 +242,7 @@ def environment() -> dict[str, Any]:
     dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False)
     return {
         "command": " ".join(["sgtr", *sys.argv[1:]]) if Path(sys.argv[0]).name == "sgtr" else None,
-        "commit": commit.stdout.strip() or None,
+        "commit": commit.stdout.strip() if commit.returncode == 0 else None,
         "uncommitted_changes": bool(dirty.stdout.strip()) if commit.returncode == 0 else None,
         "packages": packages,
         "python": platform.python_version(),
