@@ -328,10 +328,12 @@ def _missing_measures(run: Run) -> Iterable[str]:
 
 def _weak_directions(run: Run) -> Iterable[str]:
     for row in run.rows("base", "separation", "held_out_auroc", headline=True):
-        lowest = row["value"] if row.get("ci_low") is None else row["ci_low"]
-        if lowest is not None and lowest <= 0.5:
+        if (row["value"] if row.get("ci_low") is None else row["ci_low"]) <= 0.5:
             numbers = ", ".join([f"layer {row.get('layer')}", *_remark("AUROC", [row])])
             yield f"The {row.get('direction')} direction does not separate held-out answers ({numbers})."
+    told = [r for node in run.nodes if node != "base" for r in run.rows(node, "self_recognition", "accuracy")]
+    if chance := [row["stage"] for row in told if (row.get("ci_low") or 0) <= 0.5]:
+        yield f"Self-recognition is not above chance (.5) at {', '.join(dict.fromkeys(chance))}."
 
 
 def _small_samples(run: Run) -> Iterable[str]:
