@@ -60,11 +60,14 @@ class Trait:
                 raise ValueError(f'{path}: "{key}" must be a list of at least {least} texts, got {str(value)[:60]}')
         if not _is_text(data.get("eval_prompt")):
             raise ValueError(f'{path}: "eval_prompt" must be text, got {str(data.get("eval_prompt"))[:60]}')
+        name = str(data.get("name", path.name.split(".")[0]))
+        if not name.replace("_", "").replace("-", "").isalnum():
+            raise ValueError(f"{path}: the name {name!r} must be letters, digits, _ and -: files are called by it")
         shared = set(data["questions"]) & set(data.get("eval_questions", []))
         if shared:
             raise ValueError(f"{path}: a question is in both halves, so nothing is held out: {sorted(shared)[0]!r}")
         return cls(
-            name=str(data.get("name", path.name.split(".")[0])),
+            name=name,
             instructions=tuple((pair["pos"], pair["neg"]) for pair in pairs),
             questions=tuple(data["questions"]),
             eval_questions=tuple(data.get("eval_questions", [])),
