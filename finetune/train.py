@@ -192,7 +192,7 @@ def _schedule(config: TrainConfig, step: int, n_steps: int) -> float:
 
 @contextmanager
 def training_mode(model: Model) -> Iterator[None]:
-    """Train mode for the length of a block; on CPU with plain attention, whose backward pass is twice as fast there."""
+    """Train mode for the length of a block; on CPU with plain attention, which trains faster there."""
     attention = str(model.hf.config._attn_implementation)
     if model.device.type == "cpu" and attention == "sdpa":
         model.hf.set_attn_implementation("eager")
