@@ -1,0 +1,1 @@
+"""The arguments of every subcommand of `sgtr`, and what each prints; the work is done by the modules they call."""
