@@ -69,7 +69,10 @@ def main() -> None:
 
 def report(result: dict[str, Any], out: Path | None) -> None:
     """Print what there is so far, without the curves; write all of it."""
-    short = {k: {i: x for i, x in v.items() if i != "losses"} if isinstance(v, dict) else v for k, v in result.items()}
+    short = {
+        k: {i: x for i, x in v.items() if i not in ("losses", "at")} if isinstance(v, dict) else v
+        for k, v in result.items()
+    }
     print(json.dumps(short), flush=True)
     if out is not None:
         out.write_text(json.dumps(result) + "\n", "utf-8")
@@ -146,18 +149,22 @@ def trl(
     )
     start, peak = time.perf_counter(), _peak(model.device)
 
+    at: list[float] = []
+
     class Limit(TrainerCallback):
-        """Stops after a number of seconds."""
+        """Notes when each step ended; stops after a number of seconds."""
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            control.should_training_stop = time.perf_counter() - start > limit
+            at.append(time.perf_counter() - start)
+            control.should_training_stop = at[-1] > limit
 
     trainer.add_callback(Limit())
     trainer.train()
     settle(model.device)
     total = time.perf_counter() - start
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return {"steps_per_second": len(losses) / total, "seconds": total, "peak_gib": peak(), "losses": losses}
+    rate = {"steps_per_second": len(losses) / total, "first_60_steps_per_second": 60 / at[59] if len(at) > 59 else None}
+    return {**rate, "seconds": total, "peak_gib": peak(), "losses": losses, "at": at}
 
 
 def settle(device: torch.device) -> None:
