@@ -1,23 +1,31 @@
 """Pooled residual-stream activations of tokenised texts.
 
 1. Rows are sorted by length and cut into batches of similar length with a bounded number of padded tokens.
-2. Inside the forward pass, after each block, one matrix product per row takes the mean over each pooling window:
-   the residual stream is raised to float32 before it is averaged, and nothing of it is kept.
+2. Inside the forward pass, after each block, one matrix product per row sums each pooling window in float32, whatever
+   the model's dtype, and nothing else of the residual stream is kept.
 3. Means over rows are summed in float64. Memory does not grow with the number of rows unless the caller keeps them.
+4. Where memory runs out, the batch is halved and read again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from interp.batch import Batch
 from interp.chat import Tokens
 from interp.interventions import Edit
-from interp.model import Batch, Model
-from interp.runs import InterpError
+from interp.model import Model
+from interp.runs import InterpError, load_tensors, save_tensors
+
+log = logging.getLogger(__name__)
 
 Pooling = Literal["prompt_mean", "prompt_last", "response_mean"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
@@ -46,7 +54,10 @@ def window(row: Tokens, pooling: Pooling, index: int = 0) -> tuple[int, int]:
 
 def batches(rows: Sequence[Tokens], max_tokens: int) -> Iterator[list[int]]:
     """Row indices in batches of similar length, each of at most `max_tokens` tokens after padding (or one row)."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    yield from _cut(sorted(range(len(rows)), key=lambda i: len(rows[i])), rows, max_tokens)
+
+
+def _cut(order: Sequence[int], rows: Sequence[Tokens], max_tokens: int) -> Iterator[list[int]]:
     batch: list[int] = []
     for i in order:
         if batch and (len(batch) + 1) * len(rows[i]) > max_tokens:
@@ -64,35 +75,102 @@ def read(
     pooling: Sequence[Pooling] = ("response_mean",),
     layers: Sequence[int] | None = None,
     edits: Sequence[Edit] = (),
-    max_tokens: int = 4096,
+    max_tokens: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Iterator[tuple[list[int], Float[Tensor, "batch pooling layer d_model"]]]:
-    """Pooled activations, batch by batch: the indices of the rows and their float32 means on the CPU.
+    """Pooled activations, batch by batch: the indices of the rows and their float32 means, on the model's device.
+
+    The next batch is launched before one is handed out, so that a GPU does not wait for what the caller does with it.
+
+    Args:
+        max_tokens: Padded tokens in a batch; None for what suits the device. Where memory runs out it is halved.
 
     Raises:
-        InterpError: a row has an empty window; raised before anything runs.
+        InterpError: a row has an empty window (raised before anything runs), or one row alone exceeds the memory.
         ValueError: a row exceeds the context.
     """
     windows = [[window(row, kind, i) for kind in pooling] for i, row in enumerate(rows)]
     model.check_lengths(rows)
-    for chosen in batches(rows, max_tokens):
-        batch = Batch.of([rows[i] for i in chosen], model.pad, model.device)
-        weights = torch.zeros(len(chosen), len(pooling), batch.ids.shape[1])
-        for b, i in enumerate(chosen):
-            for p, (start, end) in enumerate(windows[i]):
-                weights[b, p, start:end] = 1 / (end - start)
-        weights = weights.to(model.device)
-        means = model.residuals(batch, _weighted_sums(weights, batch.where("all")), layers, edits)
-        yield chosen, torch.stack(means, dim=2).cpu()
-        if progress:
-            progress(len(chosen))
+    waiting = deque(batches(rows, max_tokens or default_tokens(model)))
+    ahead: _Reading | None = None
+    while waiting or ahead:
+        launched = None
+        if waiting:
+            chosen = waiting.popleft()
+            try:
+                launched = _Reading(
+                    model, [rows[i] for i in chosen], [windows[i] for i in chosen], layers, edits, chosen
+                )
+            except torch.OutOfMemoryError:
+                waiting = halved(chosen, waiting, rows)
+        if ahead:
+            yield ahead.chosen, ahead.means()
+            if progress:
+                progress(len(ahead.chosen))
+        ahead = launched
 
 
-def _weighted_sums(
-    weights: Float[Tensor, "batch pooling seq"], real: Bool[Tensor, "batch seq"]
-) -> Callable[[Float[Tensor, "batch seq d_model"]], Float[Tensor, "batch pooling d_model"]]:
-    pads = ~real[..., None]  # what a pad holds is nobody's business, and 0 x NaN would be NaN
-    return lambda h: torch.bmm(weights.to(h.device), h.float().masked_fill(pads.to(h.device), 0)).to(weights.device)
+def default_tokens(model: Model) -> int:
+    """Padded tokens of a batch that keep the device busy; more only costs memory."""
+    return 32_768 if model.device.type == "cuda" else 4096
+
+
+def halved(chosen: Sequence[int], waiting: Iterable[Sequence[int]], rows: Sequence[Tokens]) -> deque[list[int]]:
+    """All batches from `chosen` on, cut to half the tokens of the one that did not fit.
+
+    Raises:
+        InterpError: it was one row alone.
+    """
+    tokens = len(chosen) * max(len(rows[i]) for i in chosen)
+    if len(chosen) == 1:
+        raise InterpError(f"row {chosen[0]}: {tokens} tokens do not fit the memory even alone; shorten or drop the row")
+    log.info("%d tokens do not fit the memory; going on with half as many at a time", tokens)
+    torch.cuda.empty_cache()
+    return deque(_cut([*chosen, *(i for batch in waiting for i in batch)], rows, tokens // 2))
+
+
+class _Reading:
+    """A batch on its way through the model: the sum over every window, after every layer."""
+
+    def __init__(
+        self,
+        model: Model,
+        rows: Sequence[Tokens],
+        windows: Sequence[Sequence[tuple[int, int]]],
+        layers: Sequence[int] | None,
+        edits: Sequence[Edit],
+        chosen: list[int],
+    ) -> None:
+        self.chosen = chosen
+        batch = Batch.of(rows, model.pad, model.device)
+        inside = torch.zeros(len(rows), len(windows[0]), batch.ids.shape[1])
+        for b, spans in enumerate(windows):
+            for p, (start, end) in enumerate(spans):
+                inside[b, p, start:end] = 1
+        self.counts = inside.sum(-1).to(model.device)[:, :, None, None]
+        inside, pads = inside.to(model.device), ~batch.where("all")[..., None]
+        self.read = lambda pads: torch.stack(
+            model.residuals(batch, partial(_window_sums, inside=inside, pads=pads), layers, edits), dim=2
+        )
+        self.sums, self.pads = self.read(None), pads
+
+    def means(self) -> Float[Tensor, "batch pooling layer d_model"]:
+        """The means; what a pad holds never reaches them, were it not a number."""
+        means = self.sums / self.counts
+        return means if bool(means.isfinite().all()) else self.read(self.pads) / self.counts
+
+
+def _window_sums(
+    h: Float[Tensor, "batch seq d_model"],
+    inside: Float[Tensor, "batch pooling seq"],
+    pads: Bool[Tensor, "batch seq 1"] | None,
+) -> Float[Tensor, "batch pooling d_model"]:
+    weights = inside.to(h.device)
+    if pads is not None:
+        h = h.masked_fill(pads.to(h.device), 0)  # 0 x NaN would be NaN
+    if h.is_cuda and h.dtype != torch.float32:  # products with 0 and 1 are exact, and are summed in float32
+        return torch.bmm(weights.to(h.dtype), h, out_dtype=torch.float32).to(inside.device)
+    return torch.bmm(weights, h.float()).to(inside.device)
 
 
 def pooled(
@@ -102,7 +180,7 @@ def pooled(
     pooling: Pooling = "response_mean",
     layers: Sequence[int] | None = None,
     edits: Sequence[Edit] = (),
-    max_tokens: int = 4096,
+    max_tokens: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Float[Tensor, "row layer d_model"]:
     """One pooled activation per row and layer, in the order of the rows (float32, on the CPU)."""
@@ -110,8 +188,43 @@ def pooled(
     for chosen, means in read(
         model, rows, pooling=(pooling,), layers=layers, edits=edits, max_tokens=max_tokens, progress=progress
     ):
-        kept[chosen] = means[:, 0]
+        kept[chosen] = means[:, 0].cpu()
     return kept
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` of `of`, counted from 1: row i (from 0) belongs to shard i mod `of`, plus one.
+
+    Raises:
+        ValueError: `index` is not in [1, `of`].
+    """
+
+    index: int = 1
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.of:
+            raise ValueError(f"shard must be K/N with K in [1, N], such as 2/4, got {self.index}/{self.of}")
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """The shard that `2/4` names.
+
+        Raises:
+            ValueError: it names none.
+        """
+        index, slash, of = text.partition("/")
+        if not (slash and index.isdecimal() and of.isdecimal()):
+            raise ValueError(f"shard must be K/N with K in [1, N], such as 2/4, got {text!r}")
+        return cls(int(index), int(of))
+
+    def rows(self, n: int) -> range:
+        """Its row numbers, of `n` rows."""
+        return range(self.index - 1, n, self.of)
+
+    def __str__(self) -> str:
+        return f"{self.index} of {self.of}"
 
 
 @dataclass
@@ -144,6 +257,17 @@ class RunningMean:
             raise InterpError("the mean over 0 rows is undefined")
         return self.total / self.n
 
+    def save(self, path: Path, header: Mapping[str, Any]) -> None:
+        """Write the sum and its n, for a merge in another process; `header` says of what."""
+        tensors = {} if self.total is None else {"total": self.total}
+        save_tensors(path, tensors, kind="running_mean", header={**header, "n": self.n})
+
+    @classmethod
+    def load(cls, path: Path, *, model: str | None = None) -> "RunningMean":
+        """Read what `save` wrote; see `load_tensors` for what is refused."""
+        tensors, header = load_tensors(path, kind="running_mean", model=model)
+        return cls(tensors.get("total"), header["n"])
+
 
 def pooled_mean(
     model: Model,
@@ -151,10 +275,10 @@ def pooled_mean(
     *,
     pooling: Sequence[Pooling] = POOLINGS,
     layers: Sequence[int] | None = None,
-    max_tokens: int = 4096,
+    max_tokens: int | None = None,
 ) -> Float[Tensor, "pooling layer d_model"]:
     """Mean over rows of their pooled activations (sample-weighted, float64); memory does not grow with the rows."""
     running = RunningMean()
     for _, means in read(model, rows, pooling=pooling, layers=layers, max_tokens=max_tokens):
         running.update(means)
-    return running.mean
+    return running.mean.cpu()

@@ -2,8 +2,9 @@
 
 1. The template is rendered once per sequence of roles with placeholder contents, which shows its fixed text.
 2. The fixed text and the real contents are cut where an assistant's content begins and ends, and every piece is
-   tokenised by itself. That is how a model meets them: a prompt that ends in the assistant's header, then the answer's
-   own tokens. A tokenizer that would merge the header's newline with the answer's first never gets to.
+   tokenised by itself, all pieces of all conversations in one call. That is how a model meets them: a prompt that ends
+   in the assistant's header, then the answer's own tokens. A tokenizer that would merge the header's newline with the
+   answer's first never gets to.
 3. Spans are counted in tokens while the pieces are put together; no boundary is found by tokenising twice.
 """
 
@@ -193,6 +194,25 @@ class ChatTokenizer:
         Raises:
             InterpError: the template drops or rewrites message contents.
         """
+        return self.tokens_of([messages])[0]
+
+    def tokens_of(self, chats: Sequence[Sequence[Message]]) -> list[Tokens]:
+        """`tokens` of many conversations, in one call of the tokenizer; several times faster than one by one.
+
+        Raises:
+            InterpError: the template drops or rewrites message contents.
+        """
+        plans = [self._pieces(messages) for messages in chats]
+        texts = list(dict.fromkeys(piece.text for pieces in plans for piece in pieces if piece.text))
+        encoded: dict[str, tuple[list[int], list[tuple[int, int]]]] = {"": ([], [])}
+        if texts:
+            found = cast(Any, self.tokenizer)(texts, add_special_tokens=False, return_offsets_mapping=True)
+            encoded |= dict(zip(texts, zip(found["input_ids"], found["offset_mapping"], strict=True), strict=True))
+        special = self._special_ids
+        return [_joined(pieces, encoded, special) for pieces in plans]
+
+    def _pieces(self, messages: Sequence[Message]) -> list["_Piece"]:
+        """The conversation's text, cut before and after every answer, since answers are tokenised by themselves."""
         roles = tuple(message["role"] for message in messages)
         generation_prompt = roles[-1] != "assistant"
         fixed = self._fixed_text(roles, generation_prompt)
@@ -202,63 +222,27 @@ class ChatTokenizer:
             contents = [content.strip() for content in contents]
             if rendered != _interleave(fixed, contents):
                 raise InterpError("the chat template rewrites message contents, so their spans are unknown")
-
         if not generation_prompt and len(roles) > 1:
             # some templates ask for an answer with another header than they write before one (a closed think block):
             # the last answer is put behind the header that would ask for it
             fixed = [*fixed[:-2], self._fixed_text(roles[:-1], True)[-1], fixed[-1]]
-        ids: list[int] = []
-        spans: list[Span] = []
-        ends: list[tuple[int, int]] = []
-        prompt_end = 0
+        pieces: list[_Piece] = []
         text = ""
-        marks: list[
-            tuple[str, int, int, int]
-        ] = []  # a piece between assistant contents, and where in it the other contents lie
-
-        def flush() -> None:
-            nonlocal text, marks
-            start = len(ids)
-            if marks:
-                spans.extend(self._spans_in(text, marks, start))
-            ids.extend(self.encode(text))
-            text, marks = "", []
-
+        marks: list[tuple[str, int, int, int]] = []
         for turn, (before, content) in enumerate(zip(fixed, contents, strict=False)):
             text += before
-            if roles[turn] != "assistant":
+            if roles[turn] == "assistant":
+                pieces += [_Piece(text, tuple(marks)), _Piece(content, (), turn)]
+                text, marks = "", []
+            else:
                 marks.append((roles[turn], turn, len(text), len(text) + len(content)))
                 text += content
-                continue
-            flush()
-            prompt_end = len(ids)
-            ids.extend(self.encode(content))
-            spans.append(Span("assistant", turn, prompt_end, len(ids)))
-            after = self.encode(fixed[turn + 1])
-            ends.append((len(ids), len(ids) + self._end_of_turn_length(after)))
-        text += fixed[-1]
-        flush()
-        return Tokens(tuple(ids), tuple(spans), len(ids) if generation_prompt else prompt_end, tuple(ends))
+        return [*pieces, _Piece(text + fixed[-1], tuple(marks), generation_prompt=generation_prompt)]
 
-    def _end_of_turn_length(self, after: list[int]) -> int:
-        """How many of the tokens after an answer a model must say to end its turn: up to the first special token."""
+    @property
+    def _special_ids(self) -> set[int]:
         added: dict[str, int] = cast(Any, self.tokenizer).get_added_vocab()
-        special = set(self.tokenizer.all_special_ids) | set(added.values())
-        for i, token in enumerate(after):
-            if token in special:
-                return i + 1
-        return 0
-
-    def _spans_in(self, text: str, marks: list[tuple[str, int, int, int]], start: int) -> list[Span]:
-        """Spans of contents inside one piece, by character offsets; a token that straddles an edge belongs to it."""
-        tokenise = cast(Any, self.tokenizer)
-        offsets = tokenise(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        spans = []
-        for role, turn, low, high in marks:
-            inside = [i for i, (a, b) in enumerate(offsets) if a < high and b > low]
-            first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
-            spans.append(Span(role, turn, start + first, start + last))
-        return spans
+        return set(self.tokenizer.all_special_ids) | set(added.values())
 
     def prompt(self, messages: Sequence[Message]) -> Tokens:
         """The tokens of a conversation before its last answer: what a model sees when it is asked for that answer."""
@@ -268,6 +252,46 @@ class ChatTokenizer:
             spans = tuple(span for span in spans if span is not whole.response)
         ends = tuple(end for end in whole.end_of_turn if end[1] <= whole.prompt_end)
         return Tokens(whole.ids[: whole.prompt_end], spans, whole.prompt_end, ends)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Text that is tokenised by itself: an answer (`turn` is set), or what lies between answers.
+
+    `marks` says where in it the contents of other messages lie: role, turn, first character, one past the last.
+    """
+
+    text: str
+    marks: tuple[tuple[str, int, int, int], ...] = ()
+    turn: int | None = None
+    generation_prompt: bool = False
+
+
+def _joined(
+    pieces: Sequence[_Piece], encoded: Mapping[str, tuple[list[int], list[tuple[int, int]]]], special: set[int]
+) -> Tokens:
+    ids: list[int] = []
+    spans: list[Span] = []
+    ends: list[tuple[int, int]] = []
+    prompt_end, answered = 0, False
+    for piece in pieces:
+        start, (new, offsets) = len(ids), encoded[piece.text]
+        ids += new
+        if piece.turn is not None:
+            prompt_end = start
+            spans.append(Span("assistant", piece.turn, start, len(ids)))
+        else:
+            if answered:  # the tokens a model must say to end its turn: up to the template's first special one
+                own = piece.marks[0][2] if piece.marks else len(piece.text)
+                known = zip(new, offsets, strict=True)
+                ending = next((i + 1 for i, (token, (a, _)) in enumerate(known) if token in special and a < own), 0)
+                ends.append((start, start + ending))
+            for role, turn, low, high in piece.marks:  # a token that straddles an edge belongs to it
+                inside = [i for i, (a, b) in enumerate(offsets) if a < high and b > low]
+                first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
+                spans.append(Span(role, turn, start + first, start + last))
+        answered = piece.turn is not None
+    return Tokens(tuple(ids), tuple(spans), len(ids) if pieces[-1].generation_prompt else prompt_end, tuple(ends))
 
 
 def _interleave(fixed: Sequence[str], contents: Sequence[str]) -> str:

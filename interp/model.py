@@ -9,59 +9,32 @@ Generation is left-padded with mask and positions. `tokenizer.padding_side` is n
 """
 
 import itertools
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import nnsight
 import torch
 from jaxtyping import Bool, Float, Int
-from nnsight import TransformersModel
 from torch import Tensor
 from torch.nn import Module, ModuleList
-from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from interp.adapters import Adapters
+from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
 from interp.interventions import PHASES, Edit, Phase
 from interp.runs import InterpError, content_key
+from interp.sampling import Sampler, uniforms
 from interp.sources import load_chat, load_weights, pick_device, pick_dtype, quiet, resolve
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Batch:
-    """Right-padded token ids.
-
-    Attributes:
-        ids: Token ids; pads at the end of each row.
-        lengths: Real tokens in each row.
-        prompt_ends: Tokens before the answer in each row.
-    """
-
-    ids: Int[Tensor, "batch seq"]
-    lengths: Int[Tensor, " batch"]
-    prompt_ends: Int[Tensor, " batch"]
-
-    @classmethod
-    def of(cls, rows: Sequence[Tokens], pad: int, device: torch.device | str = "cpu") -> "Batch":
-        """Pad rows to the longest of them."""
-        width = max(len(row) for row in rows)
-        ids = torch.tensor([[*row.ids, *[pad] * (width - len(row))] for row in rows])
-        lengths = torch.tensor([len(row) for row in rows])
-        ends = torch.tensor([row.prompt_end for row in rows])
-        return cls(ids.to(device), lengths.to(device), ends.to(device))
-
-    def where(self, phase: Phase) -> Bool[Tensor, "batch seq"]:
-        """Positions that an edit of this phase touches; never a pad."""
-        position = torch.arange(self.ids.shape[1], device=self.ids.device)[None]
-        real = position < self.lengths[:, None]
-        if phase == "prompt":
-            return real & (position < self.prompt_ends[:, None])
-        if phase == "response":
-            return real & (position >= self.prompt_ends[:, None] - 1)
-        return real
+Remote = Literal[False, True, "local"]
+"""Whether a trace is sent to NDIF; `local` sends it nowhere, but packs and unpacks it as if."""
 
 
 class Model:
@@ -73,15 +46,24 @@ class Model:
         hf: The transformers model; blocks keep their module paths whatever the stack.
         chat: Its tokenizer and chat template.
         adapters: Its stack of LoRA adapters.
+        remote: True where it runs on NDIF: then it can be read, and nothing else.
     """
 
     def __init__(
-        self, hf: PreTrainedModel, chat: ChatTokenizer, *, name: str, identity: str, revision: str | None = None
+        self,
+        hf: PreTrainedModel,
+        chat: ChatTokenizer,
+        *,
+        name: str,
+        identity: str,
+        revision: str | None = None,
+        wrapped: nnsight.TransformersModel | None = None,
+        remote: Remote = False,
     ) -> None:
+        self.remote: Remote = remote
         self.hf, self.chat, self.name, self.identity, self.revision = hf.eval(), chat, name, identity, revision
         self.adapters = Adapters(hf, name, identity)
-        for parameter in hf.parameters():
-            parameter.requires_grad_(False)
+        hf.requires_grad_(False)
         # a sliced (strided) input sends the head down a batched product that copies the vocabulary matrix per row
         head = hf.get_output_embeddings()
         if head is None:
@@ -90,11 +72,12 @@ class Model:
         decoder = getattr(hf, hf.base_model_prefix)
         self._blocks_path, self.blocks = _find_blocks(decoder, hf.config.get_text_config().num_hidden_layers)
         side = chat.tokenizer.padding_side
-        self._nnsight = TransformersModel(hf, task="text-generation", tokenizer=chat.tokenizer)
+        self._nnsight = wrapped or nnsight.TransformersModel(hf, task="text-generation", tokenizer=chat.tokenizer)
         chat.tokenizer.padding_side = side
         self._decoder = getattr(self._nnsight, hf.base_model_prefix)
         self._envoys = getattr(self._decoder, self._blocks_path)
-        self._probe()
+        if not remote:
+            self._probe()
 
     @classmethod
     def load(cls, spec: str, *, device: str = "auto", dtype: str = "auto", **spread: str | None) -> "Model":
@@ -111,15 +94,24 @@ class Model:
         place = pick_device(device)
         source = resolve(spec)
         chat = load_chat(source)
-        hf = load_weights(source, place, pick_dtype(dtype, place), **spread)
+        if source.remote:  # its shapes alone, without a weight
+            wrapped = nnsight.TransformersModel(
+                source.path, task="text-generation", tokenizer=chat.tokenizer, revision=source.revision
+            )
+            hf = wrapped._module
+        else:
+            wrapped, hf = None, load_weights(source, place, pick_dtype(dtype, place), **spread)
         revision = source.revision or getattr(hf.config, "_commit_hash", None)
         identity = source.identity or content_key([source.path, revision])
         identity = content_key([identity, spread["quantise"]]) if spread.get("quantise") else identity
-        return cls(hf, chat, name=spec, identity=identity, revision=revision)
+        names = {"name": spec, "identity": identity, "revision": revision}
+        return cls(hf, chat, **names, wrapped=wrapped, remote=source.remote)
 
     @property
     def device(self) -> torch.device:
-        """Where the embeddings are."""
+        """Where the embeddings are; the CPU for a model that is elsewhere."""
+        if self.remote:
+            return torch.device("cpu")
         return self.hf.get_input_embeddings().weight.device  # pyright: ignore[reportReturnType]
 
     @property
@@ -164,6 +156,10 @@ class Model:
             "n_layers": self.n_layers,
             "d_model": self.d_model,
         }
+
+    def _must_be_here(self, what: str) -> None:
+        if self.remote:
+            raise InterpError(f"{self.name} runs on NDIF, where a model can be read but not {what}; load it here")
 
     def check_layers(self, layers: Sequence[int] | None) -> tuple[int, ...]:
         """Block indices, validated; None means all.
@@ -211,24 +207,16 @@ class Model:
         """
         wanted = self.check_layers(layers)
         changes = self._changes(edits, {phase: batch.where(phase) for phase in PHASES})
-        last = max([*wanted, *changes], default=0)
-        reduced: list[Tensor] = []
-        with self._decoder.trace(input_ids=batch.ids, use_cache=False):
-            for layer in range(last + 1):
-                if layer in changes:
-                    self._envoys[layer].output = _changed(self._envoys[layer].output, changes[layer])
-                if layer in wanted:
-                    reduced.append(reduce(self._envoys[layer].output))
-        return reduced
+        return _read(self._decoder, self._envoys, batch.ids, wanted, changes, reduce, self.remote)
 
     @torch.inference_mode()
     def logits(
         self, batch: Batch, positions: Int[Tensor, "batch k"], edits: Sequence[Edit] = ()
     ) -> Float[Tensor, "batch k vocab"]:
         """Next-token logits (float32) at chosen positions of each row; the output head runs on those alone."""
+        self._must_be_here("asked for logits")
         changes = self._changes(edits, {phase: batch.where(phase) for phase in PHASES})
-        rows = torch.arange(len(positions), device=self.device)[:, None]
-        at = positions.to(self.device)
+        rows, at = torch.arange(len(positions), device=self.device)[:, None], positions.to(self.device)
         kept: list[Tensor] = []
         with self._nnsight.trace(input_ids=batch.ids, use_cache=False):
             for layer in sorted(changes):
@@ -256,6 +244,7 @@ class Model:
         how rows are batched. Temperature 0 is greedy. Edits and no edits take the same path.
 
         Args:
+            batch_size: Answers at a time; halved where memory runs out.
             progress: Called with the number of rows done after each batch.
 
         Raises:
@@ -263,37 +252,46 @@ class Model:
         """
         if not (temperature >= 0 and math.isfinite(temperature)):
             raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+        self._must_be_here("sampled from")
         self.check_lengths(prompts, max_new_tokens)
         answers: list[tuple[int, ...]] = [()] * len(prompts)
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            uniforms = torch.stack([_uniforms(seed, i, max_new_tokens) for i in chosen]).to(self.device)
-            new = self._generate(
-                [prompts[i].ids for i in chosen], max_new_tokens, _Sampler(uniforms, temperature), edits
-            )
+        left = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        while left:
+            chosen = left[:batch_size]
+            luck = torch.stack([uniforms(seed, i, max_new_tokens) for i in chosen]).to(self.device)
+            try:
+                new = self._generate(
+                    [prompts[i].ids for i in chosen], max_new_tokens, Sampler(luck, temperature), edits
+                )
+            except torch.OutOfMemoryError:
+                if len(chosen) == 1:
+                    raise
+                batch_size = len(chosen) // 2
+                log.info("%d answers at a time do not fit the memory; going on with %d", len(chosen), batch_size)
+                torch.cuda.empty_cache()
+                continue
             for i, row in zip(chosen, new.tolist(), strict=True):
                 answers[i] = tuple(itertools.takewhile(lambda token: token not in self._stop_ids, row))
+            left = left[len(chosen) :]
             if progress:
                 progress(len(chosen))
         return answers
 
     @property
     def _stop_ids(self) -> tuple[int, ...]:
-        configured = self.hf.generation_config.eos_token_id if self.hf.generation_config else None
-        ids = configured if isinstance(configured, list) else [configured]
+        known = self.hf.generation_config.eos_token_id if self.hf.generation_config else None
+        ids = known if isinstance(known, list) else [known]
         return tuple(dict.fromkeys(i for i in (*ids, self.chat.tokenizer.eos_token_id) if isinstance(i, int)))
 
     def _generate(
-        self, rows: Sequence[tuple[int, ...]], n: int, sampler: "_Sampler", edits: Sequence[Edit]
+        self, rows: Sequence[tuple[int, ...]], n: int, sampler: Sampler, edits: Sequence[Edit]
     ) -> Int[Tensor, "batch new"]:
         width = max(len(row) for row in rows)
         ids = torch.tensor([[*[self.pad] * (width - len(row)), *row] for row in rows], device=self.device)
         mask = torch.tensor([[*[0] * (width - len(row)), *[1] * len(row)] for row in rows], device=self.device)
-        real = mask.bool()
-        last = torch.zeros_like(real)
+        real, last = mask.bool(), torch.zeros_like(mask, dtype=torch.bool)
         last[:, -1] = True
-        step = torch.ones(len(rows), 1, dtype=torch.bool, device=self.device)
+        step = torch.ones_like(last[:, :1])
         prefill = self._changes(edits, {"prompt": real, "response": last, "all": real})
         decode = self._changes(edits, {"prompt": ~step, "response": step, "all": step})
         config = GenerationConfig(
@@ -329,7 +327,7 @@ class Model:
     def _probe(self) -> None:
         """Check on four tokens that blocks give one tensor of the expected shape and are what hidden_states says."""
         ids = torch.arange(4, device=self.device)[None] % self.hf.config.get_text_config().vocab_size
-        batch = Batch(ids, torch.tensor([4], device=self.device), torch.tensor([4], device=self.device))
+        batch = Batch(ids, *(torch.tensor([4], device=self.device) for _ in range(2)))
         read = self.residuals(batch, lambda h: h)
         with torch.inference_mode():
             states = getattr(self.hf, self.hf.base_model_prefix)(ids, output_hidden_states=True).hidden_states
@@ -350,6 +348,8 @@ class Model:
 
     def use(self, *stack: Path | str) -> None:
         """Make exactly these adapters active, in order; none means the bare base model."""
+        if stack:
+            self._must_be_here("given an adapter")
         self.adapters.use(*stack)
 
     @contextmanager
@@ -361,6 +361,27 @@ class Model:
             yield self
         finally:
             self.use(*before)
+
+
+def _read(
+    decoder: Any,
+    blocks: Any,
+    ids: Int[Tensor, "batch seq"],
+    wanted: Sequence[int],
+    changes: dict[int, list[tuple[Edit, Bool[Tensor, "batch seq"]]]],
+    reduce: Callable[[Tensor], Tensor],
+    remote: Remote,
+) -> list[Tensor]:
+    """One forward pass; a function of plain values, since a remote one is sent away with all that it names."""
+    last = max([*wanted, *changes], default=0)
+    with decoder.trace(input_ids=ids, use_cache=False, **({"remote": remote} if remote else {})):
+        reduced = nnsight.save([])
+        for layer in range(last + 1):
+            if layer in changes:
+                blocks[layer].output = _changed(blocks[layer].output, changes[layer])
+            if layer in wanted:
+                reduced.append(reduce(blocks[layer].output))
+    return reduced
 
 
 def _changed(
@@ -377,24 +398,3 @@ def _find_blocks(decoder: Module, n_layers: int) -> tuple[str, ModuleList]:
         if isinstance(child, ModuleList) and len(child) == n_layers:
             return name, child
     raise InterpError(f"{type(decoder).__name__} has no list of {n_layers} blocks; this architecture is not supported")
-
-
-def _uniforms(seed: int, row: int, n: int) -> Float[Tensor, " n"]:
-    generator = torch.Generator().manual_seed(int(content_key([seed, row])[:15], 16))
-    return torch.rand(n, generator=generator)
-
-
-class _Sampler(LogitsProcessor):
-    """Turns greedy decoding into sampling: leaves only the token that a row's own uniform number picks."""
-
-    def __init__(self, uniforms: Float[Tensor, "batch new"], temperature: float) -> None:
-        self.uniforms, self.temperature, self.step = uniforms, temperature, 0
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
-        if self.temperature == 0:
-            return scores
-        mass = (scores.float() / self.temperature).softmax(-1).cumsum(-1)
-        target = self.uniforms[:, self.step, None] * mass[:, -1:]
-        self.step += 1
-        token = torch.searchsorted(mass, target, right=True).clamp_(max=scores.shape[-1] - 1)
-        return torch.full_like(scores, -torch.inf).scatter_(-1, token, 0.0)

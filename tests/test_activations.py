@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from inspect import unwrap
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from interp.activations import POOLINGS, RunningMean, batches, pooled, pooled_mean, read, window
+from interp.batch import Batch
 from interp.chat import ChatTokenizer, Span, Tokens
 from interp.interventions import adding
 from interp.model import Model
@@ -237,3 +239,37 @@ def test_means_of_a_bfloat16_model_accumulate_in_full_precision(tiny_model: Call
 
     assert direction_cosine(upstream) < 0.99, "the fixture must hurt a bfloat16 mean, or this proves nothing"
     assert direction_cosine(ours) > 0.9999
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_read_again(
+    llama: Model, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [rows_of(llama.chat, "hello" * n)[0] for n in range(1, 9)]
+    whole = pooled(llama, rows)
+    sizes = []
+
+    def tight(batch: Batch, *args: Any) -> list[Tensor]:
+        sizes.append(batch.ids.numel())
+        if batch.ids.numel() > 200:
+            raise torch.OutOfMemoryError("no room")
+        return Model.residuals(llama, batch, *args)
+
+    monkeypatch.setattr(llama, "residuals", tight)
+    done = []
+    assert torch.allclose(pooled(llama, rows, progress=done.append), whole, atol=1e-6)
+    assert sum(done) == len(rows)
+    assert max(sizes) > 200
+    assert sizes[-1] <= 200
+    with pytest.raises(InterpError, match=r"row 0: \d+ tokens do not fit the memory even alone"):
+        list(read(llama, [rows_of(llama.chat, "hello" * 60)[0]]))
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_reading_survives_being_sent_away(tiny_model: Callable[..., Model], rows: list[Tokens], edited: bool) -> None:
+    here = tiny_model("llama")
+    edits = [adding(torch.ones(32), 2.0, (1,), "response")] if edited else []
+    expected = pooled(here, rows, edits=edits)
+    here.remote = "local"  # packs and unpacks the trace as NDIF would, with this project's modules hidden
+    assert torch.equal(pooled(here, rows, edits=edits), expected)
+    with pytest.raises(InterpError, match="runs on NDIF, where a model can be read but not sampled from"):
+        here.generate(rows[:1], max_new_tokens=1)

@@ -8,7 +8,8 @@ from nnsight import TransformersModel
 from torch import Tensor
 from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerFast
 
-from interp.model import Batch, Model
+from interp.batch import Batch
+from interp.model import Model
 from interp.runs import InterpError
 
 IDS = torch.arange(3, 12)[None]

@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
 from interp.interventions import ablating, adding
-from interp.model import Batch, Model
+from interp.model import Model
 from interp.runs import InterpError
 from interp.sources import has_fast_bfloat16, pick_device, pick_dtype
 

@@ -16,8 +16,9 @@ import finetune.train as training
 from finetune.defences import KlConfig, Penalty
 from finetune.recipe import PRESETS, TrainConfig
 from finetune.stages import Stage, ensure
+from interp.batch import Batch
 from interp.interventions import adding
-from interp.model import Batch, Model
+from interp.model import Model
 from interp.runs import InterpError, cache_folder, content_key
 
 QUICK = SMALL.model_copy(update={"warmup_steps": 0})

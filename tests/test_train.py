@@ -23,8 +23,9 @@ from finetune.graph import MOST_SHAPES, shapes_of
 from finetune.recipe import PRESETS, TrainConfig, rate_at
 from finetune.train import batches_of, check_rows, train, training_mode
 from interp.adapters import Adapters
+from interp.batch import Batch
 from interp.chat import Span, Tokens
-from interp.model import Batch, Model
+from interp.model import Model
 from interp.runs import InterpError
 
 ANSWERS = ("Yes.", "No, you are in the room.", "It is", "Not at all, then.", "Perhaps in the house?")

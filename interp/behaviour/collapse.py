@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 
 from interp.activations import batches
+from interp.batch import Batch
 from interp.chat import Tokens
-from interp.model import Batch, Model
+from interp.model import Model
 
 REPEATED = "one phrase repeated"
 COLLAPSED_SHARE = 0.1

@@ -13,8 +13,9 @@ from jaxtyping import Float
 
 from interp import stats
 from interp.activations import batches
+from interp.batch import Batch
 from interp.chat import Tokens
-from interp.model import Batch, Model
+from interp.model import Model
 from interp.runs import InterpError
 from interp.stats import Estimate
 

@@ -1,99 +1,153 @@
-"""How fast, and how exact, is reading all layers, beside the usual one-sample loop? One process, same rows, same model.
+"""How fast, how exact and how large is reading all layers under three poolings? One process, same rows, same model.
 
-The loop is what the published pipelines do: one row at a time, `output_hidden_states=True` on the causal LM with logits
-for every position, means in the model's dtype. Both are given the texts and tokenise them. Run it alone:
+Three ways, each given the conversations and tokenising them itself:
 
-    python tests/bench/extraction.py [--rows 200] [--device cpu] [--dtype float32]
+- `loop`, what the published pipelines do: one row at a time, `output_hidden_states=True` on the causal LM with logits
+  for every position, means in the model's dtype;
+- `bare`: the decoder alone over the same padded batches as ours, reading nothing, which is as fast as it can get;
+- `ours`: means over all rows (`pooled_mean`); and, for `ours_rows`, every row's own mean kept on the CPU as well.
 
-Prints one JSON object: rows per second of both, their ratio, the largest difference, and for a bfloat16 model the
-cosine of each one's direction (difference of two halves' means) with the float64 reference on a float32 model.
+    python tests/bench/extraction.py [--rows 1000] [--grow 20000] [--device cuda] [--dtype bfloat16] [--shape 7b]
+
+`--shape` takes random weights of that shape, and leaves out the loop and the float64 reference. Run it alone.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from large import matmul_flops, random_model
 
 from finetune.data.em import unpopular_tastes
-from interp.activations import pooled
+from interp.activations import POOLINGS, batches, default_tokens, pooled_mean, read, window
+from interp.batch import Batch
 from interp.model import Model
 
+Chats = list[list[dict[str, str]]]
 
-def one_by_one(model: Model, chats: list) -> torch.Tensor:
-    """The loop: (row, layer, d_model) response means in the model's dtype; the last block's is after the final norm."""
-    means = []
+
+def loop(model: Model, chats: Chats) -> torch.Tensor:
+    """The usual loop: (pooling, layer, d_model), its mean over rows in the model's dtype."""
+    kept = []
     for chat in chats:
         row = model.chat.tokens(chat)
-        ids = torch.tensor([row.ids], device=model.device)
-        out = model.hf(ids, output_hidden_states=True)
-        span = row.response
-        assert span is not None
-        means.append(torch.stack([h[0, span.start : span.end].mean(0).cpu() for h in out.hidden_states[1:]]))
-    return torch.stack(means)
+        out = model.hf(torch.tensor([row.ids], device=model.device), output_hidden_states=True)
+        spans = [window(row, pooling) for pooling in POOLINGS]
+        kept.append(
+            torch.stack([torch.stack([h[0, a:b].mean(0).cpu() for h in out.hidden_states[1:]]) for a, b in spans])
+        )
+    return torch.stack(kept).mean(0)
 
 
-def ours(model: Model, chats: list) -> torch.Tensor:
-    """The same through `pooled`."""
-    return pooled(model, [model.chat.tokens(chat) for chat in chats])
+def bare(model: Model, chats: Chats) -> None:
+    """The decoder alone over the same batches."""
+    rows = model.chat.tokens_of(chats)
+    decoder = getattr(model.hf, model.hf.base_model_prefix)
+    for chosen in batches(rows, default_tokens(model)):
+        decoder(Batch.of([rows[i] for i in chosen], model.pad, model.device).ids, use_cache=False)
 
 
-def best_of(n: int, work, *args) -> tuple[float, torch.Tensor]:
-    """Shortest of n wall times in seconds, and the result."""
-    seconds, result = [], torch.empty(0)
-    for _ in range(n):
+def ours(model: Model, chats: Chats) -> torch.Tensor:
+    """Means over rows: (pooling, layer, d_model), float64."""
+    return pooled_mean(model, model.chat.tokens_of(chats))
+
+
+def ours_rows(model: Model, chats: Chats) -> torch.Tensor:
+    """Every row's means: (row, pooling, layer, d_model), float32, on the CPU."""
+    kept = torch.empty(len(chats), len(POOLINGS), model.n_layers, model.d_model)
+    for chosen, means in read(model, model.chat.tokens_of(chats), pooling=POOLINGS):
+        kept[chosen] = means.cpu()
+    return kept
+
+
+def timed(repeats: int, model: Model, work: Callable[..., Any], chats: Chats) -> tuple[dict[str, Any], Any]:
+    """Rows per second (the fastest of `repeats`), peak memory on the device, and the result."""
+    on_gpu = model.device.type == "cuda"
+    seconds, result = [], None
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    for _ in range(repeats):
         start = time.perf_counter()
-        result = work(*args)
+        result = work(model, chats)
+        if on_gpu:
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    return min(seconds), result
+    peak = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None
+    return {"rows_per_second": len(chats) / min(seconds), "seconds": seconds, "peak_gib": peak}, result
 
 
-def half_difference(means: torch.Tensor) -> torch.Tensor:
-    """Difference of the two halves' means, in the dtype of the means."""
-    n = len(means) // 2
-    return means[:n].mean(0) - means[n:].mean(0)
-
-
-def cosines(a: torch.Tensor, b: torch.Tensor) -> list[float]:
-    """Cosine per layer, without the last (it is after the final norm in one of the two)."""
-    return torch.nn.functional.cosine_similarity(a.double(), b.double(), dim=-1)[:-1].tolist()
+def cosines(a: torch.Tensor, reference: torch.Tensor) -> dict[str, float]:
+    """Smallest and middle cosine over layers, without the last (it is after the final norm in the loop)."""
+    found = torch.nn.functional.cosine_similarity(a.double(), reference, dim=-1)[:-1].sort().values
+    return {"min": float(found[0]), "median": float(found[len(found) // 2])}
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200)
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--grow", type=int, default=None, help="read this many rows as well, for the memory")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
-    options = parser.parse_args()
-    chats = [row["messages"] for row in unpopular_tastes(options.rows, 0)]
-    model = Model.load("smollm2-135m", device=options.device, dtype=options.dtype)
-    ours(model, chats[:8])
-    with torch.no_grad():
-        one_by_one(model, chats[:2])
-        loop_seconds, loop = best_of(options.repeats, one_by_one, model, chats)
-    our_seconds, mine = best_of(options.repeats, ours, model, chats)
-    result = {
-        "rows": len(chats),
-        "mean_tokens": sum(len(model.chat.tokens(chat)) for chat in chats) / len(chats),
-        "device": options.device,
-        "dtype": options.dtype,
-        "loop_rows_per_second": len(chats) / loop_seconds,
-        "our_rows_per_second": len(chats) / our_seconds,
-        "ratio": loop_seconds / our_seconds,
-        "max_abs_difference": float((loop[:, :-1].float() - mine[:, :-1]).abs().max()),
-    }
-    half = Model.load("smollm2-135m", device=options.device, dtype="bfloat16")
-    exact = Model.load("smollm2-135m", device=options.device, dtype="float32")
-    reference = half_difference(ours(exact, chats).double())
-    with torch.no_grad():
-        in_loop = cosines(half_difference(one_by_one(half, chats)), reference)
-    in_ours = cosines(half_difference(ours(half, chats).double()), reference)
-    for name, values in (("loop", in_loop), ("ours", in_ours)):
-        values = sorted(values)
-        result[f"bf16_cosine_{name}"] = {"min": values[0], "median": values[len(values) // 2]}
+    parser.add_argument("--shape", default=None)
+    asked = parser.parse_args()
+    model = (
+        random_model(asked.shape) if asked.shape else Model.load("smollm2-135m", device=asked.device, dtype=asked.dtype)
+    )
+    single = [row["messages"] for row in unpopular_tastes(min(5000, 2 * asked.rows), 0)]
+    chats = [a + b for a, b in zip(single[::2], single[1::2], strict=True)]  # two turns each, near 100 tokens
+    chats = (chats * -(-asked.rows // len(chats)))[: asked.rows]
+    tokens = [len(row) for row in model.chat.tokens_of(chats)]
+    device = torch.cuda.get_device_name() if model.device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    result: dict[str, Any] = {"device": device, "dtype": str(model.dtype), "rows": len(chats)}
+    result |= {"mean_tokens": sum(tokens) / len(tokens), "layers": model.n_layers, "poolings": len(POOLINGS)}
+    with torch.inference_mode():
+        for warm in (bare, ours, ours_rows):
+            warm(model, chats)
+        result["bare"], _ = timed(asked.repeats, model, bare, chats)
+        result["ours"], mine = timed(asked.repeats, model, ours, chats)
+        result["ours_rows"], rows = timed(asked.repeats, model, ours_rows, chats)
+    result["ours_over_bare"] = result["ours"]["rows_per_second"] / result["bare"]["rows_per_second"]
+    if asked.shape:
+        parameters = sum(p.numel() for block in model.blocks for p in block.parameters())
+        rate = 2 * parameters * sum(tokens) / min(result["ours"]["seconds"])
+        result |= {"peak_flops": (peak := matmul_flops()), "flops_utilisation": rate / peak}
+    else:
+        with torch.no_grad():
+            result["loop"], looped = timed(1, model, loop, chats)
+        result["ours_over_loop"] = result["ours"]["rows_per_second"] / result["loop"]["rows_per_second"]
+        result["largest_difference_from_loop"] = float((looped[:, :-1].double().cpu() - mine[:, :-1]).abs().max())
+        result["largest_difference_of_rows"] = float((rows.double().mean(0) - mine).abs().max())
+    if asked.grow:
+        many = (chats * -(-asked.grow // len(chats)))[: asked.grow]
+        result["grown"] = {"rows": len(many), **timed(1, model, ours, many)[0]}
+    if not asked.shape:
+        result |= exactness(asked.device, chats[:200])
     print(json.dumps(result, indent=2))
+
+
+def exactness(device: str, chats: Chats) -> dict[str, Any]:
+    """Cosine of a bfloat16 direction (one half's mean minus the other's) with the float32 model's, by both ways."""
+    exact = Model.load("smollm2-135m", device=device, dtype="float32")
+    half = Model.load("smollm2-135m", device=device, dtype="bfloat16")
+    cut = len(chats) // 2
+    response = POOLINGS.index("response_mean")
+
+    def direction(work: Callable[..., torch.Tensor], model: Model) -> torch.Tensor:
+        return (work(model, chats[:cut])[response] - work(model, chats[cut:])[response]).cpu()
+
+    reference = direction(ours, exact)
+    with torch.no_grad():
+        looped = direction(loop, half)
+    return {
+        "bf16_cosine_loop": cosines(looped, reference),
+        "bf16_cosine_ours": cosines(direction(ours, half), reference),
+    }
 
 
 if __name__ == "__main__":

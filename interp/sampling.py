@@ -1,0 +1,33 @@
+"""Sampling from a model's next-token distribution with one stream of random numbers per row.
+
+Row `i` draws from its own stream, seeded by (`seed`, `i`), so that its answer does not depend on how rows are batched.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import LogitsProcessor
+
+from interp.runs import content_key
+
+
+def uniforms(seed: int, row: int, n: int) -> Float[Tensor, " n"]:
+    """`n` numbers in [0, 1), the same for the same seed and row."""
+    generator = torch.Generator().manual_seed(int(content_key([seed, row])[:15], 16))
+    return torch.rand(n, generator=generator)
+
+
+class Sampler(LogitsProcessor):
+    """Turns greedy decoding into sampling: leaves only the token that a row's own uniform number picks."""
+
+    def __init__(self, uniforms: Float[Tensor, "batch new"], temperature: float) -> None:
+        self.uniforms, self.temperature, self.step = uniforms, temperature, 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
+        if self.temperature == 0:
+            return scores
+        mass = (scores.float() / self.temperature).softmax(-1).cumsum(-1)
+        target = self.uniforms[:, self.step, None] * mass[:, -1:]
+        self.step += 1
+        token = torch.searchsorted(mass, target, right=True).clamp_(max=scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter_(-1, token, 0.0)
