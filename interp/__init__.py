@@ -14,12 +14,23 @@ Conventions, everywhere:
 """
 
 from interp.activations import POOLINGS, pooled, pooled_mean
+from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens, read_chats
-from interp.directions import Direction, Trait, difference_of_means, permuted_like, random_like
+from interp.directions import (
+    Direction,
+    assistant_axis,
+    difference_of_means,
+    held_out_separation,
+    principal_components,
+    separation_null,
+)
 from interp.interventions import Edit, ablating, adding
-from interp.model import Batch, Model
+from interp.model import Model
+from interp.nulls import components_like, covariance_like, nulls_for, permuted_like, random_like
 from interp.projection import cosine, project, shift
 from interp.runs import InterpError
+from interp.selection import balanced, em_classes, judged_rows
+from interp.traits import Trait
 
 __all__ = [
     "POOLINGS",
@@ -33,13 +44,23 @@ __all__ = [
     "Trait",
     "ablating",
     "adding",
+    "assistant_axis",
+    "balanced",
+    "components_like",
     "cosine",
+    "covariance_like",
     "difference_of_means",
+    "em_classes",
+    "held_out_separation",
+    "judged_rows",
+    "nulls_for",
     "permuted_like",
     "pooled",
     "pooled_mean",
+    "principal_components",
     "project",
     "random_like",
     "read_chats",
+    "separation_null",
     "shift",
 ]

@@ -1,82 +1,36 @@
-"""Directions in the residual stream, and the nulls that go beside every one of them.
+"""Directions in the residual stream: how the papers make them, and how well they separate what they were made from.
 
-A `Direction` has one raw (unnormalised) vector per layer and says in its header where it came from. Its nulls are
-`random_like` (isotropic, of the same norm in every layer), `permuted_like` (the same recipe on shuffled labels) and
-other traits' directions.
+Every recipe takes pooled activations, one row a text, and gives one raw (never normalised) vector per layer:
+
+- persona vector, self-recognition vector: `difference_of_means`, on the rows that a judge let through;
+- emergent-misalignment direction: `difference_of_means` of two balanced classes, weighted by tokens;
+- stage displacement: `displacement`;
+- assistant axis: `assistant_axis`;
+- the axes along which a set of differences moves: `principal_components`;
+- a probe's direction: `interp.probes`.
+
+Which rows go in is `interp.selection`; the nulls that go beside a direction are `interp.nulls`. A `Direction` is such a
+vector with its provenance.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
 from torch import Tensor
 
-from interp import stats
-from interp.runs import InterpError, load_tensors, read_json, save_tensors
+from interp.nulls import Groups, mean_difference_weights, permuted_labels
+from interp.runs import InterpError, load_tensors, save_tensors
 
-
-@dataclass(frozen=True)
-class Trait:
-    """A persona trait: contrasting instructions and questions that let it show.
-
-    Attributes:
-        name: For example `evil`.
-        instructions: Pairs of system prompts, with the trait and without it.
-        questions: For extraction.
-        eval_questions: Held out; no direction is made from them.
-        eval_prompt: Judge prompt with `{question}` and `{answer}`.
-    """
-
-    name: str
-    instructions: tuple[tuple[str, str], ...]
-    questions: tuple[str, ...]
-    eval_questions: tuple[str, ...]
-    eval_prompt: str
-
-    @classmethod
-    def load(cls, path: Path) -> "Trait":
-        """Read a trait file in the persona_vectors schema; `eval_questions` and `name` may be missing.
-
-        Raises:
-            FileNotFoundError, ValueError: missing or malformed; the message names file and field.
-        """
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such trait file")
-        data = read_json(path)
-        if not isinstance(data, dict):
-            raise ValueError(f"{path}: a trait is a JSON object with instruction, questions and eval_prompt")
-        pairs = data.get("instruction")
-        if not (isinstance(pairs, list) and pairs) or not all(
-            isinstance(p, dict) and _is_text(p.get("pos")) and _is_text(p.get("neg")) for p in pairs
-        ):
-            raise ValueError(f'{path}: "instruction" must be a list of {{"pos": text, "neg": text}}')
-        for key, least in (("questions", 2), ("eval_questions", 0)):
-            value = data.get(key, [])
-            if not isinstance(value, list) or len(value) < least or not all(_is_text(q) for q in value):
-                raise ValueError(f'{path}: "{key}" must be a list of at least {least} texts, got {str(value)[:60]}')
-        if not _is_text(data.get("eval_prompt")):
-            raise ValueError(f'{path}: "eval_prompt" must be text, got {str(data.get("eval_prompt"))[:60]}')
-        name = str(data.get("name", path.name.split(".")[0]))
-        if not name.replace("_", "").replace("-", "").isalnum():
-            raise ValueError(f"{path}: the name {name!r} must be letters, digits, _ and -: files are called by it")
-        shared = set(data["questions"]) & set(data.get("eval_questions", []))
-        if shared:
-            raise ValueError(f"{path}: a question is in both halves, so nothing is held out: {sorted(shared)[0]!r}")
-        return cls(
-            name=name,
-            instructions=tuple((pair["pos"], pair["neg"]) for pair in pairs),
-            questions=tuple(data["questions"]),
-            eval_questions=tuple(data.get("eval_questions", [])),
-            eval_prompt=data["eval_prompt"],
-        )
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+Recipe = Callable[
+    [Float[Tensor, "n layer d_model"], Float[Tensor, "m layer d_model"]],
+    Float[Tensor, "layer d_model"],
+]
 
 
 @dataclass(frozen=True)
@@ -108,8 +62,24 @@ class Direction:
         return self.vectors[self.layers.index(layer)]
 
     def save(self, path: Path) -> None:
-        """Write it as safetensors with its header."""
-        header = {**self.header, "name": self.name, "layers": list(self.layers), "layer": self.layer}
+        """Write it as safetensors with its header.
+
+        Raises:
+            ValueError: layers are not ascending block indices, one for each vector, with `layer` among them.
+            InterpError: a vector holds a value that is not finite.
+        """
+        layers = list(self.layers)
+        what = f"direction {self.name!r}"
+        if len(layers) != len(self.vectors):
+            raise ValueError(f"{what} has {len(self.vectors)} vectors for {len(layers)} layers {layers}")
+        if layers != sorted(set(layers)) or min(layers, default=0) < 0:
+            raise ValueError(f"{what}: layers must be block indices from 0 in ascending order, got {layers}")
+        if self.layer not in layers:
+            raise ValueError(f"{what}: its headline layer {self.layer} is not among its layers {layers}")
+        bad = [layer for layer, v in zip(layers, self.vectors, strict=True) if not torch.isfinite(v).all()]
+        if bad:
+            raise InterpError(f"{what} holds a value that is not finite at layers {bad}; make it again")
+        header = {**self.header, "name": self.name, "layers": layers, "layer": self.layer}
         save_tensors(path, {"vectors": self.vectors}, kind="direction", header=header)
 
     @classmethod
@@ -119,44 +89,155 @@ class Direction:
         return cls(header["name"], tensors["vectors"], tuple(header["layers"]), header["layer"], header)
 
 
-def difference_of_means(
-    positive: Float[Tensor, "n layer d_model"], negative: Float[Tensor, "m layer d_model"]
-) -> Float[Tensor, "layer d_model"]:
-    """Mean of `positive` minus mean of `negative`, each row counting once; summed in float64.
+# recipes
 
-    Source: Persona Vectors (arXiv 2507.21509), response-average difference.
+
+def difference_of_means(
+    positive: Float[Tensor, "n layer d_model"],
+    negative: Float[Tensor, "m layer d_model"],
+    *,
+    tokens: tuple[Int[Tensor, " n"], Int[Tensor, " m"]] | None = None,
+) -> Float[Tensor, "layer d_model"]:
+    """Mean of `positive` minus mean of `negative`, summed in float64.
+
+    Sample-weighted, each row counting once, is the persona vector. Token-weighted is the emergent-misalignment
+    direction. Where long and short answers differ, so do the two.
+
+    Args:
+        tokens: How many tokens each row is the mean of, for both sides. A row then counts that often, so that a
+            side's mean is the mean over all its tokens.
+
+    Source: persona_vectors (arXiv 2507.21509), response-average difference; model-organisms-for-EM (arXiv
+        2506.11618), mean over answer tokens.
 
     Raises:
+        ValueError: token counts do not fit the rows, or one is below 1.
         InterpError: a side is empty or holds a value that is not finite.
     """
-    for name, rows in (("positive", positive), ("negative", negative)):
+    _require_rows(positive=positive, negative=negative)
+    if tokens is None:
+        return (positive.double().mean(0) - negative.double().mean(0)).float()
+    means = []
+    for name, rows, counts in zip(("positive", "negative"), (positive, negative), tokens, strict=True):
+        if len(counts) != len(rows):
+            raise ValueError(f"the {name} side has {len(rows)} rows but {len(counts)} token counts")
+        if (counts < 1).any():
+            bad = int((counts < 1).nonzero()[0])
+            raise ValueError(f"the {name} side's row {bad} is said to pool {int(counts[bad])} tokens; leave it out")
+        means.append(torch.einsum("n,nld->ld", counts.double() / counts.sum(), rows.double()))
+    return (means[0] - means[1]).float()
+
+
+def displacement(
+    stage: Float[Tensor, "row layer d_model"], parent: Float[Tensor, "row layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
+    """Mean paired difference of a stage from its parent: row i of both is the same text.
+
+    Raises:
+        ValueError: the two do not have the same shape.
+        InterpError: there are no rows, or one holds a value that is not finite.
+    """
+    if stage.shape != parent.shape:
+        raise ValueError(f"a displacement is paired: got {tuple(stage.shape)} against {tuple(parent.shape)}")
+    _require_rows(stage=stage, parent=parent)
+    return (stage.double() - parent.double()).mean(0).float()
+
+
+@dataclass(frozen=True)
+class AssistantAxis:
+    """Attributes:
+    vectors: Raw; they point from the roles toward the assistant.
+    used: Rows of every role that counts.
+    left_out: Rows of every role that has too few.
+    """
+
+    vectors: Float[Tensor, "layer d_model"]
+    used: Mapping[str, int]
+    left_out: Mapping[str, int]
+
+
+def assistant_axis(
+    default: Float[Tensor, "n layer d_model"],
+    roles: Mapping[str, Float[Tensor, "_ layer d_model"]],
+    *,
+    min_rows: int,
+) -> AssistantAxis:
+    """Mean answer of the default assistant minus the mean of the roles' mean answers; each role counts once.
+
+    A projection on it is higher where the model is more its assistant self. Capping and ablation that are written
+    for role-pointing vectors need it negated.
+
+    Args:
+        min_rows: A role with fewer rows is left out and named; the authors' code asks for 50.
+
+    Source: arXiv 2601.10387.
+
+    Raises:
+        ValueError: `min_rows` is below 1.
+        InterpError: no role is left, the default has no rows, or a row holds a value that is not finite.
+    """
+    if min_rows < 1:
+        raise ValueError(f"min_rows must be at least 1, got {min_rows}")
+    used = {name: len(rows) for name, rows in roles.items() if len(rows) >= min_rows}
+    left_out = {name: len(rows) for name, rows in roles.items() if len(rows) < min_rows}
+    if not used:
+        raise InterpError(f"no role has {min_rows} rows or more, so there is no axis; rows by role: {left_out}")
+    _require_rows(default=default, **{f"role {name!r}": roles[name] for name in used})
+    role_means = torch.stack([roles[name].double().mean(0) for name in used])
+    return AssistantAxis((default.double().mean(0) - role_means.mean(0)).float(), used, left_out)
+
+
+@dataclass(frozen=True)
+class PrincipalComponents:
+    """Attributes:
+    components: Of unit length, orthogonal within a layer, the strongest first.
+    share: Of the differences' second moment (mean square length, not variance) that lies along each.
+    """
+
+    components: Float[Tensor, "k layer d_model"]
+    share: Float[Tensor, "k layer"]
+
+
+def principal_components(
+    differences: Float[Tensor, "n layer d_model"], k: int, *, centred: bool = False
+) -> PrincipalComponents:
+    """The `k` axes along which a set of activation differences is largest, per layer.
+
+    Not centred unless asked for: to centre differences is to take away the mean difference, which is the very thing
+    that a contrast is made for (anchors.md, pitfall 18). A component's sign is chosen so that the mean difference
+    projects positively on it; if there is none, so that its largest entry is positive.
+
+    Raises:
+        ValueError: there are no `k` components.
+        InterpError: there are no rows, or one holds a value that is not finite.
+    """
+    _require_rows(difference=differences)
+    most = min(len(differences) - centred, differences.shape[-1])
+    if not 1 <= k <= most:
+        raise ValueError(f"k must be in [1, {most}], got {k}: {len(differences)} differences, centred={centred}")
+    components, shares = [], []
+    for layer in range(differences.shape[1]):
+        rows = differences[:, layer].double()
+        mean = rows.mean(0)
+        found = torch.linalg.svd(rows - mean if centred else rows, full_matrices=False)[2][:k]
+        along, total = found @ mean, rows.square().sum()
+        nothing = along.abs() <= 1e-12 * rows.square().mean().sqrt()
+        along = torch.where(nothing, found.gather(1, found.abs().argmax(1, keepdim=True))[:, 0], along)
+        components.append(torch.where(along < 0, -1, 1)[:, None] * found)
+        shares.append((rows @ found.T).square().sum(0) / torch.where(total > 0, total, 1))
+    return PrincipalComponents(torch.stack(components, 1).float(), torch.stack(shares, 1).float())
+
+
+def _require_rows(**sides: Float[Tensor, "_ layer d_model"]) -> None:
+    for name, rows in sides.items():
         if len(rows) == 0:
             raise InterpError(f"the {name} side has no rows, so its mean is undefined")
         if not torch.isfinite(rows).all():
             bad = int((~torch.isfinite(rows)).flatten(1).any(1).nonzero()[0])
             raise InterpError(f"the {name} side's row {bad} holds a value that is not finite")
-    return (positive.double().mean(0) - negative.double().mean(0)).float()
 
 
-def random_like(vectors: Float[Tensor, "layer d_model"], n: int, *, seed: int) -> Float[Tensor, "n layer d_model"]:
-    """Isotropic random directions with the norm of `vectors` in every layer."""
-    generator = torch.Generator().manual_seed(seed)
-    draws = torch.randn(n, *vectors.shape, generator=generator)
-    return draws / draws.norm(dim=-1, keepdim=True) * vectors.norm(dim=-1, keepdim=True)
-
-
-def permuted_like(
-    positive: Float[Tensor, "n layer d_model"], negative: Float[Tensor, "m layer d_model"], n_draws: int, *, seed: int
-) -> Float[Tensor, "n_draws layer d_model"]:
-    """The difference of means on shuffled labels: what the recipe finds where there is nothing to find."""
-    rows = torch.cat([positive, negative]).double()
-    total, n, m = rows.sum(0), len(positive), len(negative)
-    generator = torch.Generator().manual_seed(seed)
-    draws = []
-    for _ in range(n_draws):
-        chosen = rows[torch.randperm(n + m, generator=generator)[:n]].sum(0)
-        draws.append(chosen / n - (total - chosen) / m)
-    return torch.stack(draws).float()
+# separation
 
 
 @dataclass(frozen=True)
@@ -177,33 +258,92 @@ class Separation:
         return int(np.argmax(self.cohens_d))
 
 
+@dataclass(frozen=True)
+class SeparationNull:
+    """The same two numbers on shuffled labels; a row is one shuffle, the same in every layer."""
+
+    auroc: Float[np.ndarray, "null layer"]
+    cohens_d: Float[np.ndarray, "null layer"]
+
+
 def held_out_separation(
     positive: Float[Tensor, "n layer d_model"],
     negative: Float[Tensor, "m layer d_model"],
-    groups: tuple[Sequence[int], Sequence[int]],
+    groups: Groups,
     *,
     folds: int = 5,
+    recipe: Recipe = difference_of_means,
 ) -> Separation:
     """Separation of held-out questions, averaged over folds.
 
     Questions (`groups`, one number a row for each side) are split into `folds`; each fold's rows are projected on the
-    direction made from the others.
+    direction that `recipe` makes from the others.
 
     Raises:
         InterpError: there are too few questions to hold any out.
     """
-    sides = tuple(torch.tensor(list(group)) for group in groups)
     aurocs, effects = [], []
-    for fold in range(folds):
-        out: list[Bool[Tensor, " row"]] = [side % folds == fold for side in sides]
-        if not (out[0].any() and out[1].any() and (~out[0]).any() and (~out[1]).any()):
-            continue
-        v = difference_of_means(positive[~out[0]], negative[~out[1]])
-        a = torch.einsum("nld,ld->nl", positive[out[0]], v).numpy()
-        b = torch.einsum("nld,ld->nl", negative[out[1]], v).numpy()
-        aurocs.append([stats.auroc(a[:, k], b[:, k]) for k in range(v.shape[0])])
-        spread = np.sqrt((a.var(0, ddof=min(1, len(a) - 1)) + b.var(0, ddof=min(1, len(b) - 1))) / 2)
-        effects.append((a.mean(0) - b.mean(0)) / np.where(spread > 0, spread, np.inf))
-    if not aurocs:
-        raise InterpError(f"{len(set(groups[0]))} questions are too few to hold any out over {folds} folds")
+    for out in _held_out(groups, folds):
+        v = recipe(positive[~out[0]], negative[~out[1]])
+        held = torch.cat([positive[out[0]], negative[out[1]]])
+        along = torch.einsum("nld,ld->ln", held, v).double().numpy()
+        auroc, effect = _separations(along, (np.arange(len(held)) < int(out[0].sum()))[None])
+        aurocs.append(auroc)
+        effects.append(effect)
     return Separation(np.mean(aurocs, axis=0), np.mean(effects, axis=0))
+
+
+def separation_null(
+    positive: Float[Tensor, "n layer d_model"],
+    negative: Float[Tensor, "m layer d_model"],
+    groups: Groups,
+    n: int,
+    *,
+    seed: int,
+    folds: int = 5,
+) -> SeparationNull:
+    """`held_out_separation` of the difference of means, on labels shuffled within question: n times over.
+
+    What the instrument shows where there is nothing. Compare the best layer with the best layers of the shuffles, not
+    with one layer of them: choosing a layer makes the largest of many numbers.
+
+    Raises:
+        InterpError: there are too few questions to hold any out, or none has rows of both sides.
+    """
+    held_out = [torch.cat(out) for out in _held_out(groups, folds)]
+    labels = permuted_labels(len(positive), len(negative), n, seed=seed, groups=groups)
+    rows = torch.cat([positive, negative])
+    aurocs = np.empty((len(held_out), n, rows.shape[1]))
+    effects = np.empty_like(aurocs)
+    for fold, out in enumerate(held_out):
+        weights = mean_difference_weights(labels[:, ~out])
+        inside = labels[:, out].numpy()
+        for k in range(rows.shape[1]):
+            v = weights @ rows[~out, k].double()
+            aurocs[fold, :, k], effects[fold, :, k] = _separations((v @ rows[out, k].double().T).numpy(), inside)
+    return SeparationNull(aurocs.mean(0), effects.mean(0))
+
+
+def _held_out(groups: Groups, folds: int) -> list[tuple[Bool[Tensor, " n"], Bool[Tensor, " m"]]]:
+    """For every fold that leaves rows of both sides on both sides of it: which rows it holds out."""
+    sides = tuple(torch.tensor(list(group)) for group in groups)
+    splits = [(sides[0] % folds == fold, sides[1] % folds == fold) for fold in range(folds)]
+    usable = [out for out in splits if all(side.any() and not side.all() for side in out)]
+    if not usable:
+        raise InterpError(f"{len(set(groups[0]))} questions are too few to hold any out over {folds} folds")
+    return usable
+
+
+def _separations(
+    along: Float[np.ndarray, "reading row"], labels: Bool[np.ndarray, "#reading row"]
+) -> tuple[Float[np.ndarray, " reading"], Float[np.ndarray, " reading"]]:
+    """AUROC and Cohen's d of every reading of the same rows; `labels` is True where a row is positive."""
+    n, m = labels.sum(1), (~labels).sum(1)
+    auroc = ((rankdata(along, axis=1) * labels).sum(1) - n * (n + 1) / 2) / (n * m)
+    means, variances = [], []
+    for member, size in ((labels, n), (~labels, m)):
+        mean = (along * member).sum(1) / size
+        means.append(mean)
+        variances.append((member * (along - mean[:, None]) ** 2).sum(1) / np.maximum(size - 1, 1))
+    spread = np.sqrt((variances[0] + variances[1]) / 2)
+    return auroc, (means[0] - means[1]) / np.where(spread > 0, spread, np.inf)

@@ -1,7 +1,9 @@
-"""Directions, their nulls and their files."""
+"""Directions: the recipes against the papers' formulas, their laws, how well they separate, and their files."""
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from inspect import unwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
+from reference import directions as plain
 from torch import Tensor
 
 from interp.directions import (
     Direction,
-    Trait,
+    assistant_axis,
     difference_of_means,
+    displacement,
     held_out_separation,
-    permuted_like,
-    random_like,
+    principal_components,
+    separation_null,
 )
-from interp.runs import InterpError, save_tensors
+from interp.nulls import permuted_labels
+from interp.runs import InterpError, load_header, save_tensors
 from interp.stats import auroc
+from interp.traits import Trait
 
 SEEDS = st.integers(0, 10_000)
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,45 +78,202 @@ def test_an_undefined_difference_is_refused_with_side_and_row() -> None:
             difference_of_means(rows, spoiled)
 
 
-# nulls
+def answers(seed: int, lengths: list[int]) -> list[Tensor]:
+    """Activations of answers of these many tokens, two layers wide eight."""
+    return [draw(seed + 17 * i, n, 2, 8) for i, n in enumerate(lengths)]
 
 
-@given(seed=SEEDS, n=st.integers(1, 5))
-def test_random_directions_have_the_norm_of_their_model_in_every_layer(seed: int, n: int) -> None:
-    vectors = draw(seed, 3, 8) * torch.tensor([[1e-3], [1.0], [1e4]])
-    got = random_like(vectors, n, seed=seed)
-    assert got.shape == (n, 3, 8)
-    torch.testing.assert_close(got.norm(dim=-1), vectors.norm(dim=-1).expand(n, 3), rtol=1e-6, atol=0)
-    assert torch.equal(got, random_like(vectors, n, seed=seed))
-    assert not torch.equal(got, random_like(vectors, n, seed=seed + 1))
+def pooled_rows(found: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Each answer's mean over its tokens, and how many it has."""
+    return torch.stack([answer.mean(0) for answer in found]), torch.tensor([len(answer) for answer in found])
 
 
-def test_random_directions_are_isotropic() -> None:
-    got = random_like(torch.ones(1, 16), 4000, seed=0)[:, 0] / 4
-    torch.testing.assert_close(got.mean(0), torch.zeros(16), rtol=0, atol=0.02)
-    torch.testing.assert_close(got.T @ got / 4000, torch.eye(16) / 16, rtol=0, atol=0.006)
+LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 
 
-def test_permuted_directions_are_centred_and_keep_nothing_of_the_planted_one() -> None:
-    planted = torch.full((1, 8), 2.0)
-    positive, negative = draw(0, 30, 1, 8) + planted, draw(1, 20, 1, 8)
-    v = difference_of_means(positive, negative)
-    nulls = permuted_like(positive, negative, 600, seed=0)
-    assert nulls.shape == (600, 1, 8)
-    assert nulls.mean(0).norm() < 0.1 * v.norm()
-    assert (nulls.norm(dim=-1) < v.norm()).all()
-    assert torch.equal(nulls, permuted_like(positive, negative, 600, seed=0))
-    assert not torch.equal(nulls, permuted_like(positive, negative, 600, seed=1))
+@given(seed=SEEDS, lengths=LENGTHS, others=LENGTHS)
+def test_both_weightings_equal_the_papers_formulas(seed: int, lengths: list[int], others: list[int]) -> None:
+    """Pitfall 19: over answers, a persona vector; over tokens, the emergent-misalignment direction."""
+    positive, negative = answers(seed, lengths), answers(seed + 1, others)
+    (p, n_p), (n, n_n) = pooled_rows(positive), pooled_rows(negative)
+    by_answer = plain.persona_vector([a.numpy() for a in positive], [a.numpy() for a in negative])
+    by_token = plain.em_direction([a.numpy() for a in positive], [a.numpy() for a in negative])
+    np.testing.assert_allclose(difference_of_means(p, n).numpy(), by_answer, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(difference_of_means(p, n, tokens=(n_p, n_n)).numpy(), by_token, rtol=1e-4, atol=1e-5)
 
 
-@given(seed=SEEDS, n=st.integers(1, 5), m=st.integers(1, 5))
-def test_a_permuted_direction_is_the_recipe_on_shuffled_labels(seed: int, n: int, m: int) -> None:
-    positive, negative = draw(seed, n, 1, 4), draw(seed + 1, m, 1, 4)
-    rows = torch.cat([positive, negative])
-    got = permuted_like(positive, negative, 1, seed=seed)[0]
-    order = torch.randperm(n + m, generator=torch.Generator().manual_seed(seed))
-    expected = difference_of_means(rows[order[:n]], rows[order[n:]])
-    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+def test_the_two_weightings_differ_where_lengths_do() -> None:
+    rows, nothing = torch.tensor([[[1.0]], [[0.0]]]), torch.zeros(1, 1, 1)
+    one = torch.tensor([1])
+    assert difference_of_means(rows, nothing).item() == 0.5
+    assert difference_of_means(rows, nothing, tokens=(torch.tensor([9, 1]), one)).item() == pytest.approx(0.9)
+    assert difference_of_means(nothing, rows, tokens=(one, torch.tensor([9, 1]))).item() == pytest.approx(-0.9)
+
+
+@given(seed=SEEDS, count=st.integers(1, 500), scale=st.floats(0.01, 100), offset=st.floats(-10, 10))
+def test_token_weighting_obeys_the_laws_of_a_difference_of_means(
+    seed: int, count: int, scale: float, offset: float
+) -> None:
+    positive, negative = draw(seed, 6, 2, 8), draw(seed + 1, 5, 2, 8)
+    generator = torch.Generator().manual_seed(seed)
+    tokens = tuple(torch.randint(1, 300, (n,), generator=generator) for n in (6, 5))
+    got = difference_of_means(positive, negative, tokens=tokens)
+    torch.testing.assert_close(difference_of_means(negative, positive, tokens=tokens[::-1]), -got)
+    scaled = difference_of_means(positive * scale, negative * scale, tokens=tokens)
+    torch.testing.assert_close(scaled, got * scale, rtol=1e-4, atol=1e-5 * scale)
+    moved = difference_of_means(positive + offset, negative + offset, tokens=tokens)
+    torch.testing.assert_close(moved, got, rtol=1e-4, atol=1e-4)
+    order = torch.randperm(6, generator=generator)
+    shuffled = difference_of_means(positive[order], negative, tokens=(tokens[0][order], tokens[1]))
+    torch.testing.assert_close(shuffled, got, rtol=1e-6, atol=1e-6)
+    equal = (torch.full((6,), count), torch.full((5,), count))
+    plainly = difference_of_means(positive, negative)
+    torch.testing.assert_close(difference_of_means(positive, negative, tokens=equal), plainly, rtol=1e-6, atol=1e-7)
+
+
+def test_a_row_of_twice_the_tokens_counts_as_two_rows() -> None:
+    positive, negative = draw(0, 3, 2, 8), draw(1, 2, 2, 8)
+    doubled = difference_of_means(positive[[0, 1, 1, 2]], negative)
+    got = difference_of_means(positive, negative, tokens=(torch.tensor([7, 14, 7]), torch.tensor([3, 3])))
+    torch.testing.assert_close(got, doubled)
+
+
+def test_token_counts_that_do_not_fit_are_refused_with_their_values() -> None:
+    rows, three, two = draw(0, 3, 1, 4), torch.tensor([1, 2, 3]), torch.tensor([1, 2])
+    with pytest.raises(ValueError, match="the negative side's row 1 is said to pool 0 tokens"):
+        difference_of_means(rows, rows, tokens=(three, torch.tensor([4, 0, 2])))
+    with pytest.raises(ValueError, match="the positive side has 3 rows but 2 token counts"):
+        unwrap(difference_of_means)(rows, rows, tokens=(two, three))
+    with pytest.raises(TypeCheckError):
+        difference_of_means(rows, rows, tokens=(two, three))
+
+
+@given(seed=SEEDS, n=st.integers(1, 9))
+def test_a_displacement_is_the_mean_paired_difference(seed: int, n: int) -> None:
+    stage, parent = draw(seed, n, 2, 8), draw(seed + 1, n, 2, 8)
+    expected = plain.mean_row([(s - p).numpy() for s, p in zip(stage.double(), parent.double(), strict=True)])
+    np.testing.assert_allclose(displacement(stage, parent).numpy(), expected, rtol=1e-6, atol=1e-7)
+    assert torch.equal(displacement(stage, parent), -displacement(parent, stage))
+    assert torch.equal(displacement(stage, stage), torch.zeros(2, 8))
+
+
+def test_a_small_displacement_among_large_ones_survives() -> None:
+    """4,096 differences of about 1e4 that all but cancel: a float32 sum is left with its own rounding."""
+    swings = 1e4 * draw(0, 4096, 1, 8).double()
+    stage = (swings - swings.mean(0)).float()
+    expected = stage.double().mean(0).float()
+    assert 0 < expected.abs().max() < 1e-3
+    torch.testing.assert_close(displacement(stage, torch.zeros_like(stage)), expected, rtol=1e-6, atol=0)
+
+
+def test_an_unpaired_displacement_is_refused_with_its_shapes() -> None:
+    with pytest.raises(ValueError, match=r"paired: got \(3, 1, 4\) against \(2, 1, 4\)"):
+        unwrap(displacement)(draw(0, 3, 1, 4), draw(1, 2, 1, 4))
+    with pytest.raises(InterpError, match="the stage side has no rows"):
+        displacement(draw(0, 0, 1, 4), draw(0, 0, 1, 4))
+    with pytest.raises(InterpError, match="the parent side's row 1 holds a value that is not finite"):
+        displacement(torch.ones(2, 1, 4), torch.tensor([[[1.0]], [[float("nan")]]]).expand(2, 1, 4))
+
+
+# the assistant axis
+
+
+@given(seed=SEEDS, sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4), min_rows=st.integers(1, 3))
+def test_the_assistant_axis_equals_the_papers_formula(seed: int, sizes: list[int], min_rows: int) -> None:
+    default = draw(seed, 4, 2, 8)
+    roles = {f"role {i}": draw(seed + 1 + i, n, 2, 8) for i, n in enumerate([*sizes, 3])}
+    got = assistant_axis(default, roles, min_rows=min_rows)
+    plainly = {name: [row.numpy() for row in rows] for name, rows in roles.items()}
+    expected = plain.assistant_axis([row.numpy() for row in default], plainly, min_rows)
+    np.testing.assert_allclose(got.vectors.numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert got.used | got.left_out == {name: len(rows) for name, rows in roles.items()}
+    assert all(n >= min_rows for n in got.used.values())
+    assert all(n < min_rows for n in got.left_out.values())
+
+
+def test_the_assistant_axis_points_toward_the_assistant_and_counts_each_role_once() -> None:
+    default = torch.full((2, 1, 1), 10.0)
+    roles = {"pirate": torch.zeros(90, 1, 1), "poet": torch.full((10, 1, 1), 4.0), "ghost": torch.full((1, 1, 1), 99.0)}
+    got = assistant_axis(default, roles, min_rows=10)
+    assert got.vectors.item() == 8.0  # 10 - (0 + 4) / 2: not 10 - .4, as rows would weigh, and no ghost in it
+    assert (got.used, got.left_out) == ({"pirate": 90, "poet": 10}, {"ghost": 1})
+
+
+def test_an_axis_without_roles_is_refused_with_what_there_was() -> None:
+    default = draw(0, 3, 1, 4)
+    with pytest.raises(InterpError, match=r"no role has 50 rows or more.*\{'poet': 3\}"):
+        assistant_axis(default, {"poet": default}, min_rows=50)
+    with pytest.raises(ValueError, match="min_rows must be at least 1, got 0"):
+        assistant_axis(default, {"poet": default[:0]}, min_rows=0)
+    with pytest.raises(InterpError, match="the default side has no rows"):
+        assistant_axis(default[:0], {"poet": default}, min_rows=1)
+    with pytest.raises(InterpError, match="the role 'poet' side's row 2 holds a value that is not finite"):
+        assistant_axis(default, {"poet": default / torch.tensor([1.0, 1.0, 0.0])[:, None, None]}, min_rows=1)
+
+
+# principal components
+
+
+@given(seed=SEEDS, n=st.integers(3, 20), k=st.integers(1, 3))
+def test_components_equal_an_eigendecomposition_and_a_singular_value_decomposition(seed: int, n: int, k: int) -> None:
+    differences = (draw(seed, n, 2, 6) + 0.5) * torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5, 0.25])
+    got = principal_components(differences, k)
+    for layer in range(2):
+        rows = differences[:, layer].double()
+        axes, shares = plain.second_moment_axes([row.numpy() for row in rows], k)
+        _, values, vh = torch.linalg.svd(rows, full_matrices=False)
+        np.testing.assert_allclose(got.share[:, layer].numpy(), shares, rtol=1e-4)
+        torch.testing.assert_close(got.share[:, layer].double(), values[:k] ** 2 / (values**2).sum(), rtol=1e-4, atol=0)
+        for i in range(k):
+            assert abs(got.components[i, layer].numpy() @ axes[i]) == pytest.approx(1, abs=1e-3)
+            assert abs(float(got.components[i, layer].double() @ vh[i])) == pytest.approx(1, abs=1e-4)
+
+
+@given(seed=SEEDS, centred=st.booleans())
+def test_components_are_orthonormal_with_a_sign_that_does_not_depend_on_the_order_of_rows(
+    seed: int, centred: bool
+) -> None:
+    differences = draw(seed, 9, 2, 6) * torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5, 0.25]) + 1
+    got = principal_components(differences, 3, centred=centred)
+    for layer in range(2):
+        c = got.components[:, layer]
+        torch.testing.assert_close(c @ c.T, torch.eye(3), rtol=0, atol=1e-5)
+    assert (torch.einsum("kld,ld->kl", got.components, differences.mean(0)) >= -1e-4).all()
+    assert (got.share >= 0).all()
+    assert (got.share.sum(0) <= 1 + 1e-5).all()
+    again = principal_components(differences.flip(0), 3, centred=centred)
+    torch.testing.assert_close(again.components, got.components, rtol=1e-3, atol=1e-3)
+
+
+def test_centring_takes_the_mean_difference_away_and_is_not_the_default() -> None:
+    """Pitfall 18: where all differences point one way, centred components see the rest alone."""
+    shared = torch.zeros(1, 8)
+    shared[0, 0] = 5.0
+    differences = draw(0, 200, 1, 8) * torch.tensor([0.1, *[0.5] * 7]) + shared
+    kept, lost = principal_components(differences, 1), principal_components(differences, 1, centred=True)
+    mean = difference_of_means(differences, torch.zeros(1, 1, 8))[0]
+    assert torch.cosine_similarity(kept.components[0, 0], mean, dim=0) > 0.999
+    assert abs(torch.cosine_similarity(lost.components[0, 0], mean, dim=0)) < 0.1
+    assert kept.share[0, 0] > 0.9
+    assert lost.share[0, 0] < 0.1
+    swapped = principal_components(-differences, 1)
+    torch.testing.assert_close(swapped.components, -kept.components)
+
+
+def test_differences_without_a_mean_have_a_fixed_sign_and_no_differences_no_share() -> None:
+    for seed in range(8):
+        half = draw(seed, 3, 1, 5)
+        found = principal_components(torch.cat([half, -half]), 3).components[:, 0]
+        assert (found.gather(1, found.abs().argmax(1, keepdim=True)) > 0).all()
+    assert principal_components(torch.zeros(3, 1, 4), 2).share.tolist() == [[0.0], [0.0]]
+
+
+@pytest.mark.parametrize(("k", "centred", "most"), [(0, False, 3), (4, False, 3), (3, True, 2), (-1, False, 3)])
+def test_more_components_than_there_are_is_refused(k: int, centred: bool, most: int) -> None:
+    with pytest.raises(ValueError, match=rf"k must be in \[1, {most}\], got {k}: 3 differences, centred={centred}"):
+        principal_components(draw(0, 3, 1, 8), k, centred=centred)
+    with pytest.raises(InterpError, match="the difference side has no rows"):
+        principal_components(draw(0, 0, 1, 8), 1)
 
 
 # separation
@@ -155,6 +319,63 @@ def test_separation_finds_the_planted_layer_and_none_in_noise() -> None:
     assert found.cohens_d[1] > 3
 
 
+def test_any_recipe_can_be_held_out() -> None:
+    """A recipe sees the training questions' rows alone, and its direction is what the held-out ones are read on."""
+    groups = (list(range(6)), list(range(6)))
+    positive, negative = draw(0, 6, 2, 4), draw(1, 6, 2, 4)
+    seen = []
+
+    def first_axis(p: Tensor, n: Tensor) -> Tensor:
+        seen.append((p, n))
+        return torch.eye(4)[:2] * 2.0
+
+    got = held_out_separation(positive, negative, groups, folds=2, recipe=first_axis)
+    assert torch.equal(seen[0][0], positive[1::2])
+    assert torch.equal(seen[1][1], negative[0::2])
+    for layer in range(2):
+        a, b = positive[:, layer, layer].numpy(), negative[:, layer, layer].numpy()
+        assert got.auroc[layer] == pytest.approx(np.mean([auroc(a[i::2], b[i::2]) for i in range(2)]))
+    same = held_out_separation(positive, negative, groups, folds=2, recipe=lambda p, n: difference_of_means(p, n) * 7)
+    default = held_out_separation(positive, negative, groups, folds=2)
+    np.testing.assert_allclose(same.cohens_d, default.cohens_d, rtol=1e-4, atol=1e-5)
+
+
+@given(seed=SEEDS, folds=st.integers(2, 4))
+def test_the_null_of_separation_is_the_separation_of_shuffled_labels(seed: int, folds: int) -> None:
+    groups = ([0, 1, 2, 3, 4, 5] * 2, [5, 4, 3, 2, 1, 0] * 3)
+    positive, negative = draw(seed, 12, 2, 6) + 0.5, draw(seed + 1, 18, 2, 6)
+    got = separation_null(positive, negative, groups, 4, seed=seed, folds=folds)
+    assert got.auroc.shape == got.cohens_d.shape == (4, 2)
+    rows, questions = torch.cat([positive, negative]), torch.tensor([*groups[0], *groups[1]])
+    for i, labels in enumerate(permuted_labels(12, 18, 4, seed=seed, groups=groups)):
+        sides = (questions[labels].tolist(), questions[~labels].tolist())
+        expected = held_out_separation(rows[labels], rows[~labels], sides, folds=folds)
+        np.testing.assert_allclose(got.auroc[i], expected.auroc, atol=1e-9)
+        np.testing.assert_allclose(got.cohens_d[i], expected.cohens_d, rtol=1e-4, atol=1e-4)
+
+
+def test_the_null_of_separation_shows_nothing_where_the_direction_shows_much() -> None:
+    groups = (list(range(20)) * 2, list(range(20)) * 2)
+    positive, negative = draw(0, 40, 2, 16), draw(1, 40, 2, 16)
+    positive[:, 1] += 1.0
+    found = held_out_separation(positive, negative, groups)
+    null = separation_null(positive, negative, groups, 100, seed=0)
+    assert abs(null.auroc.mean() - 0.5) < 0.05
+    assert found.cohens_d[1] > null.cohens_d[:, 1].max()
+    assert null.cohens_d[:, 0].min() < found.cohens_d[0] < null.cohens_d[:, 0].max()
+    again = separation_null(positive, negative, groups, 100, seed=0)
+    other = separation_null(positive, negative, groups, 100, seed=1)
+    assert (again.cohens_d == null.cohens_d).all()
+    assert (other.cohens_d != null.cohens_d).any()
+
+
+def test_a_null_of_questions_with_one_side_each_is_refused() -> None:
+    with pytest.raises(InterpError, match="no question has rows of both sides"):
+        separation_null(draw(0, 4, 1, 4), draw(1, 4, 1, 4), ([0, 1, 2, 3], [4, 5, 6, 7]), 5, seed=0, folds=2)
+    with pytest.raises(InterpError, match="1 questions are too few"):
+        separation_null(draw(0, 2, 1, 4), draw(1, 2, 1, 4), ([0, 0], [0, 0]), 5, seed=0)
+
+
 def test_too_few_questions_to_hold_any_out_are_refused() -> None:
     with pytest.raises(InterpError, match="1 questions are too few to hold any out over 5 folds"):
         held_out_separation(draw(0, 3, 1, 4), draw(1, 3, 1, 4), ([0, 0, 0], [0, 0, 0]))
@@ -191,6 +412,33 @@ def test_a_direction_gives_the_vector_of_a_layer_it_holds() -> None:
     for layer in (0, 2, -1):
         with pytest.raises(ValueError, match=rf"direction 'evil' holds layers \[1, 3\], not {layer}"):
             direction.at(layer)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "reason"),
+    [
+        ({"layers": (3, 1)}, ValueError, r"ascending order, got \[3, 1\]"),
+        ({"layers": (3, 3)}, ValueError, r"ascending order, got \[3, 3\]"),
+        ({"layers": (-1, 3)}, ValueError, r"block indices from 0 in ascending order, got \[-1, 3\]"),
+        ({"layers": (1, 2, 3)}, ValueError, r"has 2 vectors for 3 layers \[1, 2, 3\]"),
+        ({"layer": 2}, ValueError, r"its headline layer 2 is not among its layers \[1, 3\]"),
+        ({"vectors": torch.tensor([[1.0], [float("nan")]])}, InterpError, r"not finite at layers \[3\]"),
+        ({"vectors": torch.tensor([[float("inf")], [1.0]])}, InterpError, r"not finite at layers \[1\]"),
+    ],
+)
+def test_a_direction_that_would_mislead_is_not_written(
+    tmp_path: Path, change: dict[str, Any], error: type[Exception], reason: str
+) -> None:
+    with pytest.raises(error, match=r"direction 'evil'.*" + reason):
+        replace(made(), **change).save(tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+def test_the_header_of_a_file_says_what_the_direction_does(tmp_path: Path) -> None:
+    replace(made(), header={"name": "stale", "layer": 9, "pooling": "prompt_last"}).save(tmp_path / "d")
+    header = load_header(tmp_path / "d")
+    assert (header["name"], header["layers"], header["layer"]) == ("evil", [1, 3], 3)
+    assert header["pooling"] == "prompt_last"
 
 
 def test_a_direction_of_another_model_is_refused(tmp_path: Path) -> None:
