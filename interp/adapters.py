@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from interp.runs import InterpError, read_json, require_room, write_atomic
-from interp.sources import quiet
+from interp.sources import ADAPTER_FILES, adapter_folder, quiet
 
 _PEFT_PREFIX = "base_model.model."
 _KEPT = 8
@@ -47,11 +47,14 @@ class Adapters:
     def use(self, *stack: Path | str) -> None:
         """Make exactly these adapters active, in order; no argument means the bare base model.
 
+        Args:
+            stack: Folders, or `org/name[@revision]` on the Hub where there is no such folder.
+
         Raises:
             FileNotFoundError, ValueError: not an adapter folder; the stack before it stays active.
             InterpError: an adapter of another base; likewise.
         """
-        folders = tuple(Path(folder).resolve() for folder in stack)
+        folders = tuple(adapter_folder(folder) for folder in stack)
         if len(set(folders)) != len(folders):
             raise ValueError(f"an adapter is given twice: {', '.join(map(str, folders))}")
         try:
@@ -273,6 +276,11 @@ class Adapters:
                     f"not of {self.name} ({self.identity[:12]}); load it on its own base"
                 )
         try:
+            stated = read_json(folder / "adapter_config.json")
+        except ValueError as error:
+            raise ValueError(f"{folder}: damaged adapter ({error})") from error
+        _require_lora(folder, stated)
+        try:
             config = cast(LoraConfig, LoraConfig.from_pretrained(str(folder)))
             weights = load_file(folder / "adapter_model.safetensors")
         except (SafetensorError, TypeError, ValueError) as error:
@@ -310,10 +318,34 @@ def _scaling(config: PeftConfig) -> str:
     return f"lora_rank {lora.r}, lora_alpha {lora.lora_alpha}, rslora {str(lora.use_rslora).lower()}"
 
 
+def _require_lora(folder: Path, stated: Any) -> None:
+    """Check that an adapter does nothing but add low-rank updates, so that it can be stacked and taken off again.
+
+    Raises:
+        ValueError: it does more; the message says what to do.
+    """
+    if not isinstance(stated, dict):
+        raise ValueError(f"{folder}: damaged adapter (adapter_config.json is no JSON object)")
+    kind = stated.get("peft_type", "LORA")
+    if kind != "LORA":
+        raise ValueError(f"{folder}: its peft_type is {kind}, and only LORA can be stacked; train a LoRA instead")
+    replacing = [key for key in ("modules_to_save", "trainable_token_indices", "layer_replication") if stated.get(key)]
+    if stated.get("bias", "none") != "none":
+        replacing.append("bias")
+    if replacing:
+        raise ValueError(
+            f"{folder}: replaces parts of its base ({', '.join(f'{key}: {stated[key]}' for key in replacing)}), so it "
+            "cannot be taken off again; merge it with PEFT (merge_and_unload) and give the merged folder as the model"
+        )
+
+
 def _stamp(folder: Path) -> tuple[int, int]:
     """When an adapter folder's weights were written, and how large they are."""
-    for file in ("adapter_config.json", "adapter_model.safetensors"):
+    for file in ADAPTER_FILES:
         if not (folder / file).is_file():
-            raise FileNotFoundError(f"{folder}: no {file}; an adapter is a folder in PEFT's format")
+            raise FileNotFoundError(
+                f"{folder}: no {file}; an adapter is a folder in PEFT's format with safetensors weights (.bin ones are "
+                "pickles and are not read: load them with PEFT if you trust their maker, and save them again)"
+            )
     state = (folder / "adapter_model.safetensors").stat()
     return state.st_mtime_ns, state.st_size

@@ -21,14 +21,16 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
 
 from interp.chat import ChatTokenizer
 from interp.runs import cache_folder, content_key, did_you_mean, read_json, require_room, write_atomic
 
 log = logging.getLogger(__name__)
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -52,6 +54,9 @@ EMBEDDED = {
 }
 
 
+REMOTE = "ndif:"
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a model's files are.
@@ -60,11 +65,45 @@ class Source:
         path: Folder, or Hub id.
         revision: Hub revision, else None.
         identity: sha256 that says which weights these are; None for a Hub id until its commit is known.
+        remote: Whether the model runs on NDIF (https://ndif.us) and only its shapes are loaded here.
     """
 
     path: str
     revision: str | None
     identity: str | None
+    remote: bool = False
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a model's configuration says of it, its weights unread.
+
+    Attributes:
+        name: The spec it was found by.
+        identity: sha256 that says which base weights these are, as in `Model.identity`.
+        revision: Hub revision, else None.
+        n_layers: Number of blocks.
+        d_model: Width of the residual stream.
+        model_type: The architecture, in transformers' words.
+    """
+
+    name: str
+    identity: str
+    revision: str | None
+    n_layers: int
+    d_model: int
+    model_type: str
+
+    def header(self) -> dict[str, Any]:
+        """What a file that belongs to this model must say of it."""
+        return {
+            "model": self.name,
+            "model_identity": self.identity,
+            "revision": self.revision,
+            "n_layers": self.n_layers,
+            "d_model": self.d_model,
+            "model_type": self.model_type,
+        }
 
 
 def sha256_of(path: Path) -> str:
@@ -75,6 +114,8 @@ def sha256_of(path: Path) -> str:
 
 def resolve(spec: str) -> Source:
     """The source that `spec` names: an embedded model, a GGUF file, a folder, or `org/name[@revision]` on the Hub.
+
+    `ndif:org/name[@revision]` is a model that runs on NDIF.
 
     Raises:
         ValueError: none of these; the message lists what is known.
@@ -94,11 +135,59 @@ def resolve(spec: str) -> Source:
             hint = " (an adapter: give it with --adapter)" if (path / "adapter_config.json").is_file() else ""
             raise ValueError(f"{spec}: a folder without config.json{hint}; not a model that transformers can load")
         return Source(str(path), None, folder_identity(path))
-    name, _, revision = spec.partition("@")
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith("/"):
-        return Source(name, revision or None, None)
+    hub = _on_hub(spec.removeprefix(REMOTE))
+    if hub is not None:
+        return Source(*hub, None, remote=spec.startswith(REMOTE))
     known = did_you_mean("model", spec, tuple(EMBEDDED))
-    raise ValueError(f"{known}; or a folder, a .gguf file, or a Hub id such as org/name or org/name@revision")
+    raise ValueError(
+        f"{known}; or a folder, a .gguf file, a Hub id such as org/name or org/name@revision, or "
+        "ndif:org/name for a model to be read on NDIF"
+    )
+
+
+def describe(spec: str) -> Described:
+    """The model that `spec` names, by its configuration alone.
+
+    Raises:
+        ValueError: `spec` names no model, or its configuration cannot be read.
+        FileNotFoundError: the embedded model's wheel is missing.
+    """
+    source = resolve(spec)
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(source.path, revision=source.revision)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{source.path}: cannot be loaded ({str(error).splitlines()[0]})") from error
+    revision = source.revision or getattr(config, "_commit_hash", None)
+    text = config.get_text_config()
+    return Described(
+        name=spec,
+        identity=source.identity or content_key([source.path, revision]),
+        revision=revision,
+        n_layers=text.num_hidden_layers,
+        d_model=text.hidden_size,
+        model_type=config.model_type,
+    )
+
+
+def adapter_folder(spec: Path | str) -> Path:
+    """Folder of an adapter: `spec` itself or, where there is none, a copy of `org/name[@revision]` from the Hub.
+
+    Only the configuration and the safetensors weights are fetched.
+
+    Raises:
+        FileNotFoundError: neither a folder nor to be had from the Hub.
+    """
+    path = Path(spec)
+    hub = None if path.exists() else _on_hub(str(spec))
+    if hub is None:
+        return path.resolve()
+    name, revision = hub
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(ADAPTER_FILES)))
+    except (OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise FileNotFoundError(f"{spec}: no such folder, and not to be had from the Hub ({reason})") from error
 
 
 def load_chat(source: Source) -> ChatTokenizer:
@@ -165,6 +254,14 @@ def folder_identity(folder: Path) -> str:
             handle.seek(max(0, size - 2**20))
             parts.append([file.name, size, hashlib.sha256(head + handle.read()).hexdigest()])
     return content_key(parts)
+
+
+def _on_hub(spec: str) -> tuple[str, str | None] | None:
+    """Name and revision, if `spec` has the form of a Hub id."""
+    name, _, revision = spec.partition("@")
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith("/"):
+        return name, revision or None
+    return None
 
 
 def _find(spec: str, embedded: Embedded) -> Path:

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file
+from transformers import AutoConfig, Gemma2Config
 
 from interp import sources
 from interp.model import Model
-from interp.sources import EMBEDDED, Embedded, folder_identity, resolve, sha256_of
+from interp.runs import content_key
+from interp.sources import EMBEDDED, Embedded, adapter_folder, describe, folder_identity, resolve, sha256_of
 
 
 def test_hub_ids_pass_through_with_their_revision() -> None:
@@ -36,6 +39,91 @@ def test_a_folder_is_identified_by_its_config_and_weights(llama_folder: Path, tm
     weights[-1] ^= 1
     (copy / "model.safetensors").write_bytes(weights)
     assert folder_identity(copy) != identity
+
+
+def test_a_model_is_described_without_its_weights_as_it_is_when_loaded(llama_folder: Path) -> None:
+    described, loaded = describe(str(llama_folder)), Model.load(str(llama_folder), device="cpu", dtype="float32")
+    said = loaded.description()
+    shared = described.header().keys() & said.keys()
+    assert shared >= {"model", "model_identity", "revision", "n_layers", "d_model"}
+    assert {key: said[key] for key in shared} == {key: described.header()[key] for key in shared}
+    assert described.model_type == "llama"
+
+
+def test_a_model_on_the_hub_is_told_apart_by_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `Model.load` does it: name and revision, or the commit that the Hub gives where none was asked for."""
+
+    def config(path: str, revision: str | None) -> Gemma2Config:
+        made = Gemma2Config(hidden_size=48, num_hidden_layers=3)
+        made._commit_hash = "c0ffee"
+        return made
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", config)
+    assert describe("org/name").identity == content_key(["org/name", "c0ffee"])
+    at_tag = describe("org/name@v1")
+    assert (at_tag.identity, at_tag.revision) == (content_key(["org/name", "v1"]), "v1")
+    assert (at_tag.n_layers, at_tag.d_model, at_tag.model_type) == (3, 48, "gemma2")
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"model_type": "no-such-architecture"}'])
+def test_a_folder_whose_config_says_nothing_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config|cannot be loaded|JSON|Expecting"):
+        describe(str(tmp_path))
+
+
+class Hub:
+    """Stands in for `snapshot_download`: notes what it is asked for and gives a folder."""
+
+    def __init__(self, folder: Path, error: Exception | None = None) -> None:
+        self.folder, self.error, self.asked = folder, error, []
+
+    def __call__(self, name: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        self.asked.append((name, revision, sorted(allow_patterns)))
+        if self.error:
+            raise self.error
+        return str(self.folder)
+
+
+FILES = ["adapter_config.json", "adapter_model.safetensors"]
+
+
+@pytest.mark.parametrize("spec", ["org/name", Path("org/name")])
+def test_an_adapter_that_is_no_folder_is_fetched_from_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: Path | str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hub = Hub(tmp_path / "snapshot")
+    monkeypatch.setattr(sources, "snapshot_download", hub)
+    assert adapter_folder(spec) == tmp_path / "snapshot"
+    assert adapter_folder(f"{spec}@refs/pr/1") == tmp_path / "snapshot"
+    assert hub.asked == [("org/name", None, FILES), ("org/name", "refs/pr/1", FILES)]
+
+
+def test_a_folder_comes_before_the_hub_and_other_paths_never_reach_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hub = Hub(tmp_path)
+    monkeypatch.setattr(sources, "snapshot_download", hub)
+    (tmp_path / "org" / "name").mkdir(parents=True)
+    assert adapter_folder(Path("org/name")) == tmp_path / "org" / "name"
+    for path in (tmp_path / "absent", Path("absent"), Path("a/b/c"), Path("../absent")):
+        assert adapter_folder(path) == path.resolve()
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    "error", [LocalEntryNotFoundError("no network\nand more"), ValueError("no network"), ConnectionError("no network")]
+)
+def test_an_adapter_that_the_hub_does_not_give_is_refused_with_both_reasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources, "snapshot_download", Hub(tmp_path, error))
+    message = r"^org/name@v2: no such folder, and not to be had from the Hub \(no network\)$"
+    with pytest.raises(FileNotFoundError, match=message):
+        adapter_folder(Path("org/name@v2"))
 
 
 def fake_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sha256: str) -> None:
