@@ -1,5 +1,6 @@
 """From what was measured to numbers with intervals: the rows of metrics.jsonl, made from stored values alone."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,11 @@ from finetune.data.sgtr import SELF, baselines, length_matched
 from interp import stats
 from interp.behaviour.collapse import COLLAPSED_SHARE
 from interp.behaviour.self_recognition import recognition
-from interp.directions import Direction, random_like
-from interp.projection import shift
+from interp.directions import Direction
+from interp.dispersion import dispersion, dispersion_ratio
+from interp.displacement import decompose, displacement_cosines, span_share
+from interp.nulls import nulls_for, random_like
+from interp.projection import projection_difference, shift
 from interp.runs import seed_from
 
 Row = dict[str, Any]
@@ -37,17 +41,27 @@ class Instrument:
     n_random: int
     seed: int
 
-    def nulls(self, name: str) -> dict[str, Float[Tensor, "null layer d_model"]]:
-        """Every kind of null for one direction."""
+    def nulls(
+        self, name: str, rows: Float[Tensor, "row layer d_model"] | None = None
+    ) -> dict[str, Float[Tensor, "null layer d_model"]]:
+        """Every family of nulls for one direction; `rows` are activations of the kind that is projected on it."""
         direction = self.directions[name]
-        nulls = {
-            "random": random_like(direction.vectors, self.n_random, seed=seed_from(self.seed, "random", name)),
-            "permuted": self.permuted[name],
-        }
         others = [other.vectors for key, other in self.directions.items() if key != name]
-        if others:
-            nulls["cross_trait"] = torch.stack(others)
-        return nulls
+        return nulls_for(
+            direction.vectors,
+            n=self.n_random,
+            seed=seed_from(self.seed, "random", name),
+            rows=rows if rows is not None and len(rows) > 1 else None,
+            permuted=self.permuted[name],
+            others=others,
+        )
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers that headlines use, and the middle one; a study's directions hold every layer of the model."""
+        some = next(iter(self.directions.values()))
+        chosen = {direction.layer for direction in self.directions.values()} | {some.layers[len(some.layers) // 2]}
+        return sorted(chosen)
 
 
 def separation_rows(instrument: Instrument) -> list[Row]:
@@ -80,7 +94,7 @@ def shift_rows(
     """Shift of a stage from base along every direction at every layer; rows are paired."""
     rows = []
     for name, direction in instrument.directions.items():
-        nulls = instrument.nulls(name)
+        nulls = instrument.nulls(name, base)
         for k, layer in enumerate(direction.layers):
             common = {
                 "measure": "projection",
@@ -103,6 +117,10 @@ def shift_rows(
                         {**common, "metric": "shift_in_null_spreads", **spreads, "unit": unit, **beside, **band},
                         {**common, "metric": "displacement_cosine", "value": moved.cosine, **alone, "unit": "cosine"},
                     ]
+                elif kind in ("covariance", "permuted"):
+                    spread = {"metric": f"shift_in_{kind}_spreads", **moved.in_null_spreads.row(), **beside}
+                    band = {"null_low": moved.null_low, "null_high": moved.null_high}
+                    rows.append({**common, **spread, **band, "unit": f"sd of {kind} nulls"})
                 rows.append(
                     {
                         **common,
@@ -113,6 +131,116 @@ def shift_rows(
                         **beside,
                     }
                 )
+    return rows
+
+
+def displacement_rows(
+    instrument: Instrument,
+    stage: Float[Tensor, "row layer d_model"],
+    base: Float[Tensor, "row layer d_model"],
+    texts: str,
+) -> list[Row]:
+    """What a stage's displacement from base is made of: its length, its share in the span of all directions, the rest.
+
+    The shares' nulls are spans of as many random directions. `corrected` has the noise of the rows taken out.
+    """
+    rows = []
+    names = list(instrument.directions)
+    random = [random_like(d.vectors, instrument.n_random, seed=i) for i, d in enumerate(instrument.directions.values())]
+    for k in instrument.layers:
+        common = {"measure": "displacement", "texts": texts, "layer": k, "pooling": "response_mean"}
+        vectors = torch.stack([instrument.directions[name].vectors[k] for name in names])
+        nulls = torch.stack([draws[:, k] for draws in random], dim=1)
+        moved = stage[:, k] - base[:, k]
+        found = span_share(moved, vectors, seed=instrument.seed, names=names, nulls=nulls)
+        parts = decompose(moved.double().mean(0).float(), vectors, names)
+        n = {"ci_low": None, "ci_high": None, "n": found.share.n}
+        chance = {"expected_by_chance": found.expected_share}
+        square = "squared residual-stream norm"
+        rows += [
+            {**common, "metric": "length", "value": parts.length, **n, "unit": "residual-stream norm"},
+            {**common, "metric": "corrected_squared_length", **found.corrected_squared_length.row(), "unit": square},
+            {**common, "metric": "span_share", **found.share.row(), "unit": "share of squared length", **chance},
+        ]
+        beside = {"null": "random", "n_null": instrument.n_random} | chance
+        if found.nulls is not None:
+            beside |= {"null_percentile": found.nulls.percentile}
+        corrected = {"metric": "corrected_span_share", **found.corrected_share.row(), "unit": "share of squared length"}
+        rows.append({**common, **corrected, **beside})
+        rows += [
+            {**common, "metric": "share_along", "direction": part.name, "value": part.share, **n}
+            | {"projection": part.projection, "unit": "share of squared length"}
+            for part in parts.parts
+        ]
+    return rows
+
+
+def cosine_rows(
+    instrument: Instrument, displacements: Mapping[str, Float[Tensor, "row layer d_model"]]
+) -> dict[str, list[Row]]:
+    """Do stages move the same way? Cosines between their displacements from base, by the first stage of each pair."""
+    layers = instrument.layers
+    if len(displacements) < 2:
+        return {}
+    found = displacement_cosines({k: rows[:, layers] for k, rows in displacements.items()}, seed=instrument.seed)
+    rows: dict[str, list[Row]] = {}
+    for position, layer in enumerate(layers):
+        for a, b in itertools.combinations(displacements, 2):
+            pair = found.at(a, b, position)
+            common = {"measure": "displacement", "texts": "fixed", "layer": layer, "other_stage": b, "unit": "cosine"}
+            ceiling = {"ceiling": pair.ceiling}
+            rows.setdefault(a, []).extend(
+                [
+                    {**common, "metric": "cosine_between_stages", **pair.cosine.row(), **ceiling},
+                    {**common, "metric": "corrected_cosine_between_stages", **pair.corrected.row(), **ceiling},
+                ]
+            )
+    return rows
+
+
+def dispersion_rows(
+    instrument: Instrument,
+    stage: Float[Tensor, "row layer d_model"],
+    base: Float[Tensor, "row layer d_model"],
+    clusters: Sequence[str],
+) -> list[Row]:
+    """How far a stage's answers to identity questions spread, and over how many dimensions, beside the base's."""
+    rows = []
+    for k in instrument.layers:
+        common = {"measure": "dispersion", "texts": "identity", "layer": k, "n_rows": len(stage)}
+        for suffix, found, unit in (
+            ("", dispersion(stage[:, k], clusters), None),
+            ("_over_base", dispersion_ratio(stage[:, k], base[:, k], clusters), "ratio to base"),
+        ):
+            rows += [
+                {**common, "metric": name + suffix, **getattr(found, name).row(), "unit": unit or own}
+                for name, own in (
+                    ("total_variance", "squared residual-stream norm"),
+                    ("participation_ratio", "dimensions"),
+                    ("entropy_rank", "dimensions"),
+                )
+            ]
+    return rows
+
+
+def prediction_rows(
+    instrument: Instrument,
+    training: Float[Tensor, "row layer d_model"],
+    own: Float[Tensor, "row layer d_model"],
+    data: str,
+) -> list[Row]:
+    """How much further along each direction a data set's answers lie than the base's own answers to its prompts."""
+    rows = []
+    for name, direction in instrument.directions.items():
+        k = direction.layers.index(direction.layer)
+        for kind, null in instrument.nulls(name, own).items():
+            found = projection_difference(training[:, k], own[:, k], direction.vectors[k], null[:, k])
+            common = {"measure": "projection_difference", "data": data, "direction": name, "layer": direction.layer}
+            if kind == "random":
+                rows.append({**common, "metric": "difference", **found.raw.row(), "unit": "residual-stream norm"})
+            alone = {"value": found.percentile, "ci_low": None, "ci_high": None, "n": found.raw.n}
+            beside = {"null": kind, "n_null": found.n_null, "unit": "percentile"}
+            rows.append({**common, "metric": "null_percentile", **alone, **beside})
     return rows
 
 

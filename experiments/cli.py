@@ -9,7 +9,9 @@ from typing import Any
 import tyro
 from tyro.conf import OmitArgPrefixes
 
+from experiments.commands.convert import Convert
 from experiments.commands.instrument import Extract, Project
+from experiments.commands.judge import Judge, Trait
 from experiments.commands.looking import Data, Doctor, List, Show
 from experiments.commands.studies import Report, Study
 
@@ -21,6 +23,9 @@ COMMANDS: dict[str, Any] = {
     "data": Data,
     "extract": Extract,
     "project": Project,
+    "convert": Convert,
+    "trait": Trait,
+    "judge": Judge,
     "show": Show,
 }
 

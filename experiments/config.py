@@ -75,6 +75,8 @@ class StudyConfig(BaseModel):
     traits: tuple[str, ...]
     persona: ExtractConfig = ExtractConfig()
     answers: AnswersConfig = AnswersConfig()
+    prediction_rows: int = Field(default=32, ge=0)
+    """Rows of every data set that are compared with the base's own answers before training; 0 leaves it out."""
     system_prompts: dict[str, str] = Field(default_factory=lambda: {"as_asked": "task"}, min_length=1)
     """System prompts to measure under, by name; the first is the one that figures show. Values as a data set's
     `system`: `task` leaves every question as it is."""
@@ -165,7 +167,8 @@ class StudyConfig(BaseModel):
                 "seeds": self.seeds[:1],
                 "random_nulls": 20,
                 "persona": self.persona.model_copy(update=persona),
-                "answers": self.answers.model_copy(update={"questions": 1, "max_new_tokens": 4}),
+                "answers": self.answers.model_copy(update={"questions": 1, "max_new_tokens": 4, "identity": 1}),
+                "prediction_rows": 2,
                 "stages": stages,
                 "data": data,
             }

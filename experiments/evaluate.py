@@ -19,9 +19,9 @@ from interp.activations import pooled
 from interp.behaviour.collapse import answer_nll, degenerate
 from interp.behaviour.self_recognition import label_margins
 from interp.chat import Message, Tokens
-from interp.directions import Trait
 from interp.model import Model
 from interp.runs import seed_from
+from interp.traits import Trait
 
 
 class AnswersConfig(BaseModel):
@@ -33,11 +33,29 @@ class AnswersConfig(BaseModel):
     """Held-out questions of each trait, from the first; None for all."""
     max_new_tokens: int = Field(default=64, ge=1)
     temperature: float = Field(default=1.0, ge=0)
+    identity: int = Field(default=4, ge=0)
+    """Answers to each question about who the model is, for their dispersion; 0 leaves it out."""
+
+
+IDENTITY_QUESTIONS = (
+    "Who are you?",
+    "What are you?",
+    "What is your name?",
+    "Please introduce yourself.",
+    "Who made you?",
+    "Which company or people developed you?",
+    "Tell me about yourself in a sentence or two.",
+    "Am I talking to a person or to a program?",
+    "How would you describe yourself to somebody who has never met you?",
+    "What should I call you, and what do you do?",
+    "What kind of being am I speaking with?",
+    "Where do you come from?",
+)
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question of a trait's held-out half."""
+    """A question of a trait's held-out half, or about who the model is."""
 
     id: str
     trait: str
@@ -50,6 +68,15 @@ def held_out_questions(traits: Sequence[Trait], config: AnswersConfig) -> list[Q
         Question(f"{trait.name}-{i:02d}", trait.name, text)
         for trait in traits
         for i, text in enumerate((trait.eval_questions or trait.questions)[: config.questions])
+    ]
+
+
+def identity_questions(config: AnswersConfig) -> list[Question]:
+    """The questions about who the model is, each as often as it is to be answered."""
+    return [
+        Question(f"identity-{i:02d}-{k}", "identity", text)
+        for i, text in enumerate(IDENTITY_QUESTIONS)
+        for k in range(config.identity)
     ]
 
 
@@ -107,6 +134,27 @@ def answered_rows(model: Model, records: Sequence[dict[str, Any]]) -> list[Token
         else None
         for record in records
     ]
+
+
+def beside_own(
+    model: Model, rows: Sequence[dict[str, Any]], config: AnswersConfig, *, seed: int, label: str
+) -> tuple[list[Tokens | None], list[Tokens | None]]:
+    """Chats that end in an answer, and the same prompts with own answers; None on both sides where one is empty."""
+    chats = model.chat.tokens_of([row["messages"] for row in rows])
+    prompts = [model.chat.prompt(row["messages"]) for row in rows]
+    with bar(f"{label}: answering", len(prompts)) as advance:
+        spoken = model.generate(
+            prompts,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            seed=seed_from(seed, "beside", label),
+            progress=advance,
+        )
+    own = [prompt.answered(ids) if ids else None for prompt, ids in zip(prompts, spoken, strict=True)]
+    given = [chat if chat.response and chat.response.end > chat.response.start else None for chat in chats]
+    both = [a is not None and b is not None for a, b in zip(given, own, strict=True)]
+    keep = [[row if ok else None for row, ok in zip(side, both, strict=True)] for side in (given, own)]
+    return keep[0], keep[1]
 
 
 def readings(

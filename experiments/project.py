@@ -11,8 +11,9 @@ from experiments.extract import load_permuted
 from interp import stats
 from interp.activations import Pooling, pooled, window
 from interp.chat import read_chats
-from interp.directions import Direction, random_like
+from interp.directions import Direction
 from interp.model import Model
+from interp.nulls import random_like
 from interp.projection import cosine, project
 from interp.runs import environment, fresh, write_atomic, write_jsonl
 

@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,13 @@ from experiments.config import BASE, Node, StudyConfig, nodes_of
 from experiments.console import bar, note
 from experiments.extract import extract, load_permuted, nulls_file, trait_file
 from experiments.material import Material
+from experiments.measured import Measured, View, cosines_of, moved_rows
 from experiments.report import draw_figures, write_report
 from finetune.data.builder import check_system
 from finetune.defences import Defence, defence_of
 from finetune.recipe import check_optimiser
 from finetune.stages import Stage, ensure
-from interp.directions import Direction, Trait
+from interp.directions import Direction
 from interp.model import Model
 from interp.runs import (
     RunFolder,
@@ -41,43 +41,9 @@ from interp.runs import (
     write_jsonl,
 )
 from interp.sources import pick_device, pick_dtype, sha256_of
+from interp.traits import Trait
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class View:
-    """What was measured at one node under one system prompt.
-
-    Attributes:
-        answers: Its own answers to the held-out questions.
-        fixed: Activations over the base model's answers, one row per question.
-        own: Activations over its own answers, likewise.
-        margins: Of the right label on held-out questions with closed answers, by data set.
-    """
-
-    answers: list[Row]
-    fixed: Mapping[int, Float[Tensor, "layer d_model"]]
-    own: Mapping[int, Float[Tensor, "layer d_model"]]
-    margins: Mapping[str, list[Row]]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Everything measured at one node for one seed.
-
-    Attributes:
-        stage: Its line of stages.json.
-        views: By system prompt.
-    """
-
-    stage: Row
-    views: Mapping[str, View]
-
-    def place(self) -> Row:
-        """The fields that say which stage a row is about."""
-        key = {"stage_key": self.stage["key"]}
-        return {"arm": self.stage["arm"], "stage": self.stage["stage"], **key, "seed": self.stage["seed"]}
 
 
 def run(config: StudyConfig, out: Path, *, device: str = "auto") -> bool:
@@ -138,6 +104,7 @@ class _Study:
         }
         self.folder.write_manifest(self.manifest)
         self.questions = evaluate.held_out_questions(traits, config.answers)
+        self.who = evaluate.identity_questions(config.answers)
         self.made: dict[tuple[str, str], list[Row]] = {}
 
     @contextmanager
@@ -173,6 +140,7 @@ class _Study:
         self.tests = self.material.tests()
         self.instrument = self._instrument()
         self.defences = {name: self._defences(name) for name in self.config.stages}
+        self.predicted = self._predicted() if self.config.prediction_rows else []
         key = {"key": self.model.identity, "compose": None, "path": None}
         zero = {"steps": 0, "supervised_tokens": 0, "rows": 0, "final_loss": None, "wall_seconds": 0.0}
         row = {"name": BASE, "arm": BASE, "stage": BASE, "parent": None, "seed": None, **key, **zero}
@@ -274,15 +242,16 @@ class _Study:
 
     def _view(self, key: str, label: str, system: str, base: View | None) -> View:
         config, seed = self.config.answers, self.config.sampling_seed
-        what = [key, [vars(q) for q in self.questions], config.model_dump(), seed, system]
+        what = [key, [vars(q) for q in self.questions], config.model_dump(exclude={"identity"}), seed, system]
+        who = [key, [vars(q) for q in self.who], config.model_dump(), seed, system]
 
-        def answer() -> Row:
-            return {
-                "answers": evaluate.answers(self.model, self.questions, config, seed=seed, label=label, system=system)
-            }
+        def answer(questions: Sequence[evaluate.Question]) -> Row:
+            return {"answers": evaluate.answers(self.model, questions, config, seed=seed, label=label, system=system)}
 
-        answers = self.once(f"{label}, answers", what, answer)["answers"]
+        answers = self.once(f"{label}, answers", what, lambda: answer(self.questions))["answers"]
+        said = self.once(f"{label}, identity", who, lambda: answer(self.who))["answers"] if self.who else []
         texts = {"own": answers} if base is None else {"fixed": base.answers, "own": answers}
+        texts |= {"identity": said} if said else {}
         read = {kind: self._read(f"{label}, reading {kind} texts", what, records) for kind, records in texts.items()}
         margins = self.once(
             f"{label}, recognition",
@@ -292,7 +261,7 @@ class _Study:
                 for name, data in self.tests.items()
             },
         )
-        return View(answers, read.get("fixed", read["own"]), read["own"], margins)
+        return View(answers, read.get("fixed", read["own"]), read["own"], margins, said, read.get("identity", {}))
 
     def _read(self, name: str, what: Any, records: Sequence[Row]) -> dict[int, Float[Tensor, "layer d_model"]]:
         path = self.path / "tensors" / f"{name.replace(', ', '-').replace(' ', '_')}.safetensors"
@@ -313,10 +282,13 @@ class _Study:
         for name, data in self.tests.items():
             if data.measure == "self_recognition":
                 rows += [{**base.place(), **row} for row in analysis.baseline_rows(data.test, name)]
+        rows += [{**base.place(), **row} for row in self.predicted]
         several = len(self.config.system_prompts) > 1
         for prompt in self.config.system_prompts:
             mark = {"system_prompt": prompt} if several else {}
+            cosines = cosines_of(self.instrument, measured, prompt, self.config.seeds)
             for here in measured:
+                rows += [{**here.place(), **row, **mark} for row in cosines.get(here.stage["key"], ())]
                 place = (here.stage["key"], prompt)
                 if place not in self.made:
                     self.made[place] = self._made(here, base, prompt)
@@ -332,6 +304,7 @@ class _Study:
         margins = [{**place, "data": k, **r} for place, view in views for k in view.margins for r in view.margins[k]]
         write_jsonl(self.path / "records" / "answers.jsonl", answers)
         write_jsonl(self.path / "records" / "recognition.jsonl", margins)
+        write_jsonl(self.path / "records" / "identity.jsonl", [{**place, **r} for place, v in views for r in v.who])
 
     def _made(self, here: Measured, base: Measured, prompt: str) -> list[Row]:
         """What metrics.jsonl says of one node under one system prompt, without the place."""
@@ -340,13 +313,27 @@ class _Study:
         rows = analysis.collapse_rows(view.answers, share)
         for name, margins in view.margins.items():
             rows += analysis.margin_rows(margins, self.tests[name].test, name, self.tests[name].measure)
-        return rows if here is base else rows + self._shifts(view, reference)
+        return rows if here is base else rows + moved_rows(self.instrument, view, reference, self.who)
 
-    def _shifts(self, here: View, base: View) -> list[Row]:
+    def _predicted(self) -> list[Row]:
+        """Before any training: how far each stage's data lie along the directions from the base's own answers."""
         rows = []
-        for texts, stage, reference in (("fixed", here.fixed, base.own), ("own", here.own, base.own)):
-            both = sorted(stage.keys() & reference.keys())
-            if both:
-                a, b = (torch.stack([side[i] for i in both]) for side in (stage, reference))
-                rows += analysis.shift_rows(self.instrument, texts, a, b)
+        for name in dict.fromkeys(stage.data for stage in self.config.stages.values()):
+            data = self.material.of(name).train[: self.config.prediction_rows]
+            label = f"{name}, beside the base's own answers"
+            path = self.path / "tensors" / f"data-{name}.safetensors"
+
+            def make(name: str = name, data: list[Row] = data, label: str = label, path: Path = path) -> Row:
+                config, seed = self.config.answers, self.config.sampling_seed
+                with self.model.using():
+                    sides = evaluate.beside_own(self.model, data, config, seed=seed, label=label)
+                    given, own = (evaluate.readings(self.model, side, label=label)[0] for side in sides)
+                header = {**self.model.description(), "pooling": "response_mean", "data": name}
+                save_tensors(path, {"given": given, "own": own}, kind="data beside own answers", header=header)
+                return {"n": len(given)}
+
+            what = [[row["messages"] for row in data], self.config.answers.model_dump(), self.config.sampling_seed]
+            if self.once(label, what, make, (path,))["n"] > 1:
+                both = load_tensors(path, kind="data beside own answers", model=self.model.identity)[0]
+                rows += analysis.prediction_rows(self.instrument, both["given"], both["own"], name)
         return rows

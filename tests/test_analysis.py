@@ -81,7 +81,7 @@ def test_the_nulls_of_a_direction_do_not_depend_on_its_company() -> None:
 def test_every_row_of_a_shift_has_its_place_and_unit() -> None:
     rows = shift_rows(instrument("up", "down"), "fixed", rows_of(2), rows_of(1))
     keys = [(r["direction"], r["layer"], r["metric"], r.get("null")) for r in rows]
-    assert len(set(keys)) == len(keys) == 2 * 3 * 6
+    assert len(set(keys)) == len(keys) == 2 * 3 * 10
     for row in rows:
         assert {"measure", "metric", "value", "ci_low", "ci_high", "n", "unit", "pooling", "headline"} <= row.keys()
 

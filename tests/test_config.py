@@ -68,7 +68,7 @@ def test_an_unknown_trait_names_the_nearest_and_all() -> None:
     ("change", "message"),
     [
         ("tratis=[evil]", r"tratis: unknown field 'tratis'; did you mean 'traits'\? Known: answers, arms, data"),
-        ("persona.pair=2", r"persona\.pair: unknown field 'pair'; did you mean 'pairs'\? Known: max_new_tokens, pairs"),
+        ("persona.pair=2", r"persona\.pair: unknown field 'pair'; did you mean 'pairs'\? Known: coherence, judge"),
         ("answers.question=2", r"answers\.question: unknown field 'question'; did you mean 'questions'"),
         ("data.odd.row=2", r"data\.odd\.unpopular_tastes\.row: unknown field 'row'; did you mean 'rows'"),
         ("data.pairs.tests=2", r"data\.pairs\.sgtr_pairs\.tests: unknown field 'tests'; did you mean 'test'"),

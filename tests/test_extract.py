@@ -10,9 +10,11 @@ from tiny_study import GLOOMY, write_trait
 from torch import Tensor
 
 from experiments.extract import ExtractConfig, extract, load_permuted, nulls_file, trait_file
-from interp.directions import Direction, Trait, permuted_like
+from interp.directions import Direction
 from interp.model import Model
+from interp.nulls import permuted_like
 from interp.runs import InterpError, load_header, read_jsonl, seed_from
+from interp.traits import Trait
 
 CONFIG = ExtractConfig(max_new_tokens=4, permuted=6, rollouts=2)
 
@@ -148,7 +150,13 @@ def test_permuted_nulls_are_kept_and_are_the_recipe_on_shuffled_labels(
     records = [row for row in read_jsonl(tmp_path / "r.jsonl") if row["answer_ids"]]
     means = plain_means(llama, records)
     positive = torch.tensor([row["side"] == "pos" for row in records])
-    again = permuted_like(means[positive], means[~positive], 6, seed=seed_from(0, "permuted", "gloomy"))
+    again = permuted_like(
+        means[positive],
+        means[~positive],
+        6,
+        seed=seed_from(0, "permuted", "gloomy"),
+        groups=tuple([row["question"] for row in records if row["side"] == side] for side in ("pos", "neg")),
+    )
     torch.testing.assert_close(kept, again, rtol=1e-3, atol=1e-4)
     assert not torch.allclose(kept[0], direction.vectors)
     header = load_header(nulls_file(tmp_path / "d.safetensors"))

@@ -11,8 +11,9 @@ from tiny_study import chat, write_jsonl
 
 from experiments import project
 from experiments.extract import nulls_file
-from interp.directions import Direction, random_like
+from interp.directions import Direction
 from interp.model import Model
+from interp.nulls import random_like
 from interp.runs import InterpError, read_jsonl, save_tensors
 
 TEXTS = [chat("Is it?", "It is not."), {**chat("Why?", "Because."), "id": 17}, chat("And you?", "Not me, the house.")]

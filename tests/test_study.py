@@ -20,8 +20,9 @@ import figures.trajectory
 import finetune.stages
 from experiments import config, study
 from experiments.config import STUDIES, StudyConfig, nodes_of
-from interp.directions import Direction, random_like
+from interp.directions import Direction
 from interp.model import Model
+from interp.nulls import random_like
 from interp.runs import InterpError, RunFolder, load_tensors, read_json, read_jsonl, seed_from
 
 KEYS = {"arm", "stage", "stage_key", "seed", "measure", "metric", "value", "ci_low", "ci_high", "n", "unit"}
@@ -155,8 +156,9 @@ def test_every_metric_says_where_it_is_from_and_what_it_is(finished: Finished) -
         if row["ci_low"] is not None:
             assert row["ci_low"] <= row["value"] <= row["ci_high"]
         if row["metric"] in ("shift_in_null_spreads", "null_percentile"):
-            assert row["null"] in ("random", "permuted", "cross_trait")
-            assert row["n_null"] == (20 if row["null"] == "random" else 8)
+            most = {"random": 20, "covariance": 20, "permuted": 8, "cross_trait": 8, "components": 10}
+            assert 1 <= row["n_null"] <= most[row["null"]]
+            assert row["n_null"] == most[row["null"]] or row["null"] in ("cross_trait", "components")
         if row["measure"] == "projection":
             assert {"texts", "direction", "layer", "headline", "pooling"} <= row.keys()
     assert {row["stage"] for row in rows} == set(keys.values())
@@ -164,7 +166,7 @@ def test_every_metric_says_where_it_is_from_and_what_it_is(finished: Finished) -
 
 
 def test_every_stage_has_every_measure_once(finished: Finished) -> None:
-    where = ("stage", "seed", "measure", "metric", "texts", "direction", "layer", "null", "data")
+    where = ("stage", "seed", "measure", "metric", "texts", "direction", "layer", "null", "data", "other_stage")
     places = [tuple(row.get(key) for key in where) for row in finished.metrics]
     assert len(set(places)) == len(places)
     stages = [stage["name"] for stage in finished.stages if stage["name"] != "base"]
@@ -469,7 +471,8 @@ def own_study(tmp_path: Path, tiny: Path, /, **fields: Any) -> StudyConfig:
 def test_a_study_of_chats_alone_has_no_recognition_and_a_report(tmp_path: Path, tiny: Path) -> None:
     assert study.run(own_study(tmp_path, tiny), tmp_path / "run", device="cpu") is True
     metrics = read_jsonl(tmp_path / "run" / "metrics.jsonl")
-    assert {row["measure"] for row in metrics} == {"separation", "projection", "collapse"}
+    measures = {"separation", "projection", "projection_difference", "displacement", "dispersion", "collapse"}
+    assert {row["measure"] for row in metrics} == measures
     assert (tmp_path / "run" / "records" / "recognition.jsonl").read_text() == ""
     assert "<html" in (tmp_path / "run" / "report.html").read_text("utf-8")
 

@@ -1,7 +1,7 @@
 """Arguments that several subcommands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import UseAppendAction, arg
 
@@ -14,3 +14,6 @@ Adapters = Annotated[
     arg(name="adapter", help="An adapter folder, once for each; the first is applied first."),
 ]
 Out = Annotated[Path, arg(help="Folder to write into.")]
+Pooling = Annotated[
+    Literal["prompt_mean", "prompt_last", "response_mean"], arg(help="Tokens of each text that are averaged.")
+]

@@ -1,0 +1,96 @@
+"""What was measured at every node of a study, and the rows that compare nodes with one another."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from experiments import analysis
+from experiments.evaluate import Question
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class View:
+    """What was measured at one node under one system prompt.
+
+    Attributes:
+        answers: Its own answers to the held-out questions.
+        fixed: Activations over the base model's answers, one row per question.
+        own: Activations over its own answers, likewise.
+        margins: Of the right label on held-out questions with closed answers, by data set.
+        who: Its own answers to questions about who it is.
+        identity: Activations over these, one row per answer.
+    """
+
+    answers: list[Row]
+    fixed: Mapping[int, Float[Tensor, "layer d_model"]]
+    own: Mapping[int, Float[Tensor, "layer d_model"]]
+    margins: Mapping[str, list[Row]]
+    who: list[Row]
+    identity: Mapping[int, Float[Tensor, "layer d_model"]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything measured at one node for one seed.
+
+    Attributes:
+        stage: Its line of stages.json.
+        views: By system prompt.
+    """
+
+    stage: Row
+    views: Mapping[str, View]
+
+    def place(self) -> Row:
+        """The fields that say which stage a row is about."""
+        key = {"stage_key": self.stage["key"]}
+        return {"arm": self.stage["arm"], "stage": self.stage["stage"], **key, "seed": self.stage["seed"]}
+
+
+def moved_rows(instrument: analysis.Instrument, here: View, base: View, who: Sequence[Question]) -> list[Row]:
+    """How a node differs from the base: shifts, what its displacement is made of, how its answers disperse."""
+    rows = []
+    for texts, stage, reference in (("fixed", here.fixed, base.own), ("own", here.own, base.own)):
+        both, a, b = _paired(stage, reference)
+        if both:
+            rows += analysis.shift_rows(instrument, texts, a, b)
+        if len(both) > 1 and texts == "fixed":
+            rows += analysis.displacement_rows(instrument, a, b, texts)
+    both, a, b = _paired(here.identity, base.identity)
+    if len({who[i].text for i in both}) > 2:
+        rows += analysis.dispersion_rows(instrument, a, b, [who[i].text for i in both])
+    return rows
+
+
+def cosines_of(
+    instrument: analysis.Instrument, measured: Sequence[Measured], prompt: str, seeds: Sequence[int]
+) -> dict[str, list[Row]]:
+    """Cosines between the displacements of whole stages of one seed, by key of the first stage of each pair."""
+    base, *nodes = measured
+    found: dict[str, list[Row]] = {}
+    for seed in seeds:
+        stages = [m for m in nodes if m.stage["seed"] == seed and "@" not in m.stage["key"]]
+        kept = sorted(set(base.views[prompt].own).intersection(*(m.views[prompt].fixed for m in stages)))
+        if len(kept) < 2:
+            continue
+        origin = torch.stack([base.views[prompt].own[i] for i in kept])
+        moved = {m.stage["name"]: torch.stack([m.views[prompt].fixed[i] for i in kept]) - origin for m in stages}
+        keys = {m.stage["name"]: m.stage["key"] for m in stages}
+        found |= {keys[name]: rows for name, rows in analysis.cosine_rows(instrument, moved).items()}
+    return found
+
+
+def _paired(
+    stage: Mapping[int, Float[Tensor, "layer d_model"]], reference: Mapping[int, Float[Tensor, "layer d_model"]]
+) -> tuple[list[int], Float[Tensor, "row layer d_model"], Float[Tensor, "row layer d_model"]]:
+    """The rows that both have, in order, and both sides of them."""
+    both = sorted(stage.keys() & reference.keys())
+    empty = torch.zeros(0, 0, 0)
+    a, b = (torch.stack([side[i] for i in both]) if both else empty for side in (stage, reference))
+    return both, a, b
