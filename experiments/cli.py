@@ -9,10 +9,13 @@ from typing import Any
 import tyro
 from tyro.conf import OmitArgPrefixes
 
+from experiments.commands.activations import Activations
+from experiments.commands.calibrate import Calibrate
 from experiments.commands.convert import Convert
 from experiments.commands.instrument import Extract, Project
 from experiments.commands.judge import Judge, Trait
 from experiments.commands.looking import Data, Doctor, List, Show
+from experiments.commands.monitor import Monitor
 from experiments.commands.studies import Report, Study
 
 COMMANDS: dict[str, Any] = {
@@ -22,7 +25,10 @@ COMMANDS: dict[str, Any] = {
     "doctor": Doctor,
     "data": Data,
     "extract": Extract,
+    "activations": Activations,
     "project": Project,
+    "monitor": Monitor,
+    "calibrate": Calibrate,
     "convert": Convert,
     "trait": Trait,
     "judge": Judge,

@@ -17,7 +17,10 @@ from interp.directions import Direction
 from interp.model import Model
 from interp.runs import InterpError, load_header, read_json, read_jsonl
 
-COMMANDS = ["study", "report", "list", "doctor", "data", "extract", "project", "show"]
+COMMANDS = [
+    *("study", "report", "list", "doctor", "data", "extract", "activations", "project", "monitor", "calibrate"),
+    *("convert", "trait", "judge", "show"),
+]
 
 
 class Ended(NamedTuple):

@@ -24,8 +24,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import openai
-
 from interp.behaviour.replies import Reply, reply_of
 
 log = logging.getLogger(__name__)
@@ -193,10 +191,12 @@ class _Run:
         self.logprobs: bool | None = None  # whether the server takes requests for them; None until one is answered
 
     async def all(self, requests: Sequence[Request]) -> list[Attempt]:
+        import openai  # here, since it takes a second that only those who ask a server should pay
+
         ended: list[Attempt | None] = [None] * len(requests)
         waiting = iter(range(len(requests)))
 
-        async def work(client: openai.AsyncOpenAI) -> None:
+        async def work(client: Any) -> None:
             for i in waiting:
                 ended[i] = await self.one(client, requests[i])
                 if self.endpoint.progress:
@@ -217,7 +217,7 @@ class _Run:
                 await asyncio.gather(*workers, return_exceptions=True)
         return [attempt for attempt in ended if attempt is not None]
 
-    async def one(self, client: openai.AsyncOpenAI, request: Request) -> Attempt:
+    async def one(self, client: Any, request: Request) -> Attempt:
         """Attempts at a request until one is a reply or none is left."""
         endpoint = self.endpoint
         if self.failed_in_a_row >= endpoint.give_up_after:
@@ -267,9 +267,11 @@ class _Run:
         return last
 
     async def send(
-        self, client: openai.AsyncOpenAI, request: Request, fields: Mapping[str, Any], number: int
+        self, client: Any, request: Request, fields: Mapping[str, Any], number: int
     ) -> tuple[Attempt, float | None]:
         """One attempt, and the seconds that the server asks to wait before the next."""
+        import openai
+
         messages: Any = [dict(message) for message in request.messages]
         headers: Any = {} if self.key else {"Authorization": openai.Omit()}
         try:

@@ -1,0 +1,318 @@
+"""How far does each checkpoint of a training run lie from its start along these directions? Fixed texts, with nulls.
+
+Every checkpoint is read once and what was read is kept in OUT/tensors, so that a killed run, or one whose training has
+gone on, reads only what is new. Everything else is made again from those.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from experiments.activations import adapter_key, identity_of_reading, require_windows, text_id
+from experiments.console import bar, note, table
+from experiments.extract import load_permuted
+from figures.monitor import monitor as draw
+from interp import stats
+from interp.activations import Pooling, read
+from interp.chat import Tokens, read_chats
+from interp.directions import Direction
+from interp.model import Model
+from interp.nulls import random_like
+from interp.projection import project, shift
+from interp.runs import (
+    RunFolder,
+    content_key,
+    environment,
+    load_header,
+    load_tensors,
+    read_json,
+    save_tensors,
+    write_jsonl,
+)
+from interp.sources import ADAPTER_FILES, adapter_folder, describe, load_chat, pick_device, pick_dtype, resolve
+from interp.store import check_claim, claim
+
+KIND = "monitored_activations"
+Row = dict[str, Any]
+Place = tuple[Pooling, int]
+"""Where a direction is read: pooling and layer."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An adapter as it was after `step` steps; no folder means the parents alone."""
+
+    step: int
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A direction at the one layer that it is followed at.
+
+    Attributes:
+        nulls: By family, at that layer.
+    """
+
+    name: str
+    v: Float[Tensor, " d_model"]
+    place: Place
+    nulls: Mapping[str, Float[Tensor, "null d_model"]]
+
+
+def run(
+    *,
+    folder: Path,
+    named: Sequence[str],
+    directions: Sequence[Path],
+    model: str,
+    texts: Path,
+    out: Path,
+    adapters: Sequence[Path],
+    pooling: Pooling | None,
+    n_random: int,
+    seed: int,
+    device: str,
+    dtype: str,
+) -> dict[str, Any]:
+    """The `monitor` command: writes OUT/metrics.jsonl and OUT/figures/monitor.{png,svg,csv}.
+
+    Raises:
+        ValueError, FileNotFoundError: bad input, named; other texts, model or layers than OUT was begun with.
+        InterpError: a checkpoint or a direction is of another model, or a text has nothing to read.
+    """
+    if n_random < 20:
+        raise ValueError(f"random must be at least 20, got {n_random}: a shift is read beside its nulls")
+    chats = read_chats(texts)
+    checkpoints = checkpoints_of(folder, named, adapters)
+    described = describe(model)
+    followed = [_follow(path, described.identity, pooling, n_random, seed) for path in directions]
+    _require_distinct([one.name for one in followed])
+    places = sorted({one.place for one in followed})
+    tokenizer = load_chat(resolve(model))
+    held_dtype = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
+    ids = [text_id(chat, texts, i) for i, chat in enumerate(chats)]
+    settings = {
+        "holds": "monitor",
+        **identity_of_reading(described, tokenizer.template_hash, held_dtype, adapters),
+        "texts_hash": content_key([chat["messages"] for chat in chats]),
+        "n_texts": len(chats),
+        "places": [list(place) for place in places],
+    }
+    check_claim(out, settings)
+    keys = {c.step: adapter_key(c.folder, described) if c.folder else None for c in checkpoints}
+    unread = [c for c in checkpoints if not _is_read(out, c.step, keys[c.step])]
+    if unread:
+        rows = tokenizer.tokens_of([chat["messages"] for chat in chats])
+        require_windows(rows, ids, list(dict.fromkeys(kind for kind, _ in places)))
+        loaded = Model.load(model, device=device, dtype=dtype)
+        loaded.check_lengths(rows)
+        for c in unread:  # each must fit before any is read
+            loaded.use(*_stack(adapters, c))
+        claim(out, settings)
+        with RunFolder(out).locked(), bar("reading", len(unread) * len(rows)) as advance:
+            for c in unread:
+                _keep(loaded, rows, places, _stack(adapters, c), _tensor_file(out, c.step), advance, {
+                    "settings": settings, "step": c.step, "adapter": keys[c.step], "ids": ids
+                })  # fmt: skip
+    held = {c.step: load_tensors(_tensor_file(out, c.step), kind=KIND)[0]["means"] for c in checkpoints}
+    metrics = [row for one in followed for row in _metrics(one, places.index(one.place), held, checkpoints)]
+    steps = [{"step": c.step, "folder": str(c.folder) if c.folder else None} for c in checkpoints]
+    more = {"texts": texts.name, "directions": [one.name for one in followed], "checkpoints": steps}
+    manifest = {**environment(), "settings": settings, **more, "n_random": n_random, "seed": seed}
+    with RunFolder(out).locked():
+        RunFolder(out).write_manifest(manifest)
+        write_jsonl(out / "metrics.jsonl", metrics)
+        draw(out)
+    return {
+        "out": str(out),
+        "n": len(chats),
+        "steps": [c.step for c in checkpoints],
+        "read": [c.step for c in unread],
+        "shifts": [row for row in metrics if row["metric"] == "shift_in_null_spreads"],
+        "figure": str(out / "figures" / "monitor.png"),
+    }
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """A table: one row a step, one column a direction."""
+    names = list(dict.fromkeys(row["direction"] for row in result["shifts"]))
+    cells = {(row["step"], row["direction"]): _cell(row) for row in result["shifts"]}
+    rows = [[str(step), *(cells.get((step, name), "0") for name in names)] for step in result["steps"]]
+    table("shift from step 0", ["step", *names], rows)
+    print(f"in SDs of random directions, with paired 95 % intervals; n = {result['n']} texts")
+    print(f"read now: {', '.join(map(str, result['read'])) or 'nothing, all was there'}")
+    print(result["figure"])
+
+
+def _cell(row: Row) -> str:
+    if row["value"] is None:
+        return "undefined"
+    interval = "" if row["ci_low"] is None else f" [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
+    return f"{row['value']:+.2f}{interval}"
+
+
+# what is followed
+
+
+def checkpoints_of(folder: Path, named: Sequence[str], adapters: Sequence[Path]) -> list[Checkpoint]:
+    """The checkpoints in a folder and those named, in the order of their steps, from step 0.
+
+    Step 0 is the parents alone, unless a checkpoint of that step is there. An adapter in the folder itself is the end
+    of the training; stage.json (ours) or trainer_state.json (transformers) says after how many steps.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: there are none, two have the same step, or what was below them in training is not.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; it is the one that holds checkpoint-10 and so on")
+    found: dict[int, Path] = {}
+    for path in folder.iterdir():
+        match = re.fullmatch(r"checkpoint-(\d+)", path.name)
+        if match and path.is_dir():
+            _add(found, int(match[1]), path)
+    for text in named:
+        step, given, path = text.partition("=")
+        if not (given and step.isdecimal() and path):
+            raise ValueError(f"checkpoint must be STEP=DIR, such as 10=run/checkpoint-10, got {text!r}")
+        _add(found, int(step), adapter_folder(path))
+    if all((folder / name).is_file() for name in ADAPTER_FILES):
+        last = _last_step(folder)
+        if last is None:
+            note(f"{folder}: the adapter in it does not say its step, so it is left out; --checkpoint STEP={folder}")
+        else:
+            found.setdefault(last, folder)
+    if not set(found) - {0}:
+        raise ValueError(
+            f"{folder}: no checkpoint-STEP folder in it and no adapter; name them with --checkpoint STEP=DIR"
+        )
+    _require_parents(folder, adapters, 0 in found)
+    start = {} if 0 in found else {0: None}
+    return [Checkpoint(step, path) for step, path in sorted((start | found).items())]
+
+
+def _add(found: dict[int, Path], step: int, path: Path) -> None:
+    if step in found and found[step].resolve() != path.resolve():
+        raise ValueError(f"step {step} is both {found[step]} and {path}; give each checkpoint a step of its own")
+    found[step] = path
+
+
+def _last_step(folder: Path) -> int | None:
+    for name, key in (("stage.json", "steps"), ("trainer_state.json", "global_step")):
+        if (folder / name).is_file():
+            return read_json(folder / name).get(key)
+    return None
+
+
+def _require_parents(folder: Path, adapters: Sequence[Path], has_start: bool) -> None:
+    """Check a stage of ours against the adapters that are to be below it: read without them, it is another model."""
+    if not (folder / "stage.json").is_file():
+        return
+    stage = read_json(folder / "stage.json")
+    parent, compose = stage.get("parent_key"), stage.get("compose")
+    if parent is None:
+        return
+    if compose == "continue" and not has_start:
+        raise ValueError(
+            f"{folder}: trained its parent's own adapter further (compose: continue), so it starts there: give the "
+            f"parent's folder ({parent[:12]}...) as --checkpoint 0=DIR, and only what was below it as --adapter"
+        )
+    if compose in ("stack", "merge_fp32"):
+        last = adapter_folder(adapters[-1]) / "stage.json" if adapters else None
+        given = read_json(last).get("key") if last and last.is_file() else None
+        if last is None or given not in (None, parent):
+            got = "no --adapter" if given is None else f"{given[:12]}..."
+            raise ValueError(f"{folder}: was trained on top of stage {parent[:12]}..., got {got}; give it as --adapter")
+
+
+def _follow(path: Path, identity: str, pooling: Pooling | None, n_random: int, seed: int) -> Followed:
+    held = Direction.load(path, model=identity)
+    at, kind = held.layers.index(held.layer), pooling or held.header.get("pooling") or "response_mean"
+    nulls = {"random": random_like(held.vectors, n_random, seed=seed)[:, at]}
+    permuted = load_permuted(path, model=identity)
+    if permuted is not None:
+        nulls["permuted"] = permuted[:, at]
+    return Followed(held.name, held.vectors[at], (kind, held.layer), nulls)
+
+
+def _require_distinct(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not names:
+        raise ValueError(f"directions must be given, each with a name of its own, got {', '.join(names) or 'none'}")
+
+
+def _keep(
+    model: Model,
+    rows: Sequence[Tokens],
+    places: Sequence[Place],
+    stack: Sequence[Path],
+    path: Path,
+    progress: Callable[[int], object],
+    header: Mapping[str, Any],
+) -> None:
+    """Read the texts through a stack of adapters and write `means` (row place d_model)."""
+    kinds: list[Pooling] = list(dict.fromkeys(kind for kind, _ in places))
+    layers = sorted({layer for _, layer in places})
+    at = [(kinds.index(kind), layers.index(layer)) for kind, layer in places]
+    means = torch.empty(len(rows), len(places), model.d_model)
+    with model.using(*stack):
+        for chosen, found in read(model, rows, pooling=kinds, layers=layers, progress=progress):
+            means[chosen] = torch.stack([found[:, p, k] for p, k in at], dim=1).cpu()
+        named = [folder.name for folder in model.stack]
+    provenance = {**model.description(), "stack": named, "environment": environment()}
+    save_tensors(path, {"means": means}, kind=KIND, header={**provenance, **header})
+
+
+def _stack(adapters: Sequence[Path], checkpoint: Checkpoint) -> tuple[Path, ...]:
+    return (*adapters, checkpoint.folder) if checkpoint.folder else tuple(adapters)
+
+
+def _tensor_file(out: Path, step: int) -> Path:
+    return out / "tensors" / f"step-{step}.safetensors"
+
+
+def _is_read(out: Path, step: int, key: str | None) -> bool:
+    """Whether this very adapter has been read; one that was trained anew under the same name has not."""
+    path = _tensor_file(out, step)
+    return path.is_file() and load_header(path)["adapter"] == key
+
+
+def _metrics(
+    one: Followed, place: int, held: Mapping[int, Float[Tensor, "row place d_model"]], checkpoints: Sequence[Checkpoint]
+) -> list[Row]:
+    """Every number of one direction, step by step."""
+    rows: list[Row] = []
+    start = held[checkpoints[0].step][:, place]
+    for c in checkpoints:
+        h = held[c.step][:, place]
+        name = c.folder.name if c.folder else "parents"
+        common = {"measure": "monitor", "step": c.step, "checkpoint": name, "direction": one.name}
+        common |= {"layer": one.place[1], "pooling": one.place[0], "headline": True}
+        raw = {"unit": "residual-stream norm"}
+        mean = stats.mean(project(h, one.v).numpy())
+        rows.append({**common, "metric": "mean_projection", **mean.row(), **raw})
+        if c.step == checkpoints[0].step:
+            continue
+        for kind, null in one.nulls.items():
+            moved = shift(h, start, one.v, null)
+            alone = {"ci_low": None, "ci_high": None, "n": moved.raw.n}
+            beside = {"null": kind, "n_null": moved.n_null}
+            band = {"null_low": moved.null_low, "null_high": moved.null_high}
+            if kind == "random":
+                spreads = {**moved.in_null_spreads.row(), "unit": "sd of random nulls"}
+                cosine = {"value": moved.cosine, **alone, "unit": "cosine"}
+                rows += [
+                    {**common, "metric": "shift", **moved.raw.row(), **raw},
+                    {**common, "metric": "shift_in_null_spreads", **spreads, **beside, **band},
+                    {**common, "metric": "displacement_cosine", **cosine},
+                ]
+            percentile = {"value": moved.percentile, **alone, "unit": "percentile"}
+            rows.append({**common, "metric": "null_percentile", **percentile, **beside})
+    return rows
