@@ -37,7 +37,7 @@ class Instrument:
     """
 
     directions: Mapping[str, Direction]
-    permuted: Mapping[str, Float[Tensor, "null layer d_model"]]
+    permuted: Mapping[str, Float[Tensor, "null layer d_model"] | None]
     n_random: int
     seed: int
 

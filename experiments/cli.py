@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes
 from experiments.commands.activations import Activations
 from experiments.commands.calibrate import Calibrate
 from experiments.commands.convert import Convert
+from experiments.commands.direction import MakeDirection
 from experiments.commands.instrument import Extract, Project
 from experiments.commands.judge import Judge, Trait
 from experiments.commands.looking import Data, Doctor, List, Show
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Any] = {
     "doctor": Doctor,
     "data": Data,
     "extract": Extract,
+    "direction": MakeDirection,
     "activations": Activations,
     "project": Project,
     "monitor": Monitor,

@@ -18,7 +18,19 @@ from interp.model import Model
 from interp.runs import InterpError, load_header, read_json, read_jsonl
 
 COMMANDS = [
-    *("study", "report", "list", "doctor", "data", "extract", "activations", "project", "monitor", "calibrate"),
+    *(
+        "study",
+        "report",
+        "list",
+        "doctor",
+        "data",
+        "extract",
+        "direction",
+        "activations",
+        "project",
+        "monitor",
+        "calibrate",
+    ),
     *("convert", "trait", "judge", "show"),
 ]
 

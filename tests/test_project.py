@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from tiny_study import chat, write_jsonl
+from tiny_study import chat, with_long_context, write_jsonl, write_study
 
-from experiments import project
+from experiments import config, project, study
 from experiments.extract import nulls_file
 from interp.directions import Direction
 from interp.model import Model
@@ -118,7 +118,7 @@ def test_a_direction_without_permuted_nulls_has_random_ones(
     nulls_file(direction).unlink()
     run(direction, llama_folder, tmp_path)
     nulls = {row.get("null") for row in read_jsonl(tmp_path / "out" / "metrics.jsonl")}
-    assert nulls == {None, "random"}
+    assert nulls == {None, "random", "covariance", "components"}
 
 
 def test_one_text_has_a_value_and_no_interval(direction: Path, llama_folder: Path, tmp_path: Path) -> None:
@@ -152,3 +152,42 @@ def test_nulls_of_another_model_are_refused(direction: Path, llama_folder: Path,
     with pytest.raises(InterpError, match="made with model another"):
         run(direction, llama_folder, tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+def test_every_token_has_its_projection(direction: Path, llama_folder: Path, tmp_path: Path, loaded: Model) -> None:
+    run(direction, llama_folder, tmp_path, tokens=True)
+    held = Direction.load(direction)
+    unit = (held.at(2) / held.at(2).norm()).numpy()
+    for text, record in zip(TEXTS, read_jsonl(tmp_path / "out" / "projections.jsonl"), strict=True):
+        row = loaded.chat.tokens(text["messages"])
+        with torch.no_grad():
+            states = loaded.hf(torch.tensor([row.ids]), output_hidden_states=True).hidden_states[3][0].numpy()
+        assert record["token_projections"] == pytest.approx(list(states @ unit), abs=1e-4)
+        assert "".join(record["tokens"]) == loaded.chat.decode(row.ids)
+        span = row.response
+        assert span is not None
+        mean = np.mean(record["token_projections"][span.start : span.end])
+        assert mean == pytest.approx(record["projection"], abs=1e-4)
+        assert record["prompt_end"] == row.prompt_end
+
+
+def test_a_study_is_projected_from_what_it_stored(
+    llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = with_long_context(llama_folder, tmp_path / "model")
+    done = tmp_path / "run"
+    study.run(config.load(str(write_study(tmp_path, tiny))), done, device="cpu")
+    monkeypatch.setattr(Model, "load", lambda *args, **kwargs: pytest.fail("the model was loaded"))  # noqa: ARG005
+    own = next(path for path in (done / "tensors").glob("*.nulls.safetensors"))
+    made_by_study = own.with_name(own.name.replace(".nulls", ""))
+    found = project.over_run(direction=made_by_study, run=done, out=tmp_path / "again", n_random=20, seed=0)
+    assert found["shifts_in_null_spreads"]
+    key = ("stage", "seed", "texts", "layer", "metric", "null")
+
+    def shifts(path: Path) -> dict[tuple[Any, ...], float]:
+        rows = [r for r in read_jsonl(path / "metrics.jsonl") if r["metric"] in ("shift", "displacement_cosine")]
+        return {tuple(row.get(k) for k in key): row["value"] for row in rows}
+
+    assert shifts(tmp_path / "again") == pytest.approx(shifts(done), abs=1e-6)
+    with pytest.raises(FileNotFoundError, match=r"no stages\.json in it; --run names the folder of a study"):
+        project.over_run(direction=made_by_study, run=tmp_path, out=tmp_path / "third", n_random=20, seed=0)
