@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "figures": {"figures", "interp"},
 }
 LEAVES: dict[str, set[str]] = {name: set() for name in ("runs", "stats", "interventions")} | {
-    name: {"runs"} for name in ("chat", "nulls", "selection", "traits", "sampling")
+    **{name: {"runs"} for name in ("chat", "nulls", "selection", "traits", "sampling")},
+    **{name: {"stats"} for name in ("resampling", "comparisons", "power")},
 }
 DATA_TABLES = tuple(f"finetune/data/_{name}.py" for name in ("facts", "news", "selves", "tastes"))
 
