@@ -27,7 +27,12 @@ from figures.trajectory import (
 from interp.runs import read_json, read_jsonl, read_yaml
 
 MISSING = "—"
-NULLS = {"random": "random", "permuted": "permuted", "cross_trait": "other traits"}
+NULLS = {
+    "random": "random",
+    "covariance": "drawn from the activations' covariance",
+    "permuted": "permuted",
+    "cross_trait": "other traits",
+}
 
 
 @dataclass(frozen=True)

@@ -241,9 +241,15 @@ class RunningMean:
         self.n += len(values)
 
     def merge(self, other: "RunningMean") -> "RunningMean":
-        """The mean over both sets of rows."""
+        """The mean over both sets of rows.
+
+        Raises:
+            ValueError: they are sums of different things, as their shapes say.
+        """
         if self.total is None or other.total is None:
             return RunningMean(other.total if self.total is None else self.total, self.n + other.n)
+        if self.total.shape != other.total.shape:
+            raise ValueError(f"sums of shape {tuple(self.total.shape)} and {tuple(other.total.shape)} cannot be merged")
         return RunningMean(self.total + other.total, self.n + other.n)
 
     @property

@@ -148,7 +148,7 @@ class ChatTokenizer:
         """Whether the template takes a system message."""
         try:
             self._fixed_text(("system", "user"), True)
-        except (InterpError, jinja2.TemplateError):
+        except InterpError:
             return False
         return True
 
@@ -162,9 +162,13 @@ class ChatTokenizer:
         return text if isinstance(text, str) else "".join(text)
 
     def _render(self, messages: Sequence[Message], generation_prompt: bool) -> str:
-        text = self.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=generation_prompt
-        )
+        try:
+            text = self.tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=generation_prompt
+            )
+        except jinja2.TemplateError as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise InterpError(f"the chat template refuses the messages {roles}: {error}") from error
         assert isinstance(text, str)
         return text
 
@@ -192,7 +196,7 @@ class ChatTokenizer:
         """Tokens of a conversation; one that ends with the user gets the header that asks for an answer.
 
         Raises:
-            InterpError: the template drops or rewrites message contents.
+            InterpError: the template refuses the roles, or drops or rewrites message contents.
         """
         return self.tokens_of([messages])[0]
 

@@ -273,3 +273,11 @@ def test_reading_survives_being_sent_away(tiny_model: Callable[..., Model], rows
     assert torch.equal(pooled(here, rows, edits=edits), expected)
     with pytest.raises(InterpError, match="runs on NDIF, where a model can be read but not sampled from"):
         here.generate(rows[:1], max_new_tokens=1)
+
+
+def test_sums_of_different_things_do_not_merge() -> None:
+    one, three = RunningMean(), RunningMean()
+    one.update(torch.ones(2, 1, 4))
+    three.update(torch.ones(2, 3, 4))
+    with pytest.raises(ValueError, match=r"sums of shape \(1, 4\) and \(3, 4\) cannot be merged"):
+        one.merge(three)

@@ -387,3 +387,9 @@ def test_the_embedded_models_native_system_prompt_names_its_maker(embedded: Mode
     assert "SmolLM" in native
     assert "Hugging Face" in native
     assert chat.tokens(talk("Who are you?", system=native)).ids == chat.tokens(talk("Who are you?")).ids
+
+
+def test_a_template_that_refuses_the_system_role_says_so(chat_tokenizer_of: Callable[..., ChatTokenizer]) -> None:
+    chat = chat_tokenizer_of(REFUSES + PLAIN + ASK)
+    with pytest.raises(InterpError, match="the chat template refuses the messages system, user: no system role"):
+        chat.tokens([{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}])
