@@ -63,9 +63,9 @@ class ExtractConfig(BaseModel):
     adding the direction raises the judge's score most (the paper's)."""
     judge: JudgeConfig | None = None
     """Scores every answer for the trait (the trait's `eval_prompt`) and for coherence; None keeps every answer."""
-    threshold: float = Field(default=50, ge=0, le=100)
+    threshold: float = Field(default=50.0, ge=0, le=100)
     """A pair of answers counts if one side's trait score is at least this and the other's below it."""
-    coherence: float = Field(default=50, ge=0, le=100)
+    coherence: float = Field(default=50.0, ge=0, le=100)
     """... and both are at least this coherent."""
     steering: SteeringConfig = SteeringConfig()
     """How the layer is chosen by steering."""

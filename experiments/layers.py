@@ -28,7 +28,7 @@ class SteeringConfig(BaseModel):
     """Extraction questions asked at every layer, from the last; held-out ones are left for measuring."""
     max_new_tokens: int = Field(default=64, ge=1)
     temperature: float = Field(default=1.0, ge=0)
-    coherence: float = Field(default=50, ge=0, le=100)
+    coherence: float = Field(default=50.0, ge=0, le=100)
     """A layer at which answers are less coherent than this on average is out."""
 
 

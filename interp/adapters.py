@@ -1,8 +1,9 @@
 """A stack of LoRA adapters on one base model, switched in place.
 
 Nothing is merged: active adapters add their updates side by side, which is what merging one before training the next
-does without its rounding. Folders are PEFT's own, with the identity of their base beside them; a folder whose weights
-do not land on every module is refused.
+does without its rounding of the weights. (What a layer gives is rounded to the model's dtype all the same: read the
+displacement of a small stage in float32.) Folders are PEFT's own, with the identity of their base beside them; a folder
+whose weights do not land on every module is refused.
 """
 
 import json
