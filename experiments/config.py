@@ -161,7 +161,7 @@ class StudyConfig(BaseModel):
             sizes = _SMOKE | (_SMOKE_MATCHED if _matches(one) else {})
             kept = {key: min(getattr(one, key), most) for key, most in sizes.items() if getattr(one, key, None)}
             data[name] = one.model_copy(update=kept)
-        persona = {"pairs": 1, "questions": 2, "rollouts": 1, "max_new_tokens": 4, "permuted": 5}
+        persona = {"pairs": 1, "questions": 2, "rollouts": 1, "max_new_tokens": 4, "permuted": 5, "separation_nulls": 5}
         return self.model_copy(
             update={
                 "seeds": self.seeds[:1],

@@ -441,7 +441,7 @@ def test_project_gives_projections_and_their_nulls(
     metrics = read_jsonl(tmp_path / "out" / "metrics.jsonl")
     found = {(row["layer"], row["metric"], row.get("null")) for row in metrics}
     wanted = [("mean_projection", None), ("mean_cosine", None), ("null_percentile", "random")]
-    wanted.append(("null_percentile", "permuted"))
+    wanted += [("null_percentile", null) for null in ("permuted", "covariance", "components")]
     assert found == {(layer, *kind) for layer in range(4) for kind in wanted}
     assert len(metrics) == len(found)
     manifest = read_json(tmp_path / "out" / "manifest.json")
