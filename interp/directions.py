@@ -204,7 +204,7 @@ def principal_components(
     """The `k` axes along which a set of activation differences is largest, per layer.
 
     Not centred unless asked for: to centre differences is to take away the mean difference, which is the very thing
-    that a contrast is made for (anchors.md, pitfall 18). A component's sign is chosen so that the mean difference
+    that a contrast is made for. A component's sign is chosen so that the mean difference
     projects positively on it; if there is none, so that its largest entry is positive.
 
     Raises:

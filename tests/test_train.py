@@ -762,7 +762,7 @@ def test_epochs_and_seeds_differ_in_order() -> None:
 
 
 def test_the_papers_recipe_is_the_papers() -> None:
-    """arXiv 2606.23700: its axolotl files; science.md 1.5."""
+    """arXiv 2606.23700: its axolotl files."""
     paper = PRESETS["paper"]
     lora = paper.lora()
     assert (lora.r, lora.lora_alpha, lora.use_rslora, lora.lora_dropout) == (32, 64, True, 0.0)
