@@ -13,10 +13,10 @@ from pydantic import BaseModel
 from experiments import config
 from experiments.console import bar, note
 from finetune.batch import supervised
-from finetune.data.builder import Builder, DataSet, Desk, Row, Who, check_system
+from finetune.data.builder import Builder, DataSet, Desk, Row, Who
 from finetune.data.card import card, marked
 from finetune.data.sets import BUILDERS, DataConfig, class_of
-from interp.chat import ChatTokenizer, Message
+from interp.chat import ChatTokenizer, Message, check_system
 from interp.model import Model
 from interp.runs import did_you_mean, environment, fresh, seed_from, write_atomic, write_jsonl
 from interp.sources import load_chat, pick_device, pick_dtype, resolve

@@ -14,11 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from experiments.console import bar
-from finetune.data.builder import with_system
 from interp.activations import pooled
-from interp.behaviour.collapse import answer_nll, degenerate
-from interp.behaviour.self_recognition import label_margins
-from interp.chat import Message, Tokens
+from interp.behaviour.collapse import degenerate
+from interp.behaviour.likelihood import answer_likelihoods, label_margins
+from interp.chat import Message, Tokens, with_system
 from interp.model import Model
 from interp.runs import seed_from
 from interp.traits import Trait
@@ -88,7 +87,7 @@ def answers(
     Every stage draws from the same random streams, so two stages differ in what they say and not in their luck.
 
     Args:
-        system: The system prompt to ask under, as `finetune.data.builder.with_system` takes it.
+        system: The system prompt to ask under, as `interp.chat.with_system` takes it.
     """
     prompts = [model.chat.tokens(_asked(question.text, system)) for question in questions]
     with bar(f"{label}: answering", len(prompts)) as advance:
@@ -100,9 +99,9 @@ def answers(
             progress=advance,
         )
     with model.using():
-        nll = answer_nll(model, [p.answered(ids) for p, ids in zip(prompts, spoken, strict=True)])
+        found = answer_likelihoods(model, [p.answered(ids) for p, ids in zip(prompts, spoken, strict=True)])
     records = []
-    for question, ids, loss in zip(questions, spoken, nll, strict=True):
+    for question, ids, likelihood in zip(questions, spoken, found, strict=True):
         text = model.chat.decode(ids, skip_special=True)
         reason = degenerate(text)
         records.append(
@@ -115,7 +114,7 @@ def answers(
                 "degenerate": reason is not None,
                 "reason": reason,
                 "answer_tokens": len(ids),
-                "nll_per_token_under_base": None if loss != loss else float(loss),
+                "nll_per_token_under_base": -likelihood.per_token if likelihood else None,
                 "answer_ids": list(ids),
             }
         )

@@ -11,11 +11,11 @@ from typing import Any
 
 from experiments.config import BASE, StudyConfig, yardsticks
 from experiments.console import bar
-from finetune.data.builder import DataSet, Desk, Row, Who, with_system
+from finetune.data.builder import DataSet, Desk, Row, Who
 from finetune.recipe import TrainConfig
 from finetune.stages import Stage
 from finetune.train import check_rows
-from interp.chat import Message, Tokens
+from interp.chat import Message, Tokens, with_system
 from interp.model import Model
 from interp.runs import InterpError, content_key, seed_from, write_jsonl
 

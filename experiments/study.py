@@ -24,10 +24,10 @@ from experiments.extract import extract, load_permuted, nulls_file, trait_file
 from experiments.material import Material
 from experiments.measured import Measured, View, cosines_of, moved_rows
 from experiments.report import draw_figures, write_report
-from finetune.data.builder import check_system
 from finetune.defences import Defence, defence_of
 from finetune.recipe import check_optimiser
 from finetune.stages import Stage, ensure
+from interp.chat import check_system
 from interp.directions import Direction
 from interp.model import Model
 from interp.runs import (

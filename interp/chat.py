@@ -98,6 +98,36 @@ def check_messages(messages: Any, where: str) -> list[Message]:
     return messages
 
 
+def check_system(system: str, native: str | None) -> None:
+    """Check that a template can show a system prompt.
+
+    Raises:
+        ValueError: `native` and the template brings none, or `none` and it brings one.
+    """
+    if system == "native" and native is None:
+        raise ValueError("system: native, but this model's chat template brings no system prompt; use none or empty")
+    if system == "none" and native is not None:
+        raise ValueError(
+            f"system: none, but this model's chat template puts its own where there is none ({native[:60]!r}); "
+            "use native for that one, or empty for a system message without words"
+        )
+
+
+def with_system(messages: Sequence[Message], system: str) -> list[Message]:
+    """The chat under another system prompt.
+
+    Args:
+        system: `task` leaves the chat as it is, `native` leaves the template its own, `empty` is a system message
+            without words, `none` no system turn at all; anything else is the prompt's own words.
+    """
+    if system == "task":
+        return list(messages)
+    rest = [message for message in messages if message["role"] != "system"]
+    if system in ("native", "none"):
+        return rest
+    return [{"role": "system", "content": "" if system == "empty" else system}, *rest]
+
+
 def read_chats(path: Path) -> list[dict[str, Any]]:
     """The chats of a JSONL file: `{"messages": [...]}` a line, other keys kept.
 

@@ -34,7 +34,7 @@ from interp.sources import load_chat, load_weights, pick_device, pick_dtype, qui
 log = logging.getLogger(__name__)
 
 Remote = Literal[False, True, "local"]
-"""Whether a trace is sent to NDIF; `local` sends it nowhere, but packs and unpacks it as if."""
+"""Whether a trace is sent to NDIF; `local` only packs and unpacks it as if."""
 
 
 class Model:
@@ -191,8 +191,6 @@ class Model:
                 held = f"the context of {self.name} holds {self.max_tokens}"
                 raise ValueError(f"row {i}: {len(row)} tokens{more}, but {held}; shorten or drop the row")
 
-    # reading and editing
-
     @torch.inference_mode()
     def residuals(
         self,
@@ -235,17 +233,19 @@ class Model:
         temperature: float = 1.0,
         seed: int = 0,
         edits: Sequence[Edit] = (),
+        streams: Sequence[int] | None = None,
         batch_size: int = 128,
         progress: Callable[[int], object] | None = None,
     ) -> list[tuple[int, ...]]:
         """Answers as token ids, without the token that ended them.
 
-        Row `i` draws from its own stream, seeded by (`seed`, `i`), so that in float32 its answer does not depend on
-        how rows are batched. Temperature 0 is greedy. Edits and no edits take the same path.
+        Row `i` draws from its own stream, seeded by (`seed`, `streams[i]`), so in float32 its answer does not depend on
+        the batch. Temperature 0 is greedy. Edits and no edits take the same path.
 
         Args:
+            streams: Which random numbers each row draws; equal ones share their luck. Default: its index.
             batch_size: Answers at a time; halved where memory runs out.
-            progress: Called with the number of rows done after each batch.
+            progress: Called with the number of rows done.
 
         Raises:
             ValueError: a prompt with the new tokens exceeds the context; a temperature below 0.
@@ -254,11 +254,12 @@ class Model:
             raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
         self._must_be_here("sampled from")
         self.check_lengths(prompts, max_new_tokens)
+        luck_of = dict(zip(range(len(prompts)), streams or range(len(prompts)), strict=True))
         answers: list[tuple[int, ...]] = [()] * len(prompts)
         left = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         while left:
             chosen = left[:batch_size]
-            luck = torch.stack([uniforms(seed, i, max_new_tokens) for i in chosen]).to(self.device)
+            luck = torch.stack([uniforms(seed, luck_of[i], max_new_tokens) for i in chosen]).to(self.device)
             try:
                 new = self._generate(
                     [prompts[i].ids for i in chosen], max_new_tokens, Sampler(luck, temperature), edits
@@ -338,8 +339,6 @@ class Model:
                     f"{self.name}: what was read after block {layer} has shape {tuple(h.shape)} and is not "
                     f"hidden_states[{layer + 1}]; this architecture is not supported"
                 )
-
-    # adapters
 
     @property
     def stack(self) -> tuple[Path, ...]:

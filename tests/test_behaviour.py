@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.behaviour.collapse import answer_nll, degenerate
-from interp.behaviour.self_recognition import label_margins, recognition
+from interp.behaviour.collapse import degenerate
+from interp.behaviour.likelihood import answer_likelihoods, label_likelihoods, label_margins
+from interp.behaviour.self_recognition import recognition
 from interp.chat import Tokens
 from interp.model import Model
 from interp.runs import InterpError
@@ -62,24 +63,50 @@ def plain_nll(model: Model, row: Tokens) -> float:
 
 
 @pytest.mark.parametrize("max_tokens", [1, 200, 2048])
-def test_answer_nll_equals_a_plain_computation_however_it_is_batched(max_tokens: int, model: Model) -> None:
+def test_answer_likelihood_equals_a_plain_computation_however_it_is_batched(max_tokens: int, model: Model) -> None:
     rows = [
         answered(model, "Why?", "Because you are in the house."),
         answered(model, "Why is that so, and where, and when?", "No."),
         answered(model, "W", "x"),
         answered(model, "Tell me", "the the you the, and more of the same thing"),
     ]
-    found = answer_nll(model, rows, max_tokens=max_tokens)
-    np.testing.assert_allclose(found, [plain_nll(model, row) for row in rows], rtol=1e-5, atol=1e-5)
+    found = [one.per_token for one in answer_likelihoods(model, rows, max_tokens=max_tokens) if one]
+    np.testing.assert_allclose(found, [-plain_nll(model, row) for row in rows], rtol=1e-5, atol=1e-5)
 
 
 def test_an_empty_answer_has_no_nll_and_others_keep_their_places(llama: Model) -> None:
     rows = [answered(llama, "Why?", "Yes."), answered(llama, "Why?", ""), answered(llama, "So?", "No, no.")]
-    found = answer_nll(llama, rows)
-    assert np.isnan(found).tolist() == [False, True, False]
-    assert found[2] == pytest.approx(plain_nll(llama, rows[2]), abs=1e-5)
-    assert np.isnan(answer_nll(llama, [rows[1]])).all()
-    assert len(answer_nll(llama, [])) == 0
+    found = answer_likelihoods(llama, rows)
+    assert [one is None for one in found] == [False, True, False]
+    assert found[2] is not None
+    assert found[2].per_token == pytest.approx(-plain_nll(llama, rows[2]), abs=1e-5)
+    assert answer_likelihoods(llama, [rows[1]]) == [None]
+    assert answer_likelihoods(llama, []) == []
+
+
+def test_an_answer_is_greedy_only_if_every_token_of_it_is_the_likeliest(llama: Model) -> None:
+    prompt = llama.chat.tokens([{"role": "user", "content": "Why?"}])
+    (spoken,) = llama.generate([prompt], max_new_tokens=6, temperature=0.0)
+    other = (*spoken[:-1], (spoken[-1] + 1) % 200 + 3)
+    greedy, changed = answer_likelihoods(llama, [prompt.answered(spoken), prompt.answered(other)])
+    assert greedy is not None
+    assert changed is not None
+    assert (greedy.greedy, changed.greedy) == (True, False)
+    assert greedy.n_tokens == len(spoken)
+
+
+def test_label_probabilities_are_the_model_s_and_validity_is_of_the_likeliest_token(llama: Model) -> None:
+    prompts = prompts_of(llama)
+    best = [int(logits_of(llama, row).argmax()) for row in prompts]
+    letters = tuple(letter for letter in "abcdefghijklmnopqrstuvwxyz12" if len(llama.chat.encode(letter)) == 1)
+    ids = [llama.chat.encode(letter)[0] for letter in letters]
+    found = label_likelihoods(llama, prompts, [letters] * len(prompts))
+    assert [one.valid for one in found] == [token in ids for token in best]
+    (found,) = label_likelihoods(llama, prompts[:1], [("1", "2", "3")])
+    p = logits_of(llama, prompts[0]).double().softmax(-1)
+    expected = [float(p[llama.chat.encode(label)[0]]) for label in "123"]
+    np.testing.assert_allclose(np.exp(found.logprobs), expected, rtol=1e-5)
+    assert found.mass == pytest.approx(sum(expected), rel=1e-5)
 
 
 # self-recognition

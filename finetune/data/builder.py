@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from interp.chat import Message
+from interp.chat import Message, check_system, with_system
 
 Row = dict[str, Any]
 Who = Literal["base", "stage"]
@@ -112,28 +112,3 @@ class Builder(BaseModel, frozen=True):
             for rows in (data.train, data.test)
         )
         return DataSet(train, test, data.measure, data.texts)
-
-
-def check_system(system: str, native: str | None) -> None:
-    """Check that a template can show a system prompt.
-
-    Raises:
-        ValueError: `native` and the template brings none, or `none` and it brings one.
-    """
-    if system == "native" and native is None:
-        raise ValueError("system: native, but this model's chat template brings no system prompt; use none or empty")
-    if system == "none" and native is not None:
-        raise ValueError(
-            f"system: none, but this model's chat template puts its own where there is none ({native[:60]!r}); "
-            "use native for that one, or empty for a system message without words"
-        )
-
-
-def with_system(messages: Sequence[Message], system: str) -> list[Message]:
-    """The chat under another system prompt (see `Builder.system`); `task` leaves it as it is."""
-    if system == "task":
-        return list(messages)
-    rest = [message for message in messages if message["role"] != "system"]
-    if system in ("native", "none"):
-        return rest
-    return [{"role": "system", "content": "" if system == "empty" else system}, *rest]

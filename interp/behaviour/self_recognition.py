@@ -12,11 +12,6 @@ import numpy as np
 from jaxtyping import Float
 
 from interp import stats
-from interp.activations import batches
-from interp.batch import Batch
-from interp.chat import Tokens
-from interp.model import Model
-from interp.runs import InterpError
 from interp.stats import Estimate
 
 
@@ -33,41 +28,6 @@ class Recognition:
     accuracy: Estimate
     order_consistency: Estimate
     mean_margin: Estimate
-
-
-def label_margins(
-    model: Model,
-    prompts: Sequence[Tokens],
-    right: Sequence[str],
-    labels: Sequence[tuple[str, ...]],
-    *,
-    max_tokens: int = 4096,
-) -> Float[np.ndarray, " prompt"]:
-    """Logit of the right label minus that of the likeliest other, at the token where the answer begins.
-
-    Args:
-        labels: All answers that each prompt has.
-
-    Raises:
-        InterpError: a label is not a single token of this tokenizer.
-    """
-    ids: dict[str, int] = {}
-    for label in dict.fromkeys(label for some in labels for label in some):
-        encoded = model.chat.encode(label)
-        if len(encoded) != 1:
-            raise InterpError(
-                f"label {label!r} is {len(encoded)} tokens in {model.name}; margins need one-token labels"
-            )
-        ids[label] = encoded[0]
-    model.check_lengths(prompts, 1)
-    margins = np.zeros(len(prompts))
-    for chosen in batches(prompts, max_tokens):
-        batch = Batch.of([prompts[i] for i in chosen], model.pad, model.device)
-        logits = model.logits(batch, batch.lengths[:, None] - 1)[:, 0].cpu()
-        for b, i in enumerate(chosen):
-            wrong = max(float(logits[b, ids[label]]) for label in labels[i] if label != right[i])
-            margins[i] = float(logits[b, ids[right[i]]]) - wrong
-    return margins
 
 
 def recognition(margins: Float[np.ndarray, " prompt"], pairs: Sequence[str]) -> Recognition:

@@ -1,0 +1,203 @@
+"""What a behaviour measure is: it asks a model, keeps what came back, and makes numbers of what was kept.
+
+1. `take` gives records, one a prompt or answer, with no judgement in them that could be made later.
+2. `scores` gives, for every metric, a value for each record that has one, with the question it belongs to; records that
+   have none (invalid, refused, unscored) are counted in metrics of their own.
+3. Intervals and paired differences are made here, alike for all measures, over questions as the independent units.
+
+What a measure depends on besides the model is in its fields; `declared` shows them, with its prompts and its version.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from interp import comparisons, stats
+from interp.behaviour.collapse import degenerate
+from interp.chat import Message, Tokens, with_system
+from interp.interventions import Edit
+from interp.model import Model
+from interp.runs import content_key, seed_from
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a model is asked; the same for all models of a comparison.
+
+    Attributes:
+        system: System prompt that every question is asked under, as `interp.chat.with_system` takes it.
+        seed: Of all sampling. A prompt's random numbers depend on this and on its own id, and on nothing else.
+        edits: Edits of the residual stream while the model reads and writes.
+        progress: Called with the number of prompts done after each batch.
+    """
+
+    system: str = "task"
+    seed: int = 0
+    edits: tuple[Edit, ...] = ()
+    progress: Callable[[int], object] | None = None
+
+    def asked(self, messages: Sequence[Message]) -> list[Message]:
+        """The chat under this setting's system prompt."""
+        return with_system(messages, self.system)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One metric of a measure: the values of the records that have one.
+
+    Attributes:
+        metric: Its name in metrics.jsonl.
+        kind: `share` for values in [0, 1], `mean` for others.
+        unit: In words.
+        values: One for each record that has one.
+        questions: What each value is about; values of one question are not independent.
+        more: Further fields of its row, such as `chance`.
+    """
+
+    metric: str
+    kind: Literal["share", "mean"]
+    unit: str
+    values: Sequence[float]
+    questions: Sequence[str]
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def row(self) -> Row:
+        """The metrics row, with its interval over questions."""
+        estimator = stats.share if self.kind == "share" else stats.crossed_mean
+        found = estimator(self.values, self.questions)
+        counts = {"n_values": found.n_values, "unit": self.unit, **self.more}
+        return {"metric": self.metric, **stats.Estimate.row(found), **counts}
+
+    def beside(self, base: "Scores") -> Row:
+        """The row of this minus `base` on the questions that both have, paired."""
+        both = [comparisons.Arm(one.values, one.questions) for one in (self, base)]
+        compare = comparisons.share_difference if self.kind == "share" else comparisons.paired_difference
+        found = compare(*both)
+        more = {"unmatched": found.unmatched, "n_values": found.n_values, "unit": self.unit, **self.more}
+        return {"metric": f"{self.metric}_minus_base", **stats.Estimate.row(found), **more}
+
+
+class Measure(BaseModel):
+    """A behaviour measure; its fields are what a user may change.
+
+    Attributes:
+        name: In metrics.jsonl and of its records' file.
+        version: Changes whenever its prompts or rules do; numbers of different versions are not compared.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: ClassVar[str]
+    version: ClassVar[str]
+
+    def check(self) -> None:
+        """Read the files and check everything that can be wrong, before a model is loaded.
+
+        Raises:
+            FileNotFoundError, ValueError: what it is, and the remedy.
+        """
+
+    @abstractmethod
+    def prompts(self) -> Any:
+        """All that the model is shown, as a JSON-like value."""
+
+    @abstractmethod
+    def take(self, model: Model, setting: Setting) -> list[Row]:
+        """One record for each prompt or answer, JSON-like, each with `id` and `question`."""
+
+    @abstractmethod
+    def scores(self, records: Sequence[Row]) -> list[Scores]:
+        """The metrics that are means over records."""
+
+    def facts(self, records: Sequence[Row]) -> list[Row]:  # noqa: ARG002
+        """Rows of metrics that are no mean over records; with value, interval, n and unit."""
+        return []
+
+    def declared(self) -> Row:
+        """What the numbers depend on besides the model: fields, version and a key of all prompts."""
+        return {
+            "measure": self.name,
+            "version": self.version,
+            **self.model_dump(mode="json"),
+            "prompts": content_key(self.prompts()),
+        }
+
+    def rows(self, records: Sequence[Row], base: Sequence[Row] | None = None) -> list[Row]:
+        """All rows of metrics.jsonl for one model; with the base model's records, paired differences too."""
+        found = self.scores(records)
+        rows = [one.row() for one in found] + self.facts(records)
+        if base is not None:
+            known = {(one.metric, content_key(dict(one.more))): one for one in self.scores(base)}
+            pairs = [(one, known.get((one.metric, content_key(dict(one.more))))) for one in found]
+            rows += [one.beside(other) for one, other in pairs if other is not None]
+        return [{"measure": self.name, **row, "version": self.version} for row in rows]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A free-form question.
+
+    Attributes:
+        id: Its own; answers to it are drawn by it.
+        messages: What is shown; a system message in it stays unless the setting has one.
+    """
+
+    id: str
+    messages: Sequence[Message]
+
+
+def spoken(
+    model: Model,
+    questions: Sequence[Asked],
+    setting: Setting,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    samples: int = 1,
+) -> list[Row]:
+    """`samples` answers to each question, one record an answer, with its ids, its span and why it is none, if so.
+
+    Answers do not depend on which other questions are asked. `span` is where the answer lies among the tokens of prompt
+    and answer, `prompt_tokens` of which are the prompt's.
+
+    Raises:
+        ValueError: two questions have one id; a prompt does not fit the context.
+    """
+    if len({question.id for question in questions}) < len(questions):
+        raise ValueError("two questions have one id, so their answers could not be told apart")
+    shown = [setting.asked(question.messages) for question in questions]
+    prompts: list[Tokens] = model.chat.tokens_of(shown)
+    each = [(i, k) for i in range(len(questions)) for k in range(samples)]
+    answers = model.generate(
+        [prompts[i] for i, _ in each],
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        seed=setting.seed,
+        streams=[seed_from(questions[i].id, k) for i, k in each],
+        edits=setting.edits,
+        progress=setting.progress,
+    )
+    records = []
+    for (i, k), ids in zip(each, answers, strict=True):
+        text = model.chat.decode(ids, skip_special=True)
+        reason = degenerate(text)
+        records.append(
+            {
+                "id": f"{questions[i].id}#{k}",
+                "question": questions[i].id,
+                "sample": k,
+                "messages": list(shown[i]),
+                "text": text,
+                "degenerate": reason is not None,
+                "reason": reason,
+                "cut": len(ids) >= max_new_tokens,
+                "prompt_tokens": len(prompts[i]),
+                "span": [len(prompts[i]), len(prompts[i]) + len(ids)],
+                "answer_ids": list(ids),
+            }
+        )
+    return records
