@@ -9,7 +9,6 @@ ablate at inference. Every defence refuses a step in which it did not act, and n
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from finetune.batch import Inputs
 from interp.interventions import Edit, ablating, adding
+from interp.interventions import placed as _on
 from interp.model import Model
 from interp.runs import InterpError, content_key
 
@@ -238,7 +238,7 @@ def defended(model: Model, defences: Sequence[Defence]) -> Iterator[Guards]:
     """Defences at work for the length of a block; their hooks are gone afterwards.
 
     Raises:
-        ValueError: a layer that the model does not have, or an edit of some positions only.
+        ValueError: a layer that the model does not have, or an edit of some positions only or of what blocks write.
     """
     penalties = [defence for defence in defences if isinstance(defence, Penalty)]
     edits = [defence for defence in defences if isinstance(defence, Edit)]
@@ -246,6 +246,8 @@ def defended(model: Model, defences: Sequence[Defence]) -> Iterator[Guards]:
         model.check_layers(edit.layers)
         if edit.phase != "all":
             raise ValueError(f"a defence acts at all positions of training texts, got an edit of phase {edit.phase!r}")
+        if edit.site != "residual":
+            raise ValueError(f"a defence acts on the residual stream after blocks, got an edit of site {edit.site!r}")
     steps = [penalty.config.every for penalty in penalties if isinstance(penalty.config, LdifsConfig)]
     layers = [layer for layer in range(model.n_layers) if any(layer % every == 0 for every in steps)]
     guards = Guards(model, penalties, edits, layers)
@@ -273,14 +275,6 @@ def _editing(guards: Guards, k: int, layer: int, edit: Edit) -> Callable[..., An
         return change(output)
 
     return hook
-
-
-def _on(change: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
-    """A change with its vectors on a device: while a CUDA graph is captured, nothing can be copied there."""
-    if not isinstance(change, partial):
-        return change
-    held = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in change.keywords.items()}
-    return partial(change.func, *change.args, **held)
 
 
 def _reading(guards: Guards, layer: int) -> Callable[..., None]:

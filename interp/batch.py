@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -37,9 +38,21 @@ class Batch:
     def where(self, phase: Phase) -> Bool[Tensor, "batch seq"]:
         """Positions that an edit of this phase touches; never a pad."""
         position = torch.arange(self.ids.shape[1], device=self.ids.device)[None]
-        real = position < self.lengths[:, None]
-        if phase == "prompt":
-            return real & (position < self.prompt_ends[:, None])
-        if phase == "response":
-            return real & (position >= self.prompt_ends[:, None] - 1)
-        return real
+        start, stop = _bounds(phase, self.prompt_ends[:, None], self.lengths[:, None])
+        return (position >= start) & (position < stop) & (position < self.lengths[:, None])
+
+
+def edited_positions(tokens: Tokens, phase: Phase) -> range:
+    """Which tokens of a conversation an edit of this phase touches, wherever it is read, scored or generated.
+
+    The token that is generated last is never given to the model again, so a generation does not edit it. (Which tokens
+    a pooling reads: `interp.activations.window`.)
+    """
+    start, stop = _bounds(phase, tokens.prompt_end, len(tokens))
+    return range(max(0, start), stop)
+
+
+def _bounds(phase: Phase, prompt_end: Any, length: Any) -> tuple[Any, Any]:
+    """First and one-past-last position of a phase, of one row or of many; the first may be -1 without a prompt."""
+    start = prompt_end - 1 if phase in ("response", "prompt_last") else 0
+    return start, prompt_end if phase in ("prompt", "prompt_last") else length

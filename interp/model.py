@@ -1,8 +1,9 @@
-"""One base model and a stack of LoRA adapters, read and edited through nnsight (its only importer).
+"""One base model and a stack of LoRA adapters, read and run through nnsight (its only importer), edited on its blocks.
 
 Three verbs hide all of it: `residuals` (reduce the residual stream after each block, inside the forward pass),
-`logits` (at chosen positions only) and `generate` (sampled or greedy answers). All take the same `Edit`s. `use`
-switches between stacks of adapters in place; nothing is reloaded and nothing is merged.
+`logits` (at chosen positions only) and `generate` (sampled or greedy answers). All take the same `Edit`s, shared by the
+rows (`edits`) or each row's own (`row_edits`, in the order of the rows given; after the shared ones). `use` switches
+between stacks of adapters in place; nothing is reloaded and nothing is merged.
 
 Reading is right-padded and causal, so pads follow every real token and cannot reach one; no attention mask is needed.
 Generation is left-padded with mask and positions. `tokenizer.padding_side` is never relied on.
@@ -13,20 +14,21 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import nnsight
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import Module, ModuleList
 from transformers import GenerationConfig, PreTrainedModel
 
 from interp.adapters import Adapters
 from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
-from interp.interventions import PHASES, Edit, Phase
+from interp.editing import Editor, Group, Located, Place, check_layers, find_blocks, grouped, located
+from interp.interventions import PHASES, Edit
 from interp.runs import InterpError, content_key
 from interp.sampling import Sampler, uniforms
 from interp.sources import load_chat, load_weights, pick_device, pick_dtype, quiet, resolve
@@ -49,6 +51,8 @@ class Model:
         remote: True where it runs on NDIF: then it can be read, and nothing else.
     """
 
+    sampler = "model"
+
     def __init__(
         self,
         hf: PreTrainedModel,
@@ -70,12 +74,14 @@ class Model:
             raise InterpError(f"{name}: the model has no output head, so it cannot answer")
         head.register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))
         decoder = getattr(hf, hf.base_model_prefix)
-        self._blocks_path, self.blocks = _find_blocks(decoder, hf.config.get_text_config().num_hidden_layers)
+        self._blocks_path, self.blocks = find_blocks(decoder, hf.config.get_text_config().num_hidden_layers)
         side = chat.tokenizer.padding_side
         self._nnsight = wrapped or nnsight.TransformersModel(hf, task="text-generation", tokenizer=chat.tokenizer)
         chat.tokenizer.padding_side = side
         self._decoder = getattr(self._nnsight, hf.base_model_prefix)
         self._envoys = getattr(self._decoder, self._blocks_path)
+        run = partial(self._must_be_here, "edited where it writes") if remote else partial(decoder, self._few_ids())
+        self._editor = Editor(name, self.d_model, self.blocks, run)
         if not remote:
             self._probe()
 
@@ -167,17 +173,7 @@ class Model:
         Raises:
             ValueError: out of range, doubled or out of order.
         """
-        if layers is None:
-            return tuple(range(self.n_layers))
-        for layer in layers:
-            if not 0 <= layer < self.n_layers:
-                raise ValueError(
-                    f"layer must be in [0, {self.n_layers}), got {layer}: layers count blocks from 0; "
-                    f"hidden_states[{self.n_layers}] is block {self.n_layers - 1} after the final norm"
-                )
-        if list(layers) != sorted(set(layers)):
-            raise ValueError(f"layers must be ascending and distinct, got {list(layers)}")
-        return tuple(layers)
+        return check_layers(range(self.n_layers) if layers is None else layers, self.n_layers)
 
     def check_lengths(self, rows: Sequence[Tokens], new_tokens: int = 0) -> None:
         """Check that every row (and `new_tokens` after it) fits the context.
@@ -198,27 +194,34 @@ class Model:
         reduce: Callable[[Float[Tensor, "batch seq d_model"]], Tensor],
         layers: Sequence[int] | None = None,
         edits: Sequence[Edit] = (),
+        row_edits: Sequence[Sequence[Edit]] = (),
     ) -> list[Tensor]:
         """`reduce(h)` for the residual stream `h` after each of `layers`, computed as the forward pass goes by.
 
         Only the decoder runs (no logits), and nothing but the reduced tensors outlives a block.
         """
         wanted = self.check_layers(layers)
-        changes = self._changes(edits, {phase: batch.where(phase) for phase in PHASES})
-        return _read(self._decoder, self._envoys, batch.ids, wanted, changes, reduce, self.remote)
+        changes = self._located(batch, edits, row_edits)
+        after = {place[0]: changes.pop(place) for place in list(changes) if place[1] == "output"}
+        with self._editor.at_work(changes):
+            return _read(self._decoder, self._envoys, batch.ids, wanted, after, reduce, self.remote)
 
     @torch.inference_mode()
     def logits(
-        self, batch: Batch, positions: Int[Tensor, "batch k"], edits: Sequence[Edit] = ()
+        self,
+        batch: Batch,
+        positions: Int[Tensor, "batch k"],
+        edits: Sequence[Edit] = (),
+        row_edits: Sequence[Sequence[Edit]] = (),
     ) -> Float[Tensor, "batch k vocab"]:
         """Next-token logits (float32) at chosen positions of each row; the output head runs on those alone."""
         self._must_be_here("asked for logits")
-        changes = self._changes(edits, {phase: batch.where(phase) for phase in PHASES})
         rows, at = torch.arange(len(positions), device=self.device)[:, None], positions.to(self.device)
         kept: list[Tensor] = []
-        with self._nnsight.trace(input_ids=batch.ids, use_cache=False):
-            for layer in sorted(changes):
-                self._envoys[layer].output = _changed(self._envoys[layer].output, changes[layer])
+        with (
+            self._editor.at_work(self._located(batch, edits, row_edits)),
+            self._nnsight.trace(input_ids=batch.ids, use_cache=False),
+        ):
             out = self._decoder.output
             out.last_hidden_state = out.last_hidden_state[rows, at]
             kept.append(self._nnsight.output.logits.float())
@@ -233,6 +236,7 @@ class Model:
         temperature: float = 1.0,
         seed: int = 0,
         edits: Sequence[Edit] = (),
+        row_edits: Sequence[Sequence[Edit]] = (),
         streams: Sequence[int] | None = None,
         batch_size: int = 128,
         progress: Callable[[int], object] | None = None,
@@ -240,30 +244,34 @@ class Model:
         """Answers as token ids, without the token that ended them.
 
         Row `i` draws from its own stream, seeded by (`seed`, `streams[i]`), so in float32 its answer does not depend on
-        the batch. Temperature 0 is greedy. Edits and no edits take the same path.
+        the batch. Temperature 0 is greedy. An edit of strength 0 takes the path of every other and changes no bit.
 
         Args:
+            row_edits: Edits of each prompt's own, in the order of `prompts`; empty for none. However many rows differ,
+                a layer gets one change a step for each kind of edit.
             streams: Which random numbers each row draws; equal ones share their luck. Default: its index.
             batch_size: Answers at a time; halved where memory runs out.
             progress: Called with the number of rows done.
 
         Raises:
-            ValueError: a prompt with the new tokens exceeds the context; a temperature below 0.
+            ValueError: a prompt with the new tokens exceeds the context; a temperature below 0; an edit that does not
+                fit the model, or other than one list of `row_edits` a prompt.
         """
         if not (temperature >= 0 and math.isfinite(temperature)):
             raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
         self._must_be_here("sampled from")
         self.check_lengths(prompts, max_new_tokens)
+        self._editor.check(edits, row_edits, len(prompts))
         luck_of = dict(zip(range(len(prompts)), streams or range(len(prompts)), strict=True))
         answers: list[tuple[int, ...]] = [()] * len(prompts)
         left = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         while left:
             chosen = left[:batch_size]
             luck = torch.stack([uniforms(seed, luck_of[i], max_new_tokens) for i in chosen]).to(self.device)
+            groups = grouped(edits, [row_edits[i] for i in chosen] if row_edits else (), self.device)
+            rows = [prompts[i].ids for i in chosen]
             try:
-                new = self._generate(
-                    [prompts[i].ids for i in chosen], max_new_tokens, Sampler(luck, temperature), edits
-                )
+                new = self._generate(rows, max_new_tokens, Sampler(luck, temperature), groups)
             except torch.OutOfMemoryError:
                 if len(chosen) == 1:
                     raise
@@ -272,20 +280,21 @@ class Model:
                 torch.cuda.empty_cache()
                 continue
             for i, row in zip(chosen, new.tolist(), strict=True):
-                answers[i] = tuple(itertools.takewhile(lambda token: token not in self._stop_ids, row))
+                answers[i] = tuple(itertools.takewhile(lambda token: token not in self.stop_ids, row))
             left = left[len(chosen) :]
             if progress:
                 progress(len(chosen))
         return answers
 
     @property
-    def _stop_ids(self) -> tuple[int, ...]:
+    def stop_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer."""
         known = self.hf.generation_config.eos_token_id if self.hf.generation_config else None
         ids = known if isinstance(known, list) else [known]
         return tuple(dict.fromkeys(i for i in (*ids, self.chat.tokenizer.eos_token_id) if isinstance(i, int)))
 
     def _generate(
-        self, rows: Sequence[tuple[int, ...]], n: int, sampler: Sampler, edits: Sequence[Edit]
+        self, rows: Sequence[tuple[int, ...]], n: int, sampler: Sampler, groups: dict[Place, list[Group]]
     ) -> Int[Tensor, "batch new"]:
         width = max(len(row) for row in rows)
         ids = torch.tensor([[*[self.pad] * (width - len(row)), *row] for row in rows], device=self.device)
@@ -293,41 +302,41 @@ class Model:
         real, last = mask.bool(), torch.zeros_like(mask, dtype=torch.bool)
         last[:, -1] = True
         step = torch.ones_like(last[:, :1])
-        prefill = self._changes(edits, {"prompt": real, "response": last, "all": real})
-        decode = self._changes(edits, {"prompt": ~step, "response": step, "all": step})
+        passes = (
+            located(groups, {"prompt": real, "prompt_last": last, "response": last, "all": real}),
+            located(groups, {"response": step, "all": step}, everywhere=True),
+        )
         config = GenerationConfig(
             max_new_tokens=n,
             do_sample=False,
             repetition_penalty=1.0,
-            eos_token_id=list(self._stop_ids),
+            eos_token_id=list(self.stop_ids),
             pad_token_id=self.pad,
             bos_token_id=None,
             use_cache=True,
         )
-        with quiet(), self._nnsight.generate(generation_config=config, logits_processor=[sampler]) as tracer:
+        how = {"generation_config": config, "logits_processor": [sampler]}
+        with quiet(), self._editor.at_work(*passes), self._nnsight.generate(**how) as tracer:
             with tracer.invoke(input_ids=ids, attention_mask=mask):
-                changes = prefill
-                for _ in tracer.all() if edits else ():  # a loop that touches no module would never end
-                    for layer in sorted(changes):
-                        self._envoys[layer].output = _changed(self._envoys[layer].output, changes[layer])
-                    changes = decode
+                pass
             with tracer.invoke():
                 out = tracer.result.save()
         return out[:, width:]
 
-    def _changes(
-        self, edits: Sequence[Edit], where: dict[Phase, Bool[Tensor, "batch seq"]]
-    ) -> dict[int, list[tuple[Edit, Bool[Tensor, "batch seq"]]]]:
-        """Edits by layer, in the order given, with the positions each touches."""
-        changes: dict[int, list[tuple[Edit, Bool[Tensor, "batch seq"]]]] = {}
-        for edit in edits:
-            for layer in self.check_layers(sorted(edit.layers)):
-                changes.setdefault(layer, []).append((edit, where[edit.phase]))
-        return changes
+    def _located(
+        self, batch: Batch, edits: Sequence[Edit], row_edits: Sequence[Sequence[Edit]]
+    ) -> dict[Place, list[Located]]:
+        """The changes of one forward pass over whole texts."""
+        self._editor.check(edits, row_edits, len(batch.ids))
+        groups = grouped(edits, row_edits, self.device)
+        return located(groups, {phase: batch.where(phase) for phase in PHASES}) if groups else {}
+
+    def _few_ids(self) -> Int[Tensor, "1 4"]:
+        return torch.arange(4, device=self.device)[None] % self.hf.config.get_text_config().vocab_size
 
     def _probe(self) -> None:
         """Check on four tokens that blocks give one tensor of the expected shape and are what hidden_states says."""
-        ids = torch.arange(4, device=self.device)[None] % self.hf.config.get_text_config().vocab_size
+        ids = self._few_ids()
         batch = Batch(ids, *(torch.tensor([4], device=self.device) for _ in range(2)))
         read = self.residuals(batch, lambda h: h)
         with torch.inference_mode():
@@ -367,7 +376,7 @@ def _read(
     blocks: Any,
     ids: Int[Tensor, "batch seq"],
     wanted: Sequence[int],
-    changes: dict[int, list[tuple[Edit, Bool[Tensor, "batch seq"]]]],
+    changes: dict[int, list[Located]],
     reduce: Callable[[Tensor], Tensor],
     remote: Remote,
 ) -> list[Tensor]:
@@ -377,23 +386,10 @@ def _read(
         reduced = nnsight.save([])
         for layer in range(last + 1):
             if layer in changes:
-                blocks[layer].output = _changed(blocks[layer].output, changes[layer])
+                h = blocks[layer].output
+                for change in changes[layer]:
+                    h = change.on(h.device)(h)
+                blocks[layer].output = h
             if layer in wanted:
                 reduced.append(reduce(blocks[layer].output))
     return reduced
-
-
-def _changed(
-    h: Float[Tensor, "batch seq d_model"], changes: Sequence[tuple[Edit, Bool[Tensor, "batch seq"]]]
-) -> Float[Tensor, "batch seq d_model"]:
-    for edit, where in changes:
-        h = edit(h, where)
-    return h
-
-
-def _find_blocks(decoder: Module, n_layers: int) -> tuple[str, ModuleList]:
-    """Name and list of a decoder's blocks."""
-    for name, child in decoder.named_children():
-        if isinstance(child, ModuleList) and len(child) == n_layers:
-            return name, child
-    raise InterpError(f"{type(decoder).__name__} has no list of {n_layers} blocks; this architecture is not supported")
