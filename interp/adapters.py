@@ -207,6 +207,42 @@ class Adapters:
         write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
         write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
 
+    def joined(self, folder: Path) -> Path:
+        """Write the active stack as one adapter that does the same: ranks side by side, scalings in B.
+
+        A module that only some adapters change has zeros for the others.
+
+        Raises:
+            ValueError: the stack is empty, or an adapter is more than plain LoRA of one rank.
+        """
+        if not self.stack:
+            raise ValueError("there is no adapter to join; the bare base model needs none")
+        held = [self._read(part) for part in self.stack]
+        for part, (config, _) in zip(self.stack, held, strict=True):
+            if config.rank_pattern or config.alpha_pattern or config.use_dora or config.bias != "none":
+                raise ValueError(f"{part}: has ranks or scalings by module, DoRA or biases, so it cannot be joined")
+        keys = dict.fromkeys(key.rsplit(".lora_", 1)[0] for _, weights in held for key in weights)
+        tensors: dict[str, Tensor] = {}
+        for key in keys:
+            a, b = (f"{key}.lora_{side}.weight" for side in "AB")
+            shapes = {side: next(weights[side].shape for _, weights in held if side in weights) for side in (a, b)}
+            below, above = [], []
+            for config, weights in held:
+                root = config.r**0.5 if config.use_rslora else config.r
+                below.append(weights[a].float() if a in weights else torch.zeros(config.r, shapes[a][1]))
+                up = weights[b].float() * (config.lora_alpha / root) if b in weights else None
+                above.append(torch.zeros(shapes[b][0], config.r) if up is None else up)
+            tensors[_PEFT_PREFIX + a] = torch.cat(below).contiguous()
+            tensors[_PEFT_PREFIX + b] = torch.cat(above, dim=1).contiguous()
+        rank = sum(config.r for config, _ in held)
+        targets = sorted({key.rsplit(".", 1)[-1] for key in keys})
+        folder.mkdir(parents=True, exist_ok=True)
+        whole = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, base_model_name_or_path=self.name)
+        whole.save_pretrained(str(folder))
+        write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
+        write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
+        return folder
+
     def _parameters(self, name: str) -> list[torch.nn.Parameter]:
         return [parameter for key, parameter in self.hf.named_parameters() if f".{name}." in key]
 

@@ -3,6 +3,9 @@
 Row `i` draws from its own stream, seeded by (`seed`, `i`), so that its answer does not depend on how rows are batched.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -31,3 +34,30 @@ class Sampler(LogitsProcessor):
         self.step += 1
         token = torch.searchsorted(mass, target, right=True).clamp_(max=scores.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter_(-1, token, 0.0)
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """What gives answers to prompts: our own `Model`, or another sampler of the same weights.
+
+    Different samplers draw different random numbers and round differently, so a comparison uses one throughout.
+
+    Attributes:
+        sampler: Its name, which every record says.
+    """
+
+    sampler: str
+
+    def generate(
+        self,
+        prompts: Sequence[Any],
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        seed: int = 0,
+        edits: Sequence[Any] = (),
+        streams: Sequence[int] | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> list[tuple[int, ...]]:
+        """Answers as token ids; see `interp.model.Model.generate`."""
+        ...

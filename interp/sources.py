@@ -319,6 +319,7 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     if hasattr(model.config, "quantization_config"):
         delattr(model.config, "quantization_config")
+    model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from interp import comparisons, stats
@@ -21,6 +22,7 @@ from interp.chat import Message, Tokens, with_system
 from interp.interventions import Edit
 from interp.model import Model
 from interp.runs import content_key, seed_from
+from interp.sampling import Generates
 
 Row = dict[str, Any]
 
@@ -33,12 +35,14 @@ class Setting:
         system: System prompt that every question is asked under, as `interp.chat.with_system` takes it.
         seed: Of all sampling. A prompt's random numbers depend on this and on its own id, and on nothing else.
         edits: Edits of the residual stream while the model reads and writes.
+        sampler: What writes answers in the model's place; it has the same weights and adapters. None: the model itself.
         progress: Called with the number of prompts done after each batch.
     """
 
     system: str = "task"
     seed: int = 0
     edits: tuple[Edit, ...] = ()
+    sampler: Generates | None = None
     progress: Callable[[int], object] | None = None
 
     def asked(self, messages: Sequence[Message]) -> list[Message]:
@@ -56,7 +60,8 @@ class Scores:
         unit: In words.
         values: One for each record that has one.
         questions: What each value is about; values of one question are not independent.
-        more: Further fields of its row, such as `chance`.
+        more: Further fields of its row. Those that are text (`context`, `source`) say which part of the records it is
+            of; all but `data` are in the metric's name (`accuracy_by_source`), so that no table mixes part and whole.
     """
 
     metric: str
@@ -66,12 +71,24 @@ class Scores:
     questions: Sequence[str]
     more: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def which(self) -> tuple[Any, ...]:
+        """What tells it from the measure's other metrics."""
+        return self.metric, *sorted((key, value) for key, value in self.more.items() if isinstance(value, str))
+
+    @property
+    def full_name(self) -> str:
+        """The metric's name in a row."""
+        parts = [key for key, value in self.more.items() if isinstance(value, str) and key != "data"]
+        return "_by_".join([self.metric, *parts])
+
     def row(self) -> Row:
-        """The metrics row, with its interval over questions."""
+        """The metrics row, with its interval over questions, which weigh alike; `pooled` is the mean of all values."""
         estimator = stats.share if self.kind == "share" else stats.crossed_mean
         found = estimator(self.values, self.questions)
-        counts = {"n_values": found.n_values, "unit": self.unit, **self.more}
-        return {"metric": self.metric, **stats.Estimate.row(found), **counts}
+        pooled = float(np.mean(self.values)) if len(self.values) else None
+        counts = {"n_values": found.n_values, "pooled": pooled, "unit": self.unit, **self.more}
+        return {"metric": self.full_name, **stats.Estimate.row(found), **counts}
 
     def beside(self, base: "Scores") -> Row:
         """The row of this minus `base` on the questions that both have, paired."""
@@ -79,7 +96,7 @@ class Scores:
         compare = comparisons.share_difference if self.kind == "share" else comparisons.paired_difference
         found = compare(*both)
         more = {"unmatched": found.unmatched, "n_values": found.n_values, "unit": self.unit, **self.more}
-        return {"metric": f"{self.metric}_minus_base", **stats.Estimate.row(found), **more}
+        return {"metric": f"{self.full_name}_minus_base", **stats.Estimate.row(found), **more}
 
 
 class Measure(BaseModel):
@@ -131,9 +148,8 @@ class Measure(BaseModel):
         found = self.scores(records)
         rows = [one.row() for one in found] + self.facts(records)
         if base is not None:
-            known = {(one.metric, content_key(dict(one.more))): one for one in self.scores(base)}
-            pairs = [(one, known.get((one.metric, content_key(dict(one.more))))) for one in found]
-            rows += [one.beside(other) for one, other in pairs if other is not None]
+            known = {one.which: one for one in self.scores(base)}
+            rows += [one.beside(known[one.which]) for one in found if one.which in known]
         return [{"measure": self.name, **row, "version": self.version} for row in rows]
 
 
@@ -172,7 +188,8 @@ def spoken(
     shown = [setting.asked(question.messages) for question in questions]
     prompts: list[Tokens] = model.chat.tokens_of(shown)
     each = [(i, k) for i in range(len(questions)) for k in range(samples)]
-    answers = model.generate(
+    writer: Generates = setting.sampler or model
+    answers = writer.generate(
         [prompts[i] for i, _ in each],
         max_new_tokens=max_new_tokens,
         temperature=temperature,
@@ -198,6 +215,7 @@ def spoken(
                 "prompt_tokens": len(prompts[i]),
                 "span": [len(prompts[i]), len(prompts[i]) + len(ids)],
                 "answer_ids": list(ids),
+                "sampler": writer.sampler,
             }
         )
     return records
