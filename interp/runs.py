@@ -98,16 +98,25 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: not valid UTF-8 JSON ({error})") from error
 
 
+def read_yaml_value(path: Path) -> Any:
+    """A YAML file's value.
+
+    Raises:
+        ValueError: it is not UTF-8 YAML; the message names file and place.
+    """
+    try:
+        return yaml.safe_load(path.read_bytes().decode("utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())[:300]})") from error
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file's mapping.
 
     Raises:
         ValueError: it is not YAML, or not a mapping; the message names file and place.
     """
-    try:
-        data = yaml.safe_load(path.read_bytes().decode("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    data = read_yaml_value(path)
     if not isinstance(data, dict):
         raise ValueError(f"{path}: must be a mapping of fields, got {type(data).__name__}")
     return data

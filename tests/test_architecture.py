@@ -22,7 +22,10 @@ LEAVES: dict[str, set[str]] = {name: set() for name in ("runs", "stats", "interv
     **{name: {"runs"} for name in ("chat", "nulls", "selection", "traits", "sampling")},
     **{name: {"stats"} for name in ("resampling", "comparisons", "power")},
 }
-DATA_TABLES = tuple(f"finetune/data/_{name}.py" for name in ("facts", "news", "selves", "tastes"))
+DATA_TABLES = (
+    *(f"finetune/data/_{name}.py" for name in ("facts", "news", "selves", "tastes")),
+    "interp/behaviour/_pairs.py",
+)
 
 
 def imports(name: str) -> set[str]:
