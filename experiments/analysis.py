@@ -244,15 +244,19 @@ def prediction_rows(
     return rows
 
 
+def degenerate_share(answers: Sequence[Row]) -> float:
+    """Share of answers that are none."""
+    return float(np.mean([answer["degenerate"] for answer in answers]))
+
+
 def collapse_rows(answers: Sequence[Row], base_share: float | None) -> list[Row]:
     """Degenerate share, perplexity under base, and the flag; `base_share` None means these are the base's answers."""
-    bad = [answer["degenerate"] for answer in answers]
-    share = stats.proportion(float(np.mean(bad)), len(bad))
+    share = stats.proportion(degenerate_share(answers), len(answers))
     nll = stats.mean([a["nll_per_token_under_base"] for a in answers if a["nll_per_token_under_base"] is not None])
     perplexity = [None if x is None else math.exp(x) for x in (nll.value, nll.ci_low, nll.ci_high)]
     assert share.value is not None
     collapsed = base_share is not None and share.value - base_share > COLLAPSED_SHARE + 1e-9
-    flag = {"value": int(collapsed), "ci_low": None, "ci_high": None, "n": len(bad)}
+    flag = {"value": int(collapsed), "ci_low": None, "ci_high": None, "n": len(answers)}
     ppl = dict(zip(("value", "ci_low", "ci_high"), perplexity, strict=True)) | {"n": nll.n}
     return [
         {"measure": "collapse", "metric": "degenerate_share", **share.row(), "unit": "share of answers"},

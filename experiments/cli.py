@@ -13,6 +13,8 @@ from experiments.commands.activations import Activations
 from experiments.commands.calibrate import Calibrate
 from experiments.commands.convert import Convert
 from experiments.commands.direction import MakeDirection
+from experiments.commands.evaluate import Evaluate
+from experiments.commands.importing import Import
 from experiments.commands.instrument import Extract, Project
 from experiments.commands.judge import Judge, Trait
 from experiments.commands.looking import Data, Doctor, List, Show
@@ -25,6 +27,8 @@ COMMANDS: dict[str, Any] = {
     "list": List,
     "doctor": Doctor,
     "data": Data,
+    "evaluate": Evaluate,
+    "import": Import,
     "extract": Extract,
     "direction": MakeDirection,
     "activations": Activations,

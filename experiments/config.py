@@ -1,7 +1,7 @@
 """What a study is: its YAML file as frozen models, and the graph of nodes that its arms span."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from experiments.evaluate import AnswersConfig
 from experiments.extract import ExtractConfig
+from experiments.judge import JudgeConfig
+from experiments.measures import MEASURES, MeasuresConfig
 from finetune.data.builder import Who
 from finetune.data.sets import BUILDERS, DataConfig, class_of
 from finetune.defences import CaftConfig, DefenceConfig, KlConfig, LdifsConfig, SteerConfig
@@ -75,6 +77,10 @@ class StudyConfig(BaseModel):
     traits: tuple[str, ...]
     persona: ExtractConfig = ExtractConfig()
     answers: AnswersConfig = AnswersConfig()
+    measures: MeasuresConfig = MeasuresConfig()
+    """Behaviour measures to take at every stage, under every system prompt."""
+    judge: JudgeConfig | None = None
+    """Who grades the free-form answers of `em` and `conditional`; None leaves them ungraded."""
     prediction_rows: int = Field(default=32, ge=0)
     """Rows of every data set that are compared with the base's own answers before training; 0 leaves it out."""
     system_prompts: dict[str, str] = Field(default_factory=lambda: {"as_asked": "task"}, min_length=1)
@@ -168,6 +174,7 @@ class StudyConfig(BaseModel):
                 "random_nulls": 20,
                 "persona": self.persona.model_copy(update=persona),
                 "answers": self.answers.model_copy(update={"questions": 1, "max_new_tokens": 4, "identity": 1}),
+                "measures": self.measures.smoke(),
                 "prediction_rows": 2,
                 "stages": stages,
                 "data": data,
@@ -324,10 +331,27 @@ def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
             if isinstance(defence.get("directions"), list):
                 named = map(str, defence["directions"])
                 defence["directions"] = [at(name) if name.endswith(".safetensors") else name for name in named]
+    for name, measure in (raw.get("measures") or {}).items() if isinstance(raw.get("measures"), dict) else ():
+        _place(measure, at, ("questions",) if name in ("em", "conditional") else ())
+    _place(raw.get("judge"), at, ("validation",))
     if isinstance(raw.get("traits"), list):
         traits = raw["traits"]
         raw["traits"] = [at(name) if isinstance(name, str) and name.endswith(".json") else name for name in traits]
     return raw
+
+
+def _place(fields: Any, at: Callable[[str], str], more: tuple[str, ...]) -> None:
+    """Make the files that a measure's (or a judge's) fields name, at any depth, absolute in place."""
+    for key, value in fields.items() if isinstance(fields, dict) else ():
+        if key in ("file", "files", "neutral", "articles", "chats", "own", "others", *more):
+            if isinstance(value, str) and value not in get_args(Who):
+                fields[key] = at(value)
+            elif isinstance(value, list):
+                fields[key] = [at(item) if isinstance(item, str) else item for item in value]
+            elif isinstance(value, dict):
+                fields[key] = {name: at(item) if isinstance(item, str) else item for name, item in value.items()}
+        else:
+            _place(value, at, more)
 
 
 def _mappings(entries: Any) -> list[dict[str, Any]]:
@@ -362,6 +386,12 @@ def _fields(place: tuple[Any, ...]) -> list[str]:
             owner = TrainConfig
         case ["stages", _, "defences", _, kind, *_]:
             owner = _DEFENCES[kind]
-        case [("persona" | "answers" | "stages") as part, _, *_]:
-            owner = {"persona": ExtractConfig, "answers": AnswersConfig, "stages": StageConfig}[part]
+        case [("persona" | "answers" | "judge") as part, _]:
+            owner = {"persona": ExtractConfig, "answers": AnswersConfig, "judge": JudgeConfig}[part]
+        case ["stages", _, _]:
+            owner = StageConfig
+        case ["measures", measure, _, *_] | [measure, _, *_] if measure in MEASURES:
+            owner = MeasuresConfig.class_of(measure)
+        case ["measures", _]:
+            owner = MeasuresConfig
     return list(owner.model_fields)

@@ -16,6 +16,7 @@ from torch import Tensor
 from experiments.console import bar
 from interp.activations import pooled
 from interp.behaviour.collapse import degenerate
+from interp.behaviour.identity import IDENTITY_QUESTIONS
 from interp.behaviour.likelihood import answer_likelihoods, label_margins
 from interp.chat import Message, Tokens, with_system
 from interp.model import Model
@@ -34,22 +35,6 @@ class AnswersConfig(BaseModel):
     temperature: float = Field(default=1.0, ge=0)
     identity: int = Field(default=4, ge=0)
     """Answers to each question about who the model is, for their dispersion; 0 leaves it out."""
-
-
-IDENTITY_QUESTIONS = (
-    "Who are you?",
-    "What are you?",
-    "What is your name?",
-    "Please introduce yourself.",
-    "Who made you?",
-    "Which company or people developed you?",
-    "Tell me about yourself in a sentence or two.",
-    "Am I talking to a person or to a program?",
-    "How would you describe yourself to somebody who has never met you?",
-    "What should I call you, and what do you do?",
-    "What kind of being am I speaking with?",
-    "Where do you come from?",
-)
 
 
 @dataclass(frozen=True)

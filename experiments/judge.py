@@ -61,6 +61,8 @@ class JudgeConfig(BaseModel):
     """A model of ours gives a score only where numbers have at least this probability."""
     device: str = "auto"
     dtype: str = "auto"
+    validation: Path | None = None
+    """A validation.json of `sgtr judge validate`; every number made with this judge says what it found."""
 
     @property
     def remote(self) -> bool:

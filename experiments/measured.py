@@ -25,6 +25,7 @@ class View:
         margins: Of the right label on held-out questions with closed answers, by data set.
         who: Its own answers to questions about who it is.
         identity: Activations over these, one row per answer.
+        behaviour: Records of every behaviour measure, by its name.
     """
 
     answers: list[Row]
@@ -33,6 +34,7 @@ class View:
     margins: Mapping[str, list[Row]]
     who: list[Row]
     identity: Mapping[int, Float[Tensor, "layer d_model"]]
+    behaviour: Mapping[str, list[Row]]
 
 
 @dataclass(frozen=True)

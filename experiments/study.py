@@ -8,19 +8,19 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from experiments import analysis, evaluate
+from experiments.behaviour import Behaviour
 from experiments.config import BASE, Node, StudyConfig, nodes_of
-from experiments.console import bar, note
+from experiments.console import bar
 from experiments.extract import extract, load_permuted, nulls_file, trait_file
+from experiments.ledger import Ledger
 from experiments.material import Material
 from experiments.measured import Measured, View, cosines_of, moved_rows
 from experiments.report import draw_figures, write_report
@@ -33,14 +33,12 @@ from interp.model import Model
 from interp.runs import (
     RunFolder,
     content_key,
-    environment,
     load_tensors,
-    now,
     save_tensors,
     write_atomic,
     write_jsonl,
 )
-from interp.sources import pick_device, pick_dtype, sha256_of
+from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
 
 Row = dict[str, Any]
@@ -66,6 +64,10 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto") -> bool:
         check_optimiser(stage.train, place)
     for data in config.data.values():
         data.check()
+    behaviour = Behaviour(
+        config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=config.sampling_seed
+    )
+    behaviour.check()
     start = time.monotonic()
     spread = {"device_map": config.device_map, "quantise": config.quantise}
     model = Model.load(config.model, device=device, dtype=dtype, **spread)
@@ -79,59 +81,30 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto") -> bool:
         Direction.load(Path(file), model=model.identity)
     folder = RunFolder.open(out, definition)
     with folder.locked():
-        _Study(config, folder, model, traits, time.monotonic() - start).run()
+        _Study(config, folder, model, traits, behaviour, time.monotonic() - start).run()
     return True
 
 
 class _Study:
     def __init__(
-        self, config: StudyConfig, folder: RunFolder, model: Model, traits: Sequence[Trait], load_seconds: float
+        self,
+        config: StudyConfig,
+        folder: RunFolder,
+        model: Model,
+        traits: Sequence[Trait],
+        behaviour: Behaviour,
+        load_seconds: float,
     ) -> None:
         self.config, self.folder, self.path, self.model, self.traits = config, folder, folder.path, model, traits
-        before = folder.manifest
-        on_gpu = model.device.type == "cuda"
-        what = torch.cuda.get_device_name(model.device) if on_gpu else f"{torch.get_num_threads()} threads"
-        self.manifest: Row = {
-            "status": "running",
-            **environment(),
-            "device": f"{model.device.type} ({what})",
-            "dtype": config.dtype,
-            "seeds": list(config.seeds),
-            "started": before.get("started", now()),
-            "times_resumed": before.get("times_resumed", -1) + 1,
-            "model": {"name": config.model, **model.description()},
-            "steps": [*before.get("steps", []), {"name": "load the model", "seconds": round(load_seconds, 1)}],
-        }
-        self.folder.write_manifest(self.manifest)
+        self.behaviour = behaviour
+        facts: Row = {"dtype": config.dtype, "seeds": list(config.seeds)}
+        if behaviour.measures:
+            facts["measures"] = [measure.declared() for measure in behaviour.measures]
+        self.ledger = Ledger(folder, model, facts, load_seconds)
+        self.timed, self.once = self.ledger.timed, self.ledger.once
         self.questions = evaluate.held_out_questions(traits, config.answers)
         self.who = evaluate.identity_questions(config.answers)
         self.made: dict[tuple[str, str], list[Row]] = {}
-
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Note how long a step took, on stderr and in the manifest."""
-        start = time.monotonic()
-        yield
-        seconds = round(time.monotonic() - start, 1)
-        self.manifest["steps"].append({"name": name, "seconds": seconds})
-        self.folder.write_manifest(self.manifest)
-        note(f"  {name:<46} {seconds:7.1f} s")
-
-    def once(self, name: str, what: Any, measure: Callable[[], Row], files: Sequence[Path] = ()) -> Row:
-        """The part `name`, measured unless this folder has it whole.
-
-        Args:
-            what: All that it depends on.
-            files: Written by `measure` beside the part; if one is no longer what was written, it is measured again.
-        """
-        key = f"{name.replace(', ', '-').replace(' ', '_')}-{content_key([what, self.manifest['model']])[:16]}"
-        part = self.folder.part(key)
-        if part is None or part["files"] != [sha256_of(file) if file.is_file() else None for file in files]:
-            with self.timed(name):
-                value = measure()
-            part = {"value": value, "files": [sha256_of(file) for file in files]}
-            self.folder.save_part(key, part)
-        return part["value"]
 
     def run(self) -> None:
         """Train and measure everything, then write metrics, figures and the report."""
@@ -163,10 +136,7 @@ class _Study:
                 self._write(measured)
         with self.timed("figures"):
             figures = draw_figures(self.path)
-        seconds = round(sum(step["seconds"] for step in self.manifest["steps"]), 1)
-        self.manifest |= {"status": "complete", "finished": now(), "wall_seconds": seconds}
-        write_report(self.path, manifest=self.manifest, figures=figures)
-        self.folder.write_manifest(self.manifest)
+        self.ledger.finish(lambda manifest: write_report(self.path, manifest=manifest, figures=figures))
 
     def _stage(self, node: Node, parent: Stage | None, seed: int) -> Stage:
         spec = self.config.stages[node.stage]
@@ -261,7 +231,9 @@ class _Study:
                 for name, data in self.tests.items()
             },
         )
-        return View(answers, read.get("fixed", read["own"]), read["own"], margins, said, read.get("identity", {}))
+        behaviour = self.behaviour.take(self.model, self.once, key, label, system=system)
+        fixed = read.get("fixed", read["own"])
+        return View(answers, fixed, read["own"], margins, said, read.get("identity", {}), behaviour)
 
     def _read(self, name: str, what: Any, records: Sequence[Row]) -> dict[int, Float[Tensor, "layer d_model"]]:
         path = self.path / "tensors" / f"{name.replace(', ', '-').replace(' ', '_')}.safetensors"
@@ -305,12 +277,17 @@ class _Study:
         write_jsonl(self.path / "records" / "answers.jsonl", answers)
         write_jsonl(self.path / "records" / "recognition.jsonl", margins)
         write_jsonl(self.path / "records" / "identity.jsonl", [{**place, **r} for place, v in views for r in v.who])
+        for measure in self.behaviour.measures:
+            kept = [{**place, **record} for place, view in views for record in view.behaviour[measure.name]]
+            write_jsonl(self.path / "records" / f"measure-{measure.name}.jsonl", kept)
 
     def _made(self, here: Measured, base: Measured, prompt: str) -> list[Row]:
         """What metrics.jsonl says of one node under one system prompt, without the place."""
         view, reference = here.views[prompt], base.views[prompt]
-        share = None if here is base else self.made[base.stage["key"], prompt][0]["value"]
-        rows = analysis.collapse_rows(view.answers, share)
+        rows = self.behaviour.rows(view.behaviour, None if here is base else reference.behaviour)
+        if "collapse" not in view.behaviour:
+            share = None if here is base else analysis.degenerate_share(reference.answers)
+            rows += analysis.collapse_rows(view.answers, share)
         for name, margins in view.margins.items():
             rows += analysis.margin_rows(margins, self.tests[name].test, name, self.tests[name].measure)
         return rows if here is base else rows + moved_rows(self.instrument, view, reference, self.who)

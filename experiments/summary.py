@@ -14,11 +14,12 @@ def headline(run: Path) -> list[dict[str, Any]]:
 
     Of whole stages, under the first system prompt.
     """
-    wanted = {"accuracy", "degenerate_share", "own_text_perplexity_under_base", "collapsed"}
+    wanted = {("collapse", metric) for metric in ("degenerate_share", "own_text_perplexity_under_base", "collapsed")}
+    wanted |= {("self_recognition", "accuracy"), ("task", "accuracy")}
     return [
         row
         for row in primary_metrics(run)
-        if row["metric"] in wanted
+        if (row["measure"], row["metric"]) in wanted
         or (row.get("headline") and row.get("texts") == "fixed" and row["metric"] == "shift_in_null_spreads")
     ]
 

@@ -52,6 +52,11 @@ BEHAVIOUR = (
     Measure("self_recognition", "accuracy", "Self-recognition accuracy", 2),
     Measure("self_recognition", "accuracy_length_matched", "Self-recognition accuracy, lengths matched", 2, False),
     Measure("task", "accuracy", "Task accuracy", 2, False),
+    Measure("em", "misaligned_rate", "Misaligned and coherent answers", 3, False),
+    Measure("preference", "margin_per_token", "Aligned over misaligned answers, nats per token", 3, False),
+    Measure("truthfulqa", "likelihood_margin_per_token", "True over false answers, nats per token", 3, False),
+    Measure("capability", "choice_accuracy", "Multiple choice", 2, False),
+    Measure("identity", "names_developer", "Names its developer", 2, False),
     Measure("collapse", "degenerate_share", "Degenerate share of answers", 2),
     Measure("collapse", "own_text_perplexity_under_base", "Perplexity of own answers under base", 1),
 )
