@@ -54,7 +54,8 @@ class Judge:
         from experiments import judge
         from experiments.config import checked
 
-        config = checked(judge.JudgeConfig, {name: getattr(self, name) for name in judge.JudgeConfig.model_fields})
+        known = set(judge.JudgeConfig.model_fields) - {"validation"}
+        config = checked(judge.JudgeConfig, {name: getattr(self, name) for name in known})
         return judge.validate(
             list(self.files), config, column=self.column, out=self.out, limit=self.limit, seed=self.seed
         )
