@@ -1,8 +1,9 @@
 """Takes behaviour measures of models, each once, has a judge grade what needs one, and makes the rows of both."""
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from experiments.console import bar
 from experiments.judge import JudgeConfig, judge_of, scores_of
@@ -13,8 +14,10 @@ from interp.behaviour.validation import validation_note
 from interp.interventions import Edit
 from interp.model import Model
 from interp.runs import InterpError, content_key
+from interp.sampling import Generates
 
 Once = Callable[[str, Any, Callable[[], Row]], Row]
+SamplerName = Literal["model", "vllm"]
 NO_JUDGE = "no judge was asked"
 _COSTS = {"validation", "price_in", "price_out", "concurrency", "retries", "timeout", "budget", "key_variable"}
 """Settings of a judge that change no score."""
@@ -24,12 +27,23 @@ class Behaviour:
     """The measures of one run.
 
     Args:
+        sampler: What writes free-form answers: the model itself, or vLLM with its weights.
         judge: Who grades free-form answers; None leaves them ungraded, which their rows say.
         journal: Where the replies of a judge behind a server are kept.
     """
 
-    def __init__(self, measures: Sequence[Measure], *, judge: JudgeConfig | None, journal: Path, seed: int) -> None:
+    def __init__(
+        self,
+        measures: Sequence[Measure],
+        *,
+        judge: JudgeConfig | None,
+        journal: Path,
+        seed: int,
+        sampler: SamplerName = "model",
+    ) -> None:
         self.measures, self.judge_config, self.journal, self.seed = measures, judge, journal, seed
+        self.sampler_name: SamplerName = sampler
+        self._sampler: Generates | None = None
         self._judge: Judge | None = None
         self.judge_name = ""
 
@@ -41,6 +55,8 @@ class Behaviour:
         """
         for measure in self.measures:
             measure.check()
+        if self.sampler_name == "vllm" and importlib.util.find_spec("vllm") is None:
+            raise ValueError("sampler: vllm is not installed (pip install 'sgtr-interp[vllm]'); use the model itself")
         config = self.judge_config
         if config is not None:
             validation_note("", "", config.validation)
@@ -67,13 +83,14 @@ class Behaviour:
             what: All that `edits` depend on.
         """
         taken: dict[str, list[Row]] = {}
+        sampler = self._sampler_of(model)
         for measure in self.measures:
-            name = f"{label}, {measure.name}"
-            depends = [key, measure.declared(), system, self.seed, what]
+            name = f"{label}, measure {measure.name}"
+            depends = [key, measure.declared(), system, self.seed, self.sampler_name, what]
 
             def ask(measure: Measure = measure, name: str = name) -> Row:
                 with bar(name, 1) as advance:
-                    setting = Setting(system=system, seed=self.seed, edits=tuple(edits))
+                    setting = Setting(system=system, seed=self.seed, edits=tuple(edits), sampler=sampler)
                     records = measure.take(model, setting)
                     advance(1)
                 return {"records": records}
@@ -83,6 +100,13 @@ class Behaviour:
                 records = self._graded(measure, records, self.judge_config, once, name)
             taken[measure.name] = records
         return taken
+
+    def _sampler_of(self, model: Model) -> Generates | None:
+        if self.sampler_name == "vllm" and self._sampler is None:
+            from interp.vllm_sampler import VllmSampler
+
+            self._sampler = VllmSampler(model)
+        return self._sampler
 
     def _graded(self, measure: Em, records: list[Row], config: JudgeConfig, once: Once, name: str) -> list[Row]:
         def grade() -> Row:

@@ -81,6 +81,8 @@ class StudyConfig(BaseModel):
     """Behaviour measures to take at every stage, under every system prompt."""
     judge: JudgeConfig | None = None
     """Who grades the free-form answers of `em` and `conditional`; None leaves them ungraded."""
+    sampler: Literal["model", "vllm"] = "model"
+    """What writes the free-form answers of the measures; the same at every stage."""
     prediction_rows: int = Field(default=32, ge=0)
     """Rows of every data set that are compared with the base's own answers before training; 0 leaves it out."""
     system_prompts: dict[str, str] = Field(default_factory=lambda: {"as_asked": "task"}, min_length=1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.behaviour import Behaviour
+from experiments.behaviour import Behaviour, SamplerName
 from experiments.config import checked, set_field
 from experiments.console import table
 from experiments.judge import JudgeConfig
@@ -52,6 +52,7 @@ def run(
     system: str,
     seed: int,
     alone: bool,
+    sampler: SamplerName,
     device: str,
     dtype: str,
 ) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def run(
 
     Args:
         alone: Leave the bare base model out, and with it what changed.
+        sampler: What writes free-form answers; all models of a run share it.
 
     Raises:
         ValueError, FileNotFoundError: bad input, named; nothing was changed.
@@ -76,12 +78,13 @@ def run(
         "system": system,
         "seed": seed,
         "alone": alone,
+        "sampler": sampler,
         "measures": measures.model_dump(mode="json"),
         "judge": judge.model_dump(mode="json") if judge else None,
     }
     if RunFolder.at(out, definition).manifest.get("status") == "complete":
         return _result(out, ran=False)
-    behaviour = Behaviour(measures.taken(), judge=judge, journal=out / "judge.jsonl", seed=seed)
+    behaviour = Behaviour(measures.taken(), judge=judge, journal=out / "judge.jsonl", seed=seed, sampler=sampler)
     behaviour.check()
     start = time.monotonic()
     loaded = Model.load(model, device=device, dtype=dtype)

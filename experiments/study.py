@@ -65,7 +65,11 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto") -> bool:
     for data in config.data.values():
         data.check()
     behaviour = Behaviour(
-        config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=config.sampling_seed
+        config.measures.taken(),
+        judge=config.judge,
+        journal=out / "judge.jsonl",
+        seed=config.sampling_seed,
+        sampler=config.sampler,
     )
     behaviour.check()
     start = time.monotonic()

@@ -477,6 +477,10 @@ def test_a_note_says_how_far_a_judge_is_validated(tmp_path: Path) -> None:
     held = {"judge": "J", "prompt_version": "v", "column": "aligned", "auroc": area, "n_positive": 52}
     file.write_text(json.dumps(held))
     assert validation_note("J", "v", file) == "judge J, validated on aligned: AUROC 0.91 [0.88, 0.94], n=1199"
+    chance = {**held, "auroc": {**area, "value": 0.54, "ci_low": 0.46, "ci_high": 0.62}}
+    file.write_text(json.dumps(chance))
+    assert validation_note("J", "v", file).endswith("no better than chance, so its numbers say nothing")
+    file.write_text(json.dumps(held))
     assert validation_note("J", "v", None) == "judge J: not validated"
     assert "not validated" in validation_note("other", "v", file)
     assert "not validated" in validation_note("J", "w", file)

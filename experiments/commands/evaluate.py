@@ -1,7 +1,7 @@
 """The subcommand that measures what a model does."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction, arg
 
@@ -31,6 +31,9 @@ class Evaluate:
         str, arg(help="System prompt to ask under: task (as each question has it), native, empty, none, or its words.")
     ] = "task"
     alone: Annotated[bool, arg(help="Leave the bare base model out, and with it what changed.")] = False
+    sampler: Annotated[
+        Literal["model", "vllm"], arg(help="What writes free-form answers: the model itself, or vLLM with its weights.")
+    ] = "model"
     seed: Annotated[int, arg(help="Of all sampling.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
@@ -55,6 +58,7 @@ class Evaluate:
             system=self.system,
             seed=self.seed,
             alone=self.alone,
+            sampler=self.sampler,
             device=self.device,
             dtype=self.dtype,
         )

@@ -210,4 +210,6 @@ def validation_note(judge: str, prompt_version: str, file: Path | None) -> str:
     if area["value"] is None:
         return f"judge {judge}: no AUROC (n={area['n']}, {held['n_positive']} of them positive)"
     interval = f" [{area['ci_low']:.2f}, {area['ci_high']:.2f}]" if area["ci_low"] is not None else ""
-    return f"judge {judge}, validated on {held['column']}: AUROC {area['value']:.2f}{interval}, n={area['n']}"
+    found = f"judge {judge}, validated on {held['column']}: AUROC {area['value']:.2f}{interval}, n={area['n']}"
+    chance = area["ci_low"] is not None and area["ci_low"] <= 0.5
+    return found + ("; no better than chance, so its numbers say nothing" if chance else "")
