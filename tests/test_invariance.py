@@ -14,7 +14,7 @@ from interp.chat import Tokens
 from interp.model import Model
 
 CLOSE = 1e-5
-"""Nats. One token of the 30 blocks of the embedded model may also move by this share of itself, by float32 rounding."""
+"""Nats; on the 30 blocks of the embedded model also as a share, since a sum over tokens is of many nats."""
 LETTERS = ("A", "B")
 TOGETHER = 100_000
 """Padded tokens of a batch that holds all sixteen rows."""
@@ -85,8 +85,8 @@ def check_options(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def check_measures(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values of whole measures, one row a batch and many."""
-    monkeypatch.setattr(truthfulqa, "OWN_QUESTIONS", OWN_QUESTIONS[:6])
-    monkeypatch.setattr(preference, "PAIRS", preference.PAIRS[::22])
+    monkeypatch.setattr(truthfulqa, "OWN_QUESTIONS", OWN_QUESTIONS[:3])
+    monkeypatch.setattr(preference, "PAIRS", preference.PAIRS[::50])
     batches = likelihood.batches
     for measure in (TruthfulQA(), preference.Preference()):
         found = []
@@ -96,7 +96,7 @@ def check_measures(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
                     patch.setattr(likelihood, "batches", lambda rows, _: batches(rows, 1))
                 rows = measure.rows(measure.take(model, Setting()))
                 found.append([row["value"] for row in rows if "by_domain" not in row["metric"]])
-        np.testing.assert_allclose(found[0], found[1], rtol=0, atol=CLOSE)
+        np.testing.assert_allclose(found[0], found[1], rtol=CLOSE if model.n_layers == 30 else 0, atol=CLOSE)
 
 
 def check_answers_sampled(model: Model) -> None:
