@@ -19,6 +19,7 @@ from experiments.commands.instrument import Extract, Project
 from experiments.commands.judge import Judge, Trait
 from experiments.commands.looking import Data, Doctor, List, Show
 from experiments.commands.monitor import Monitor
+from experiments.commands.steer import Steer
 from experiments.commands.studies import Report, Study
 
 COMMANDS: dict[str, Any] = {
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Any] = {
     "direction": MakeDirection,
     "activations": Activations,
     "project": Project,
+    "steer": Steer,
     "monitor": Monitor,
     "calibrate": Calibrate,
     "convert": Convert,
