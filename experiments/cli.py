@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 from tyro.conf import OmitArgPrefixes
 
+from experiments.commands.ablate import Ablate
 from experiments.commands.activations import Activations
 from experiments.commands.calibrate import Calibrate
 from experiments.commands.convert import Convert
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Any] = {
     "activations": Activations,
     "project": Project,
     "steer": Steer,
+    "ablate": Ablate,
     "monitor": Monitor,
     "calibrate": Calibrate,
     "convert": Convert,

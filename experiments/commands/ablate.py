@@ -1,0 +1,147 @@
+"""The subcommand that asks whether what finetuning did goes through a direction."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import UseAppendAction, arg
+
+from experiments.commands.options import Adapters, Device, Dtype, Json, ModelName, Out
+
+_Phase = Literal["prompt", "prompt_last", "response", "all"]
+
+
+@dataclass(frozen=True)
+class Ablate:
+    """Ablate directions from a finetuned model and add them to its base: which share of the effect goes, or comes?"""
+
+    model: ModelName
+    adapter: Adapters
+    measures: Annotated[str, arg(metavar="M,M", help="See `sgtr list` for the measures.")]
+    out: Out
+    directions: Annotated[
+        str, arg(metavar="FILE,FILE", help="direction.safetensors files: ablated from the stack, added to the base.")
+    ] = ""
+    transplant: Annotated[
+        UseAppendAction[list[Path]],
+        arg(metavar="FILE", help="A stage's displacement to take from the stack and add to the base, once for each."),
+    ] = field(default_factory=list)
+    onto: Annotated[
+        UseAppendAction[list[Path]],
+        arg(metavar="DIR", help="An adapter of another stack that displacements are added to and taken from."),
+    ] = field(default_factory=list)
+    site: Annotated[
+        Literal["residual", "writes"], arg(help="Ablate from the residual stream, or from all that is written into it.")
+    ] = "residual"
+    phase: Annotated[_Phase, arg(help="Tokens at which directions are ablated.")] = "all"
+    random: Annotated[int, arg(help="Random controls of each treatment, of the direction's length.")] = 3
+    alpha: Annotated[float, arg(help="How many times a direction is added.")] = 1.0
+    add_layers: Annotated[
+        str, arg(metavar="headline|all|N,N", help="Where directions are added; numbers are a treatment each.")
+    ] = "headline"
+    add_phase: Annotated[_Phase, arg(help="Tokens at which directions are added.")] = "response"
+    set: Annotated[
+        UseAppendAction[list[str]],
+        arg(metavar="KEY=VALUE", help="Change a field of a measure, e.g. --set em.samples=50."),
+    ] = field(default_factory=list)
+    judge: Annotated[
+        str | None, arg(metavar="MODEL|URL", help="Who grades free-form answers; without one they are not graded.")
+    ] = None
+    set_judge: Annotated[
+        UseAppendAction[list[str]],
+        arg(metavar="KEY=VALUE", help="Change a field of the judge, e.g. --set-judge judge_model=gpt-4o."),
+    ] = field(default_factory=list)
+    system: Annotated[
+        str, arg(help="System prompt to ask under: task (as each question has it), native, empty, none, or its words.")
+    ] = "task"
+    seed: Annotated[int, arg(help="Of all sampling, of the random controls and of the bootstrap.")] = 0
+    device: Device = "auto"
+    dtype: Dtype = "auto"
+    json: Json = False
+
+    def __call__(self) -> dict[str, Any]:
+        from experiments import ablate
+        from experiments.config import checked, set_field
+        from experiments.evaluation import measures_of
+        from experiments.judge import JudgeConfig
+
+        if self.judge is None and self.set_judge:
+            raise ValueError("--set-judge changes a judge, and there is none; give --judge")
+        judge: dict[str, Any] = {"judge": self.judge}
+        for change in self.set_judge:
+            set_field(judge, change)
+        same = ("site", "phase", "random", "alpha", "add_phase", "system")
+        fields = {name: getattr(self, name) for name in same} | {"add_layers": _layers(self.add_layers)}
+        fields["measures"] = measures_of([name for name in self.measures.split(",") if name], self.set)
+        fields["judge"] = checked(JudgeConfig, judge) if self.judge is not None else None
+        return ablate.run(
+            model=self.model,
+            adapters=self.adapter,
+            directions=[Path(file) for file in self.directions.split(",") if file],
+            transplant=self.transplant,
+            onto=self.onto,
+            config=checked(ablate.AblateConfig, fields),
+            out=self.out,
+            seed=self.seed,
+            device=self.device,
+            dtype=self.dtype,
+        )
+
+    def show(self, result: dict[str, Any]) -> None:
+        """Tables."""
+        show(result)
+
+
+def _layers(text: str) -> str | tuple[int, ...]:
+    if text in ("headline", "all"):
+        return text
+    try:
+        return tuple(int(layer) for layer in text.split(","))
+    except ValueError:
+        raise ValueError(f"--add-layers must be headline, all or numbers such as 12,16, got {text!r}") from None
+
+
+def show(result: dict[str, Any]) -> None:
+    """A table for each treatment: metrics in rows; the effect, the change, the share and the random controls'."""
+    from experiments.console import table
+    from figures.mediation import metric_name
+
+    if not result["ran"]:
+        print(f"{result['out']}: this run is finished; nothing was run. Another --out runs it again.")
+    rows = [row for row in result["metrics"] if row["measure"] == "mediation" and row["metric"] != "effect"]
+    tables: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        tables.setdefault((row["stage"], row["treatment"], row["metric"], row["of"]), []).append(row)
+    for (stage, treatment, metric, of), mine in tables.items():
+        body = [
+            [
+                metric_name(row),
+                *(_interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("effect", "change")),
+                _range(row["change_null_low"], row["change_null_high"]),
+                _interval(row["value"], row["ci_low"], row["ci_high"], signed=False),
+                _range(row["null_low"], row["null_high"]),
+                str(row["n"]),
+            ]
+            for row in mine
+        ]
+        columns = ["", "effect", "change", "random: change", "share", "random: share", "n"]
+        table(f"{stage}; {treatment}: {metric.replace('_', ' ')}, of the effect of {of}", columns, body)
+        for why in dict.fromkeys(row["why"] for row in mine if row["why"]):
+            print(f"{sum(row['why'] == why for row in mine)} of {len(mine)} metrics: {why}")
+        print()
+    for note in dict.fromkeys(row.get("judge_validation") or row["judge"] for row in rows if "judge" in row):
+        print(note)
+    print(f"{result['wall_seconds']} s; written: {result['out']}")
+
+
+def _interval(value: float | None, low: float | None, high: float | None, *, signed: bool = True) -> str:
+    from experiments.tables import number
+
+    shown = number(value, 2, signed=signed)
+    return shown if value is None or low is None else f"{shown} [{number(low)}, {number(high)}]"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    from experiments.tables import number
+
+    return number(low) if low == high else f"{number(low)} to {number(high)}"
