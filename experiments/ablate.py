@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from experiments.behaviour import Behaviour
-from experiments.evaluation import BASE, fingerprint
+from experiments.evaluation import BASE, fingerprint, stack_name
 from experiments.judge import JudgeConfig
 from experiments.ledger import Ledger
 from experiments.measures import MeasuresConfig
@@ -197,7 +197,7 @@ def _stacks(stage: Sequence[Path], onto: Sequence[Path]) -> dict[str, list[Path]
     stacks: dict[str, list[Path]] = {BASE: []}
     for which, adapters in (("stage", stage), ("onto", onto)):
         folders = [adapter_folder(adapter) for adapter in adapters]
-        name = "+".join(folder.name for folder in folders)
+        name = stack_name(folders)
         if folders:
             stacks[f"{name} ({which})" if name in stacks else name] = folders
     return stacks

@@ -1,6 +1,7 @@
 """What does this model do? Behaviour measures of one stack of adapters, beside the bare base model."""
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,7 +94,7 @@ def run(
     folder = RunFolder.open(out, definition)
     with folder.locked():
         ledger = Ledger(folder, loaded, {"adapters": [str(a) for a in adapters]}, time.monotonic() - start)
-        name = "+".join(adapter.name for adapter in folders) or BASE
+        name = stack_name(folders)
         stages: list[tuple[str, tuple[Path, ...]]] = [] if alone or not folders else [(BASE, ())]
         stages.append((name, tuple(folders)))
         taken = {}
@@ -114,6 +115,12 @@ def run(
         ledger.manifest["measures"] = [measure.declared() for measure in measures.taken()]
         ledger.finish()
     return _result(out, ran=True)
+
+
+def stack_name(folders: Sequence[Path]) -> str:
+    """What a stack is called in results: its folders' names, a content key's by its first letters."""
+    names = (folder.name for folder in folders)
+    return "+".join(name[:12] if re.fullmatch("[0-9a-f]{64}", name) else name for name in names) or BASE
 
 
 def fingerprint(folder: Path) -> str:

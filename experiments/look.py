@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.config import STUDIES
 from experiments.extract import TRAITS
+from experiments.measures import MEASURES, MeasuresConfig
 from finetune.data.sets import BUILDERS
 from finetune.recipe import PRESETS
 from interp.activations import Pooling, window
@@ -20,7 +21,7 @@ from interp.sources import EMBEDDED, has_fast_bfloat16, load_chat, pick_device, 
 
 
 def known() -> dict[str, Any]:
-    """The `list` command: models, traits, studies, data sets and training presets, each with a word on what it is."""
+    """The `list` command: models, traits, studies, data sets, measures and presets, each with a word on what it is."""
     studies = {}
     for path in sorted(STUDIES.glob("*.yaml")):
         studies[path.stem] = read_yaml(path).get("question", "")
@@ -31,6 +32,7 @@ def known() -> dict[str, Any]:
         "traits": traits,
         "studies": studies,
         "data sets": dict(BUILDERS),
+        "measures": {name: (MeasuresConfig.class_of(name).__doc__ or "").splitlines()[0] for name in MEASURES},
         "training presets": {
             name: f"rank {p.lora_rank}, alpha {p.lora_alpha}, lr {p.learning_rate:g}, {p.batch_size} rows a step"
             for name, p in PRESETS.items()

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from experiments.behaviour import Behaviour
 from experiments.console import bar
-from experiments.evaluation import fingerprint
+from experiments.evaluation import fingerprint, stack_name
 from experiments.extract import TRAITS
 from experiments.judge import JudgeConfig, judge_of, scores_of
 from experiments.ledger import Ledger
@@ -115,7 +115,7 @@ def run(
     with folder.locked():
         facts = {"directions": [str(file) for file in directions], "adapters": [str(a) for a in adapters]}
         ledger = Ledger(folder, loaded, facts, time.monotonic() - start)
-        stage = "+".join(folder.name for folder in folders) or "base"
+        stage = stack_name(folders)
         mark = {"arm": "steer", "stage": stage, "stage_key": content_key(definition["adapters"]), "seed": None}
         rows: list[Row] = []
         records: list[Row] = []

@@ -24,7 +24,7 @@ from interp.directions import (
     principal_components,
     separation_null,
 )
-from interp.interventions import Edit, ablating, adding
+from interp.interventions import Edit, ablating, adding, capping, rotating
 from interp.model import Model
 from interp.nulls import components_like, covariance_like, nulls_for, permuted_like, random_like
 from interp.projection import cosine, project, shift
@@ -46,6 +46,7 @@ __all__ = [
     "adding",
     "assistant_axis",
     "balanced",
+    "capping",
     "components_like",
     "cosine",
     "covariance_like",
@@ -61,6 +62,7 @@ __all__ = [
     "project",
     "random_like",
     "read_chats",
+    "rotating",
     "separation_null",
     "shift",
 ]

@@ -138,7 +138,7 @@ def test_a_command_line_that_cannot_be_read_is_the_users_mistake(args: tuple[str
 
 def test_list_prints_what_is_known(sgtr: Run) -> None:
     known = sgtr("list", "--json").json
-    assert list(known) == ["models", "traits", "studies", "data sets", "training presets"]
+    assert list(known) == ["models", "traits", "studies", "data sets", "measures", "training presets"]
     assert "smollm2-135m" in known["models"]
     assert {"evil", "sycophantic", "hallucinating"} <= known["traits"].keys()
     assert "demo" in known["studies"]

@@ -121,7 +121,7 @@ class Doctor:
 
 @dataclass(frozen=True)
 class List:
-    """List known models, traits, studies, data sets and training presets."""
+    """List known models, traits, studies, data sets, measures and training presets."""
 
     json: Json = False
 
