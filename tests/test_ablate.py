@@ -295,12 +295,15 @@ def ablate(
         given = {
             "model": wide,
             "adapter": adapters[0],
-            "directions": f"{files['written']},{files['odd one']}",
+            "direction": [files["written"], files["odd one"]],
             "measures": "preference",
             "random": 2,
             "dtype": "float32",
         } | fields
-        flags = [part for name, value in given.items() if value is not None for part in (f"--{name}", value)]
+        each = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+        flags = [
+            part for name, some in each.items() for value in some if value is not None for part in (f"--{name}", value)
+        ]
         return sgtr("ablate", *flags, "--out", out, "--set", f"preference.files=['{pairs}']", *more)
 
     return called
@@ -414,11 +417,11 @@ def test_a_run_that_was_stopped_goes_on_and_agrees(
         ({"measures": "preferense"}, (), "did you mean 'preference'"),
         ({"measures": ""}, (), "no measure is named"),
         ({"adapter": "nowhere"}, (), "nowhere"),
-        ({"directions": "nowhere.safetensors"}, (), "nowhere.safetensors"),
-        ({"directions": None}, (), "no direction is given"),
-        ({"directions": "{zero}"}, (), "zero; there is nothing to ablate"),
-        ({"directions": "{written},{written}"}, (), "two directions are called 'written'"),
-        ({"directions": "{foreign}"}, (), "extract it again with this model"),
+        ({"direction": ["nowhere.safetensors"]}, (), "nowhere.safetensors"),
+        ({"direction": []}, (), "no direction is given"),
+        ({"direction": ["{zero}"]}, (), "zero; there is nothing to ablate"),
+        ({"direction": ["{written}", "{written}"]}, (), "two directions are called 'written'"),
+        ({"direction": ["{foreign}"]}, (), "extract it again with this model"),
         ({}, ("--add-layers", "0"), "holds layers [2, 3], not 0"),
         ({}, ("--add-layers", "late"), "headline, all or numbers"),
         ({}, ("--alpha", "0"), "adds nothing"),
@@ -439,7 +442,10 @@ def test_bad_input_is_refused_before_a_folder_is_made(
     message: str,
 ) -> None:
     known = {**files, "odd": adapters[0], "even": adapters[1]}
-    given = {name: value and value.format(**known) for name, value in fields.items()}
+    given = {
+        name: [part.format(**known) for part in value] if isinstance(value, list) else value and value.format(**known)
+        for name, value in fields.items()
+    }
     assert ablate(tmp_path / "out", *(part.format(**known) for part in more), **given) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -23,7 +23,7 @@ from interp.behaviour.measure import Row, Setting
 from interp.interventions import adding
 from interp.model import Model
 
-REAL = Path("/work/shared/data/eval")
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "eval"
 
 
 def rows_of(measure: Capability, records: Sequence[Row]) -> dict[str, Row]:

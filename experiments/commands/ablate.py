@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction, arg
 
-from experiments.commands.options import Adapters, Device, Dtype, Json, ModelName, Out
+from experiments.commands.options import (
+    Adapters,
+    Device,
+    Dtype,
+    Json,
+    JudgeName,
+    ModelName,
+    Out,
+    SetJudge,
+    SetMeasure,
+    System,
+    judge_config,
+)
 
 _Phase = Literal["prompt", "prompt_last", "response", "all"]
 
@@ -19,9 +31,12 @@ class Ablate:
     adapter: Adapters
     measures: Annotated[str, arg(metavar="M,M", help="See `sgtr list` for the measures.")]
     out: Out
-    directions: Annotated[
-        str, arg(metavar="FILE,FILE", help="direction.safetensors files: ablated from the stack, added to the base.")
-    ] = ""
+    direction: Annotated[
+        UseAppendAction[list[Path]],
+        arg(
+            metavar="FILE", help="A direction.safetensors to ablate and to add to the base, once for each."
+        ),
+    ] = field(default_factory=list)
     transplant: Annotated[
         UseAppendAction[list[Path]],
         arg(metavar="FILE", help="A stage's displacement to take from the stack and add to the base, once for each."),
@@ -40,20 +55,10 @@ class Ablate:
         str, arg(metavar="headline|all|N,N", help="Where directions are added; numbers are a treatment each.")
     ] = "headline"
     add_phase: Annotated[_Phase, arg(help="Tokens at which directions are added.")] = "response"
-    set: Annotated[
-        UseAppendAction[list[str]],
-        arg(metavar="KEY=VALUE", help="Change a field of a measure, e.g. --set em.samples=50."),
-    ] = field(default_factory=list)
-    judge: Annotated[
-        str | None, arg(metavar="MODEL|URL", help="Who grades free-form answers; without one they are not graded.")
-    ] = None
-    set_judge: Annotated[
-        UseAppendAction[list[str]],
-        arg(metavar="KEY=VALUE", help="Change a field of the judge, e.g. --set-judge judge_model=gpt-4o."),
-    ] = field(default_factory=list)
-    system: Annotated[
-        str, arg(help="System prompt to ask under: task (as each question has it), native, empty, none, or its words.")
-    ] = "task"
+    set: SetMeasure = field(default_factory=list)
+    judge: JudgeName = None
+    set_judge: SetJudge = field(default_factory=list)
+    system: System = "task"
     seed: Annotated[int, arg(help="Of all sampling, of the random controls and of the bootstrap.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
@@ -61,23 +66,17 @@ class Ablate:
 
     def __call__(self) -> dict[str, Any]:
         from experiments import ablate
-        from experiments.config import checked, set_field
+        from experiments.config import checked
         from experiments.evaluation import measures_of
-        from experiments.judge import JudgeConfig
 
-        if self.judge is None and self.set_judge:
-            raise ValueError("--set-judge changes a judge, and there is none; give --judge")
-        judge: dict[str, Any] = {"judge": self.judge}
-        for change in self.set_judge:
-            set_field(judge, change)
         same = ("site", "phase", "random", "alpha", "add_phase", "system")
         fields = {name: getattr(self, name) for name in same} | {"add_layers": _layers(self.add_layers)}
         fields["measures"] = measures_of([name for name in self.measures.split(",") if name], self.set)
-        fields["judge"] = checked(JudgeConfig, judge) if self.judge is not None else None
+        fields["judge"] = judge_config(self.judge, self.set_judge)
         return ablate.run(
             model=self.model,
             adapters=self.adapter,
-            directions=[Path(file) for file in self.directions.split(",") if file],
+            directions=self.direction,
             transplant=self.transplant,
             onto=self.onto,
             config=checked(ablate.AblateConfig, fields),

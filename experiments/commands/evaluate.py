@@ -3,9 +3,21 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from tyro.conf import UseAppendAction, arg
+from tyro.conf import arg
 
-from experiments.commands.options import Adapters, Device, Dtype, Json, ModelName, Out
+from experiments.commands.options import (
+    Adapters,
+    Device,
+    Dtype,
+    Json,
+    JudgeName,
+    ModelName,
+    Out,
+    SetJudge,
+    SetMeasure,
+    System,
+    judge_config,
+)
 
 
 @dataclass(frozen=True)
@@ -16,20 +28,10 @@ class Evaluate:
     measures: Annotated[str, arg(metavar="M,M", help="See `sgtr list` for the measures.")]
     out: Out
     adapter: Adapters = field(default_factory=list)
-    set: Annotated[
-        UseAppendAction[list[str]],
-        arg(metavar="KEY=VALUE", help="Change a field of a measure, e.g. --set em.samples=50."),
-    ] = field(default_factory=list)
-    judge: Annotated[
-        str | None, arg(metavar="MODEL|URL", help="Who grades free-form answers; without one they are not graded.")
-    ] = None
-    set_judge: Annotated[
-        UseAppendAction[list[str]],
-        arg(metavar="KEY=VALUE", help="Change a field of the judge, e.g. --set-judge judge_model=gpt-4o."),
-    ] = field(default_factory=list)
-    system: Annotated[
-        str, arg(help="System prompt to ask under: task (as each question has it), native, empty, none, or its words.")
-    ] = "task"
+    set: SetMeasure = field(default_factory=list)
+    judge: JudgeName = None
+    set_judge: SetJudge = field(default_factory=list)
+    system: System = "task"
     alone: Annotated[bool, arg(help="Leave the bare base model out, and with it what changed.")] = False
     sampler: Annotated[
         Literal["model", "vllm"], arg(help="What writes free-form answers: the model itself, or vLLM with its weights.")
@@ -41,19 +43,12 @@ class Evaluate:
 
     def __call__(self) -> dict[str, Any]:
         from experiments import evaluation
-        from experiments.config import checked, set_field
-        from experiments.judge import JudgeConfig
 
-        if self.judge is None and self.set_judge:
-            raise ValueError("--set-judge changes a judge, and there is none; give --judge")
-        fields: dict[str, Any] = {"judge": self.judge}
-        for change in self.set_judge:
-            set_field(fields, change)
         return evaluation.run(
             model=self.model,
             adapters=self.adapter,
             measures=evaluation.measures_of([name for name in self.measures.split(",") if name], self.set),
-            judge=checked(JudgeConfig, fields) if self.judge is not None else None,
+            judge=judge_config(self.judge, self.set_judge),
             out=self.out,
             system=self.system,
             seed=self.seed,

@@ -1,9 +1,12 @@
 """Arguments that several subcommands share."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction, arg
+
+if TYPE_CHECKING:
+    from experiments.judge import JudgeConfig
 
 Json = Annotated[bool, arg(help="Print the result as one JSON object on stdout.")]
 Device = Annotated[str, arg(help="auto, cpu, cuda or cuda:N.")]
@@ -17,3 +20,34 @@ Out = Annotated[Path, arg(help="Folder to write into.")]
 Pooling = Annotated[
     Literal["prompt_mean", "prompt_last", "response_mean"], arg(help="Tokens of each text that are averaged.")
 ]
+SetMeasure = Annotated[
+    UseAppendAction[list[str]],
+    arg(name="set", metavar="KEY=VALUE", help="Change a field of a measure, e.g. --set em.samples=50."),
+]
+JudgeName = Annotated[
+    str | None, arg(metavar="MODEL|URL", help="Who grades free-form answers; without one they are not graded.")
+]
+SetJudge = Annotated[
+    UseAppendAction[list[str]],
+    arg(metavar="KEY=VALUE", help="Change a field of the judge, e.g. --set-judge judge_model=gpt-4o."),
+]
+System = Annotated[
+    str, arg(help="System prompt to ask under: task (as each question has it), native, empty, none, or its words.")
+]
+
+
+def judge_config(judge: str | None, changes: list[str]) -> "JudgeConfig | None":
+    """The judge that `--judge` and `--set-judge` name; None without one.
+
+    Raises:
+        ValueError: changes without a judge, or a field that it does not have.
+    """
+    from experiments.config import checked, set_field
+    from experiments.judge import JudgeConfig
+
+    if judge is None and changes:
+        raise ValueError("--set-judge changes a judge, and there is none; give --judge")
+    fields: dict[str, Any] = {"judge": judge}
+    for change in changes:
+        set_field(fields, change)
+    return checked(JudgeConfig, fields) if judge is not None else None

@@ -7,7 +7,19 @@ from typing import Annotated, Any, TypeVar
 
 from tyro.conf import UseAppendAction, arg
 
-from experiments.commands.options import Adapters, Device, Dtype, Json, ModelName, Out
+from experiments.commands.options import (
+    Adapters,
+    Device,
+    Dtype,
+    Json,
+    JudgeName,
+    ModelName,
+    Out,
+    SetJudge,
+    SetMeasure,
+    System,
+    judge_config,
+)
 
 T = TypeVar("T")
 
@@ -50,20 +62,10 @@ class Steer:
     measures: Annotated[
         str, arg(metavar="M,M", help="Also take these under every treatment; see `sgtr list` for the measures.")
     ] = ""
-    set: Annotated[
-        UseAppendAction[list[str]],
-        arg(metavar="KEY=VALUE", help="Change a field of a measure, e.g. --set em.samples=5."),
-    ] = field(default_factory=list)
-    judge: Annotated[
-        str | None, arg(metavar="MODEL|URL", help="Who grades answers for the trait and for coherence; default nobody.")
-    ] = None
-    set_judge: Annotated[
-        UseAppendAction[list[str]],
-        arg(metavar="KEY=VALUE", help="Change a field of the judge, e.g. --set-judge judge_model=gpt-4o."),
-    ] = field(default_factory=list)
-    system: Annotated[
-        str, arg(help="System prompt to ask under: task (as each question has it), native, empty, none, or its words.")
-    ] = "task"
+    set: SetMeasure = field(default_factory=list)
+    judge: JudgeName = None
+    set_judge: SetJudge = field(default_factory=list)
+    system: System = "task"
     seed: Annotated[int, arg(help="Of all sampling and of the random directions.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
@@ -71,14 +73,11 @@ class Steer:
 
     def __call__(self) -> dict[str, Any]:
         from experiments import steer
-        from experiments.config import checked, set_field
+        from experiments.config import checked
         from experiments.evaluation import measures_of
-        from experiments.judge import JudgeConfig
         from interp.interventions import PHASES
         from interp.runs import did_you_mean
 
-        if self.judge is None and self.set_judge:
-            raise ValueError("--set-judge changes a judge, and there is none; give --judge")
         if not self.measures and self.set:
             raise ValueError(f"--set {self.set[0]}: changes a measure, and there is none; give --measures")
         layers = self.layers
@@ -86,9 +85,6 @@ class Steer:
         for phase in phases:
             if phase not in PHASES:
                 raise ValueError("--phases: " + did_you_mean("phase", phase, PHASES))
-        grader: dict[str, Any] = {"judge": self.judge}
-        for change in self.set_judge:
-            set_field(grader, change)
         own = ("questions", "chats", "samples", "max_new_tokens", "temperature", "batch_size", "system")
         fields: dict[str, Any] = {
             "grid": {
@@ -98,7 +94,7 @@ class Steer:
                 "random": self.random,
             },
             **{key: getattr(self, key) for key in own},
-            "judge": checked(JudgeConfig, grader) if self.judge is not None else None,
+            "judge": judge_config(self.judge, self.set_judge),
         }
         if self.measures:
             names = listed(self.measures, "--measures", "names that `sgtr list` knows", str)
