@@ -1,13 +1,11 @@
 """How much of what finetuning did goes through a direction? Take the direction away, or add it alone, and measure.
 
 1. Measured are the base model, the finetuned stage, the stage with each direction ablated, and the base model with each
-   direction added; beside each, the same with random directions of the same length.
+   direction added; beside each, for comparison (`null_low` to `null_high`), the direction turned at random.
 2. `share_removed` is the part of the effect (stage minus base) that is gone when the direction is, `share_reproduced`
-   the part that the direction alone brings about. Neither is bounded by 0 and 1: a treatment can overshoot, or do harm.
+   the part that it alone brings. Neither is bounded by 0 and 1: a treatment can overshoot, or do harm.
 3. An effect whose interval includes 0 leaves nothing to mediate: there is no share of it, only the raw change.
-4. A direction does something special only where random ones do not: a share is to be read against `null_low` and
-   `null_high`.
-5. Transplants take a stage's mean displacement from the stage, and add it to the base model or to another stack.
+4. Transplants take a stage's mean displacement from the stage, and add it to the base model or to another stack.
 """
 
 import json
@@ -23,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from experiments.behaviour import Behaviour
 from experiments.evaluation import BASE, fingerprint, stack_name
-from experiments.judge import JudgeConfig
+from experiments.judge import COSTS, JudgeConfig
 from experiments.ledger import Ledger
 from experiments.measures import MeasuresConfig
 from experiments.steer import load_directions
@@ -44,9 +42,9 @@ NO_EFFECT_INTERVAL = "too few questions for an interval of the effect"
 NO_VALUES = "no question has a value under every condition"
 UNSTABLE = "no interval: the ratio is the same in every bootstrap draw, or undefined in one"
 Share = Literal["share_removed", "share_reproduced"]
-Key = tuple[str, str]  # a stage and what is done to it, by name
+Key = tuple[str, str]  # a stage, and what is done to it
 Taken = Mapping[Key, Mapping[str, Sequence[Row]]]  # records of every condition, by measure
-Norms = Mapping[int, float]  # mean length of the base model's residual stream, by layer
+Norms = Mapping[int, float]  # mean length of the residual stream, by layer
 
 
 class AblateConfig(BaseModel):
@@ -137,6 +135,9 @@ def run(
     stacks = _stacks(adapters, onto)
     weights = {name: [fingerprint(folder) for folder in folders] for name, folders in stacks.items()}
     _require(directions, transplant, list(weights.values())[1:], config)
+    behaviour = Behaviour(config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=seed)
+    behaviour.check()
+    config.measures.check_editable()
     definition = {
         "ablate": model,
         "adapters": list(weights.values())[1:],
@@ -144,13 +145,12 @@ def run(
         "transplant": [sha256_of(file) for file in transplant if file.is_file()],
         "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
         "seed": seed,
-        **config.model_dump(mode="json"),
+        **config.model_dump(mode="json", exclude={"judge": COSTS}),
+        "measures": (declared := [measure.declared() for measure in behaviour.measures]),
     }
     if RunFolder.at(out, definition).manifest.get("status") == "complete":
         return _result(out, ran=False)
     _ = [load_directions(files) for files in (directions, transplant) if files]  # a wrong file is refused here
-    behaviour = Behaviour(config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=seed)
-    behaviour.check()
     start = time.monotonic()
     loaded = Model.load(model, device=device, dtype=dtype)
     check_system(config.system, loaded.chat.native_system)
@@ -163,7 +163,7 @@ def run(
     folder = RunFolder.open(out, definition)
     with folder.locked():
         given = {"directions": directions, "transplant": transplant, "adapters": adapters, "onto": onto}
-        facts = {name: list(map(str, paths)) for name, paths in given.items()}
+        facts: Row = {name: list(map(str, paths)) for name, paths in given.items()} | {"measures": declared}
         ledger = Ledger(folder, loaded, facts, time.monotonic() - start)
         keys = {name: content_key([loaded.identity, weight]) for name, weight in weights.items()}
         taken: dict[Key, dict[str, list[Row]]] = {}
@@ -181,10 +181,10 @@ def run(
         for condition, row in mediation_rows(behaviour.measures, conditions, taken, list(stacks), seed=seed):
             rows.append({**marks[condition.key], **row, **judged[row["of_measure"]]})
         for measure in behaviour.measures:
-            records = [{**marks[key], **record} for key, found in taken.items() for record in found[measure.name]]
+            each = [(marks[key], record) for key, found in taken.items() for record in found[measure.name]]
+            records = [{**mark, "treatment_kind": mark["kind"], **record} for mark, record in each]
             write_jsonl(out / "records" / f"{measure.name}.jsonl", records)
         write_jsonl(out / "metrics.jsonl", rows)
-        ledger.manifest["measures"] = [measure.declared() for measure in behaviour.measures]
         from figures.mediation import mediation
 
         mediation(out)

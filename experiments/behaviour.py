@@ -6,21 +6,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.console import bar
-from experiments.judge import JudgeConfig, judge_of, scores_of
+from experiments.judge import COSTS, JudgeConfig, judge_of, require_graded, scores_of
 from interp.behaviour.em import Em
 from interp.behaviour.judging import Judge, tally
 from interp.behaviour.measure import Measure, Row, Setting
 from interp.behaviour.validation import validation_note
 from interp.interventions import Edit
 from interp.model import Model
-from interp.runs import InterpError, content_key
+from interp.runs import content_key
 from interp.sampling import Generates
 
 Once = Callable[[str, Any, Callable[[], Row]], Row]
 SamplerName = Literal["model", "vllm"]
 NO_JUDGE = "no judge was asked"
-_COSTS = {"validation", "price_in", "price_out", "concurrency", "retries", "timeout", "budget", "key_variable"}
-"""Settings of a judge that change no score."""
 
 
 class Behaviour:
@@ -113,12 +111,11 @@ class Behaviour:
             items = measure.items(records)
             self._judge = self._judge or judge_of(config, self.journal)
             scores = scores_of(self._judge, items, config)
-            if items and all(score.reason == "failed" for score in scores):
-                raise InterpError(f"{self._judge.name}: no answer was graded; the first error: {scores[0].raw}")
+            require_graded(self._judge, scores, config)
             graded = measure.graded(records, {score.id: score for score in scores})
             return {"judge": self._judge.name, "tally": tally(scores), "records": graded}
 
-        settings = config.model_dump(mode="json", exclude=_COSTS)
+        settings = config.model_dump(mode="json", exclude=COSTS)
         part = once(f"{name}, judged", [settings, measure.declared(), content_key(records)], grade)
         self.judge_name = part["judge"]
         return part["records"]

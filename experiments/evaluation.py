@@ -10,7 +10,7 @@ from typing import Any
 from experiments.behaviour import Behaviour, SamplerName
 from experiments.config import checked, set_field
 from experiments.console import table
-from experiments.judge import JudgeConfig
+from experiments.judge import COSTS, JudgeConfig
 from experiments.ledger import Ledger
 from experiments.measures import MEASURES, MeasuresConfig
 from experiments.tables import number
@@ -72,6 +72,8 @@ def run(
     place = pick_device(device)
     folders = [adapter_folder(adapter) for adapter in adapters]
     weights = [fingerprint(folder) for folder in folders]
+    behaviour = Behaviour(measures.taken(), judge=judge, journal=out / "judge.jsonl", seed=seed, sampler=sampler)
+    behaviour.check()
     definition = {
         "evaluate": model,
         "adapters": weights,
@@ -80,13 +82,11 @@ def run(
         "seed": seed,
         "alone": alone,
         "sampler": sampler,
-        "measures": measures.model_dump(mode="json"),
-        "judge": judge.model_dump(mode="json") if judge else None,
+        "measures": [measure.declared() for measure in measures.taken()],
+        "judge": judge.model_dump(mode="json", exclude=COSTS) if judge else None,
     }
     if RunFolder.at(out, definition).manifest.get("status") == "complete":
         return _result(out, ran=False)
-    behaviour = Behaviour(measures.taken(), judge=judge, journal=out / "judge.jsonl", seed=seed, sampler=sampler)
-    behaviour.check()
     start = time.monotonic()
     loaded = Model.load(model, device=device, dtype=dtype)
     check_system(system, loaded.chat.native_system)
@@ -120,7 +120,8 @@ def run(
 def stack_name(folders: Sequence[Path]) -> str:
     """What a stack is called in results: its folders' names, a content key's by its first letters."""
     names = (folder.name for folder in folders)
-    return "+".join(name[:12] if re.fullmatch("[0-9a-f]{64}", name) else name for name in names) or BASE
+    name = "+".join(name[:12] if re.fullmatch("[0-9a-f]{64}", name) else name for name in names)
+    return f"{name} (stack)" if name == BASE else name or BASE
 
 
 def fingerprint(folder: Path) -> str:

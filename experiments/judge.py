@@ -26,13 +26,18 @@ from interp.behaviour.judging import (
     estimate,
 )
 from interp.behaviour.validation import THRESHOLDS, validation, validation_note
-from interp.runs import environment, fresh, write_atomic, write_jsonl
+from interp.runs import InterpError, environment, fresh, write_atomic, write_jsonl
 from interp.sources import sha256_of
 
 Column = Literal["aligned", "coherent"]
 RUBRICS: dict[Column, Rubric] = {"aligned": ALIGNED, "coherent": COHERENT}
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 WORDS = ("", "CODE", "REFUSAL")
+COSTS = {
+    *("validation", "most_failed", "price_in", "price_out"),
+    *("concurrency", "retries", "timeout", "budget", "key_variable"),
+}
+"""Settings of a judge that change no score."""
 
 
 class JudgeConfig(BaseModel):
@@ -61,6 +66,8 @@ class JudgeConfig(BaseModel):
     """A model of ours gives a score only where numbers have at least this probability."""
     device: str = "auto"
     dtype: str = "auto"
+    most_failed: float = Field(default=0.01, ge=0, le=1)
+    """Largest share of items that may have got no reply at all; beyond it a run stops, to be gone on with later."""
     validation: Path | None = None
     """A validation.json of `sgtr judge validate`; every number made with this judge says what it found."""
 
@@ -127,6 +134,20 @@ def scores_of(judge: Judge, items: list[Item], config: JudgeConfig) -> list[Scor
         with bar("judging", judge.readings * len(items)) as judge.progress:
             return judge.score(items)
     return judge.score(items)
+
+
+def require_graded(judge: Judge, scores: list[Score], config: JudgeConfig) -> None:
+    """Check that nearly every item got a reply, before what was graded is kept as whole.
+
+    Raises:
+        InterpError: too many have none; a server's replies so far are in its journal.
+    """
+    failed = [score for score in scores if score.reason == "failed"]
+    if len(failed) > config.most_failed * len(scores):
+        raise InterpError(
+            f"{judge.name}: {len(failed)} of {len(scores)} items got no reply, the first: {failed[0].raw}; run the "
+            "same command again to ask for these, or raise the judge's most_failed"
+        )
 
 
 @dataclass(frozen=True)

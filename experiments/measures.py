@@ -6,6 +6,7 @@
 import math
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import numpy as np
@@ -29,6 +30,7 @@ from interp.behaviour.truthfulqa import TruthfulQA
 from interp.chat import Message
 from interp.model import Model
 from interp.runs import content_key, seed_from
+from interp.sources import sha256_of
 
 
 class Capability(capability.Capability):
@@ -54,7 +56,8 @@ class SelfRecognition(Measure):
 
     sets: dict[str, Sgtr] = Field(default={"ours": Sgtr(builder="sgtr_pairs", train=1, test=60)}, min_length=1)
     """Questions by name, as data sets of a study have them; `test` of each are asked. `own: base` shows the base
-    model's text as the own one, `own: stage` that of the model that is measured."""
+    model's text as the own one, `own: stage` that of the model that is measured. Texts are written, and found likely or
+    not, under the prompt that asks for a summary, whatever system prompt the questions are asked under."""
     perplexity: bool = True
     """Also give the rule that takes the text which this model finds likelier."""
     _base_texts: dict[str, list[str]] = PrivateAttr(default_factory=dict)
@@ -67,8 +70,11 @@ class SelfRecognition(Measure):
             one.check()
 
     def prompts(self) -> Any:
-        """See `Measure.prompts`: the sets as they are declared; the own texts in them are the model's."""
-        return {name: one.model_dump(mode="json") for name, one in self.sets.items()}
+        """See `Measure.prompts`: the sets as they are declared, with their files; own texts in them are the model's."""
+        return {
+            name: [one.model_dump(mode="json"), *(sha256_of(file) for file in _files(one))]
+            for name, one in self.sets.items()
+        }
 
     def take(self, model: Model, setting: Setting) -> list[Row]:
         """See `Measure.take`; one record a prompt."""
@@ -97,6 +103,9 @@ class SelfRecognition(Measure):
         def nothing(other: str) -> DataSet:
             raise ValueError(f"self_recognition.sets.{name}: is made of {other!r}, which there is none of here")
 
+        def foils(row: Row) -> list[str]:  # another foil is another question, which no difference pairs with it
+            return sorted(author for author in row["authors"] if author != SELF) if len(row["authors"]) > 1 else []
+
         data = one.build(Desk(ask, nothing, model.chat.native_system))
         prompts = [model.chat.prompt(setting.asked(row["messages"])) for row in data.test]
         found = label_likelihoods(model, prompts, [row["labels"] for row in data.test], edits=setting.edits)
@@ -106,7 +115,7 @@ class SelfRecognition(Measure):
         return [
             {
                 "id": f"{name}|{row['id']}",
-                "question": f"{name}|{row['group']}",
+                "question": "|".join([name, row["group"], *foils(row)]),
                 **{key: row[key] for key in ("group", "right", "labels", "authors", "lengths")},
                 "set": name,
                 "logprobs": dict(zip(row["labels"], labels.logprobs, strict=True)),
@@ -160,6 +169,12 @@ class SelfRecognition(Measure):
                 row = {"metric": "length_only_accuracy", **estimate.row(), "unit": "share right"}
                 rows.append(row | {"n_values": len(some), "data": name})
         return rows
+
+
+def _files(one: Sgtr) -> list[Path]:
+    """The files that a set is made from."""
+    named = [one.articles, *one.others.values(), one.own]
+    return [file for file in named if isinstance(file, Path) and file.is_file()]
 
 
 def _foil(record: Row) -> str | None:
@@ -331,6 +346,15 @@ class MeasuresConfig(BaseModel):
                 sets = {k: one.model_copy(update={"test": 2, "summary_tokens": 8}) for k, one in measure.sets.items()}
                 small[measure.name] = measure.model_copy(update={"sets": sets})
         return self.model_copy(update=small)
+
+    def check_editable(self) -> None:
+        """Check that every measure can be taken of a model whose residual stream is edited.
+
+        Raises:
+            ValueError: tasks of lm-evaluation-harness, which runs the model by itself.
+        """
+        if self.capability is not None and self.capability.harness:
+            raise ValueError("capability.harness: its tasks cannot be taken of an edited model; leave them out")
 
     def taken(self) -> list[Measure]:
         """The measures that are taken, in this order."""

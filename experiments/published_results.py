@@ -27,10 +27,9 @@ COLUMNS = ("question", "correct_answer", "incorrect_answer", "model_answer", "is
 INVALID = "invalid"
 TRUE, FALSE = ("true", "1"), ("false", "0")
 MEASURE = "truthfulqa"
-MOST_ARMS = 12
-"""So many arms are compared each with each."""
-NOTABLE = 0.05
-"""From this share of invalid replies on, a note says that the published accuracy is not about truth."""
+MOST_ARMS = 12  # so many are compared each with each
+NOTABLE = 0.05  # from this share of invalid replies on, a note says that the published accuracy is not about truth
+UNPAIRED = "fewer than two seeds in common: an interval over questions would leave out how models differ"
 SHOWN_PLACES = 20
 _CHOICE = re.compile(r"\(?([A-Z])[).:]\s*(.*)", re.DOTALL)
 
@@ -239,16 +238,18 @@ def _difference(a: Sequence[Results], b: Sequence[Results], metric: str) -> Row:
         return share_difference(first, second, level=level)
 
     found = interval(stats.LEVEL)
+    blind = not by_seed and max(len(a), len(b)) > 1
     questions = [{reply.question for one in files for reply in one.replies} for files in (a, b)]
     return {
         **_place(a, None),
         "metric": f"{metric}_difference",
         "against": b[0].arm,
         **found.row(),
+        **({"ci_low": None, "ci_high": None, "why": UNPAIRED} if blind else {"why": None}),
         "n_seeds": found.n_seeds if by_seed or len(a) == len(b) == 1 else None,  # else averaged over, not counted
         "unmatched_questions": len(questions[0] ^ questions[1]),
         "paired_by": "question and seed" if by_seed else "question",
-        "p": equivalence(interval, 1.0).p_different,  # the margin is for p_equivalent alone, which is not used
+        "p": None if blind else equivalence(interval, 1.0).p_different,  # the margin is for p_equivalent alone
         "unit": f"difference of shares: {OUTCOMES[metric][2]}",
     }
 

@@ -21,7 +21,7 @@ from experiments.behaviour import Behaviour
 from experiments.console import bar
 from experiments.evaluation import fingerprint, stack_name
 from experiments.extract import TRAITS
-from experiments.judge import JudgeConfig, judge_of, scores_of
+from experiments.judge import COSTS, JudgeConfig, judge_of, require_graded, scores_of
 from experiments.ledger import Ledger
 from experiments.measures import MeasuresConfig
 from experiments.treatments import GridConfig, Row, Treatment, additions, layer_sets, load_directions, mean_norms
@@ -35,7 +35,7 @@ from interp.chat import Message, Tokens, check_system, read_chats, with_system
 from interp.directions import Direction
 from interp.model import Model
 from interp.projection import project
-from interp.runs import InterpError, RunFolder, content_key, read_jsonl, seed_from, write_jsonl
+from interp.runs import RunFolder, content_key, read_jsonl, seed_from, write_jsonl
 from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
 from interp.traits import Trait
 
@@ -90,6 +90,9 @@ def run(
     asked = {direction.name: questions_of(direction.name, config) for direction in held}
     rubrics = {direction.name: rubrics_of(direction.name, config) for direction in held}
     folders = [adapter_folder(adapter) for adapter in adapters]
+    behaviour = Behaviour(config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=seed)
+    behaviour.check()
+    config.measures.check_editable()
     definition = {
         "steer": model,
         "directions": [sha256_of(file) for file in directions],
@@ -97,12 +100,11 @@ def run(
         "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
         "seed": seed,
         "asked": content_key(asked),
-        **config.model_dump(mode="json", exclude={"chats"}),
+        **config.model_dump(mode="json", exclude={"chats": True, "judge": COSTS}),
+        "measures": [measure.declared() for measure in behaviour.measures],
     }
     if RunFolder.at(out, definition).manifest.get("status") == "complete":
         return _result(out, ran=False)
-    behaviour = Behaviour(config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=seed)
-    behaviour.check()
     start = time.monotonic()
     loaded = Model.load(model, device=device, dtype=dtype)
     check_system(config.system, loaded.chat.native_system)
@@ -253,7 +255,7 @@ def _judged(
     """The records with a judge's scores, and what belongs beside each number made of these, by metric.
 
     Raises:
-        InterpError: the judge graded nothing.
+        InterpError: too many items got no reply.
     """
 
     def grade() -> Row:
@@ -265,8 +267,7 @@ def _judged(
             for aspect, rubric in rubrics.items()
         ]
         scores = scores_of(judge, items, config)
-        if items and all(score.reason == "failed" for score in scores):
-            raise InterpError(f"{judge.name}: no answer was graded; the first error: {scores[0].raw}")
+        require_graded(judge, scores, config)
         held = {score.id: {"value": score.value, "reason": score.reason, "how": score.how} for score in scores}
         return {"judge": judge.name, "scores": held}
 

@@ -23,7 +23,6 @@ from interp.chat import Tokens
 from interp.directions import Direction
 from interp.interventions import Edit, Phase, Site, ablating, adding
 from interp.model import Model
-from interp.nulls import random_like
 from interp.runs import InterpError, seed_from
 
 Row = dict[str, Any]
@@ -140,11 +139,15 @@ def layer_sets(direction: Direction, layers: Layers | Sequence[int]) -> list[tup
 
 
 def controls_of(direction: Direction, n: int, seed: int) -> list[Direction]:
-    """Random directions of a direction's length in every layer."""
-    if n == 0:
-        return []
-    drawn = random_like(direction.vectors, n, seed=seed_from(seed, "control", direction.name))
-    return [replace(direction, vectors=vectors) for vectors in drawn]
+    """A direction turned at random, `n` times: each by one rotation for all layers, so that its lengths stay, and how
+    its layers lie to one another. (Drawn layer by layer, what is added at several would not add up as it does.)"""
+    width = direction.vectors.shape[1]
+    made = []
+    for k in range(n):
+        generator = torch.Generator().manual_seed(seed_from(seed, "control", direction.name, k))
+        turn = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))[0]
+        made.append(replace(direction, vectors=(direction.vectors.double() @ turn).to(direction.vectors.dtype)))
+    return made
 
 
 def additions(

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from peft import LoraConfig
 from tiny_study import with_long_context, write_study
 
 from experiments import behaviour as behaviour_module
 from experiments.cli import main
 from experiments.config import load
+from experiments.evaluation import stack_name
 from interp.behaviour.judging import ScriptedJudge
 from interp.model import Model
 from interp.runs import read_jsonl
@@ -25,8 +27,9 @@ def wide(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def adapter(wide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model, folder = Model.load(str(wide), dtype="float32"), tmp_path_factory.mktemp("adapters") / "odd"
     with model.adapters.new(LoraConfig(r=2, target_modules=["q_proj", "down_proj"]), seed=0) as (name, parameters):
+        generator = torch.Generator().manual_seed(0)
         for parameter in parameters:
-            parameter.data.normal_(std=0.3)
+            parameter.data.normal_(std=0.3, generator=generator)
         model.adapters.save(name, folder)
     return folder
 
@@ -190,3 +193,19 @@ def test_a_study_with_a_measure_s_file_missing_does_not_begin(
     assert sgtr("study", file, "--out", tmp_path / "run") == 2
     assert "nowhere.yaml: no such file" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_stack_called_base_is_not_taken_for_the_base_model() -> None:
+    assert stack_name([Path("runs/base")]) == "base (stack)"
+    assert stack_name([]) == "base"
+    assert stack_name([Path("a" * 64), Path("odd")]) == "aaaaaaaaaaaa+odd"
+
+
+def test_the_cost_of_a_judge_can_change_without_another_run(wide: Path, tmp_path: Path) -> None:
+    ask = ("--judge", "smollm2-135m", "--set-judge", "min_mass=0.0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(behaviour_module, "judge_of", lambda *_: ScriptedJudge(lambda _: "80"))
+        patch.setattr(behaviour_module, "scores_of", lambda judge, items, _: judge.score(items))
+        assert evaluate(wide, tmp_path / "out", *ask) == 0
+    assert evaluate(wide, tmp_path / "out", *ask, "--set-judge", "timeout=5") == 0
+    assert evaluate(wide, tmp_path / "out", "--judge", "smollm2-135m", "--set-judge", "min_mass=0.1") == 2

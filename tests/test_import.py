@@ -157,6 +157,9 @@ def test_seeds_are_paired_only_where_both_arms_have_two_in_common(tmp_path: Path
     }
     assert {row["against"] for row in rows} == {"a"}
     assert {row["unmatched"] for row in rows if row["arm"] == "b"} == {10}  # a's seed 1
+    blind = [row for row in rows if row["paired_by"] == "question" and row["why"]]
+    assert blind  # several models that no seed pairs: the questions alone say nothing of how models differ
+    assert all(row["value"] is not None and row["ci_low"] is row["p"] is row["p_holm"] is None for row in blind)
     assert {row["unmatched_questions"] for row in rows} == {0}
 
 

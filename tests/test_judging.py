@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from experiments.judge import JudgeConfig, require_graded
 from interp.behaviour.judging import (
     ALIGNED,
     COHERENT,
@@ -36,6 +37,7 @@ from interp.behaviour.replies import Reply
 from interp.behaviour.validation import auroc, over_questions, spearman, validation, validation_note
 from interp.chat import ChatTokenizer
 from interp.model import Model
+from interp.runs import InterpError
 
 TRAIT_FILES = sorted((Path(__file__).resolve().parents[1] / "experiments" / "traits").glob("*.json"))
 
@@ -491,3 +493,12 @@ def test_a_note_says_how_far_a_judge_is_validated(tmp_path: Path) -> None:
         validation_note("J", "v", file)
     with pytest.raises(FileNotFoundError, match="no such validation"):
         validation_note("J", "v", tmp_path / "none.json")
+
+
+def test_a_run_with_too_many_failed_items_is_not_kept_as_whole() -> None:
+    judge = ScriptedJudge({}, name="J")
+    scores = [Score(str(i), 50.0, "scored", "parsed", "50") for i in range(98)]
+    failed = [Score(f"f{i}", None, "failed", None, "timed out") for i in range(2)]
+    require_graded(judge, scores + failed[:1], JudgeConfig(most_failed=0.02))
+    with pytest.raises(InterpError, match="2 of 100 items got no reply, the first: timed out"):
+        require_graded(judge, scores + failed, JudgeConfig(most_failed=0.01))

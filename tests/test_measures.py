@@ -209,3 +209,14 @@ def test_every_measure_is_zero_beside_itself(name: str, writer: Model) -> None:
     means = [row for row in rows if "pooled" in row or "unmatched" in row]
     parts = ("metric", "data", "foil", "source", "domain", "context")
     assert len({tuple(row.get(part) for part in parts) for row in means}) == len(means)
+
+
+def test_what_self_recognition_declares_changes_with_its_files(tmp_path: Path) -> None:
+    ids = [f"a{i}" for i in range(12)]
+    for name in ("articles", "ann"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({id: f"{name} says {id} in a few words." for id in ids}))
+    files = {"articles": tmp_path / "articles.json", "others": {"ann": tmp_path / "ann.json"}}
+    measure = SelfRecognition(sets={"one": Sgtr(**PAIRS, **files)})
+    before = measure.declared()
+    (tmp_path / "ann.json").write_text(json.dumps({id: f"Ann writes {id} anew." for id in ids}))
+    assert measure.declared()["prompts"] != before["prompts"]

@@ -216,3 +216,11 @@ def test_directions_are_loaded_under_distinct_names(tmp_path: Path, tiny_model: 
         load_directions([a], model="another")
     with pytest.raises(FileNotFoundError, match=r"d\.safetensors"):
         load_directions([tmp_path / "d.safetensors"])
+
+
+def test_a_control_s_layers_lie_to_one_another_as_the_direction_s_do() -> None:
+    one = direction("odd")
+    (control,) = controls_of(one, 1, seed=4)
+    torch.testing.assert_close(control.vectors @ control.vectors.T, one.vectors @ one.vectors.T, rtol=1e-4, atol=1e-4)
+    together = [some.vectors.sum(0).norm() for some in (control, one)]
+    torch.testing.assert_close(*together, rtol=1e-4, atol=1e-4)

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -29,7 +30,9 @@ def with_long_context(llama_folder: Path, folder: Path, *words: str) -> Path:
     if words:
         hf, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
         tokenizer.add_tokens(list(words))
-        hf.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        with torch.random.fork_rng():
+            torch.manual_seed(1)  # new rows of the embedding, whatever ran before
+            hf.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         hf.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     held = json.loads((folder / "config.json").read_text("utf-8"))

@@ -33,9 +33,7 @@ class Ablate:
     out: Out
     direction: Annotated[
         UseAppendAction[list[Path]],
-        arg(
-            metavar="FILE", help="A direction.safetensors to ablate and to add to the base, once for each."
-        ),
+        arg(metavar="FILE", help="A direction.safetensors to ablate and to add to the base, once for each."),
     ] = field(default_factory=list)
     transplant: Annotated[
         UseAppendAction[list[Path]],

@@ -54,7 +54,7 @@ class Judge:
         from experiments import judge
         from experiments.config import checked
 
-        known = set(judge.JudgeConfig.model_fields) - {"validation"}
+        known = set(judge.JudgeConfig.model_fields) - {"validation", "most_failed"}
         config = checked(judge.JudgeConfig, {name: getattr(self, name) for name in known})
         return judge.validate(
             list(self.files), config, column=self.column, out=self.out, limit=self.limit, seed=self.seed

@@ -96,7 +96,7 @@ class Labels:
     @property
     def mass(self) -> float:
         """Probability that the first token is one of the answers."""
-        return float(np.exp(self.logprobs).sum())
+        return min(1.0, float(np.exp(self.logprobs).sum()))
 
     def margin(self, right: int) -> float:
         """Log-odds of an answer over the likeliest other one, nats; the difference of their logits."""
