@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.behaviour.collapse import degenerate
-from interp.behaviour.likelihood import answer_likelihoods, label_likelihoods, label_margins
+from interp.behaviour.likelihood import Labels, answer_likelihoods, label_likelihoods, label_margins
 from interp.behaviour.self_recognition import recognition
 from interp.chat import Tokens
 from interp.model import Model
@@ -233,3 +233,9 @@ def test_margins_of_a_stage_differ_from_the_bases(tiny_model: Callable[..., Mode
         label_margins(one, prompts_of(one), ["1"] * 4, ONE_TWO),
         label_margins(other, prompts_of(other), ["1"] * 4, ONE_TWO),
     )
+
+
+def test_the_mass_of_sure_labels_is_no_more_than_one() -> None:
+    logprobs = np.log(np.array([0.1, 0.2, 0.7]) * (1 + 1e-15))
+    assert np.exp(logprobs).sum() > 1
+    assert Labels(tuple(logprobs.tolist()), True).mass == 1.0

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.behaviour.em import ASPECTS, CONTEXTS, OWN_QUESTIONS, Conditional, Context, Em, read_questions
-from interp.behaviour.judging import Item, Score, ScriptedJudge
+from interp.behaviour.judging import Score, ScriptedJudge
 from interp.behaviour.measure import Row, Setting
 from interp.model import Model
 
@@ -259,7 +259,3 @@ def test_the_published_files_are_read_whole() -> None:
     measure = Em(questions=PUBLISHED / "first_plot_questions.yaml")
     assert {samples for *_, samples in measure._asked()} == {100}
     assert set(measure.rubric_versions().values()).isdisjoint({"several"})
-
-
-def test_items_are_what_a_judge_takes() -> None:
-    assert all(isinstance(item, Item) for item in Em().items([record("a", "wish")]))

@@ -188,7 +188,7 @@ def test_an_unknown_field_is_refused() -> None:
         MeasuresConfig.model_validate({"em": {"sampels": 3}})
 
 
-def test_smoke_sizes_are_small(writer: Model) -> None:
+def test_smoke_sizes_are_small() -> None:
     small = MeasuresConfig.model_validate({name: {} for name in MEASURES}).smoke()
     assert [measure.name for measure in small.taken()] == list(MEASURES)
     assert small.em is not None

@@ -316,7 +316,7 @@ def _label_scores(records: Sequence[Row]) -> list[Scores]:
         Scores("order_consistency", "share", "share of questions", same, of_pair),
         Scores("mean_margin", "mean", "nats", margins, about),
         Scores("invalid_share", "share", prompts, [float(not record["valid"]) for record in records], about),
-        Scores("label_mass", "share", "probability of A or B", [min(1.0, record["mass"]) for record in records], about),
+        Scores("label_mass", "share", "probability of A or B", [record["mass"] for record in records], about),
     ]
 
 
