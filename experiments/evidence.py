@@ -1,0 +1,267 @@
+"""What a run folder says for and against a hypothesis: rows of metrics.jsonl by line, and why others are missing.
+
+A unit is one trained model or pair. Every unit is looked at through a `Look`, which keeps the lines that its value came
+from, what nulls say of it, and what could not be used. Nothing of a collapsed stage, or of one trained on it, is
+given out.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from figures.trajectory import read_arms, run_file
+from interp.runs import jsonl_records, read_json, read_yaml
+
+Row = dict[str, Any]
+BASE = "base"
+IDENTIFYING = (
+    "stage", "seed", "measure", "metric", "value", "ci_low", "ci_high", "n", "unit", "direction", "layer", "texts",
+    "data", "other_stage", "system_prompt", "null", "n_null", "null_percentile", "null_mean", "expected_by_chance",
+    "treatment", "kind", "of", "of_measure", "of_metric",
+)  # fmt: skip
+"""Fields of a row that evidence repeats, where the row has them."""
+
+
+class Line(NamedTuple):
+    """A row of metrics.jsonl and its line, counted from 1."""
+
+    number: int
+    row: Row
+
+    def evidence(self) -> Row:
+        """What a verdict repeats of it."""
+        return {"line": self.number, **{key: self.row[key] for key in IDENTIFYING if key in self.row}}
+
+
+class Readings:
+    """A run folder's rows and what its study says of them.
+
+    Attributes:
+        roles: Stages by the role they play in the question (`em`, `sgtr`, `ictr`, `control`, …).
+        nodes: Name of every node by the stages that led there.
+        seeds: Of training.
+        prompts: Names of the system prompts that were measured under, the one of all headlines first; never empty.
+        traits: Names of the persona directions.
+        middle: The middle one of the layers that directions were read at; None if none was.
+
+    Raises:
+        FileNotFoundError: a file of the run is missing.
+        ValueError: one is damaged, or a role names no stage of the study.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.metrics = run_file(run, "metrics.jsonl")
+        study = read_yaml(run_file(run, "study.yaml"))
+        arms = read_arms(run)
+        self.study = study
+        self.nodes = {
+            tuple(node.stage for node in arm[1 : i + 1]): arm[i].name for arm in arms.values() for i in range(len(arm))
+        }
+        self.trained = {(stage["name"], stage["seed"]) for stage in read_json(run_file(run, "stages.json"))}
+        self.roles = {role: list(stages) for role, stages in (study.get("roles") or {}).items()}
+        stages = {stage for node in self.nodes for stage in node} | set(study.get("stages") or {})
+        for role, named in self.roles.items():
+            if unknown := [stage for stage in named if stage not in stages]:
+                raise ValueError(
+                    f"{run / 'study.yaml'}: roles.{role} names {unknown[0]!r}, which is no stage of the study; "
+                    f"its stages: {', '.join(sorted(stages))}"
+                )
+        self.seeds = sorted(study.get("seeds") or {seed for _, seed in self.trained if seed is not None})
+        self.prompts: list[str | None] = list(study.get("system_prompts") or [None])
+        self.traits = [Path(trait).stem for trait in study.get("traits") or []]
+        self._lines: dict[tuple[Any, ...], list[Line]] = {}
+        layers, self._collapsed = set(), set()
+        with self.metrics.open("rb") as file:
+            for where, row in jsonl_records(file, str(self.metrics)):
+                line = Line(int(where.rsplit(":", 1)[1]), row)
+                measure, metric = row.get("measure"), row.get("metric")
+                # what is done to the base model in mediation is about the finetune whose effect it may bring about
+                stage = row.get("of", BASE) if measure == "mediation" and row["stage"] == BASE else row["stage"]
+                key = (stage, row["seed"], measure, metric)
+                self._lines.setdefault(key, []).append(line)
+                if measure == "projection":
+                    layers.add(row["layer"])
+                if (measure, metric) == ("collapse", "collapsed") and row["value"]:
+                    self._collapsed.add((stage, row["seed"], row.get("system_prompt")))
+        self.middle = sorted(layers)[len(layers) // 2] if layers else None
+
+    def playing(self, role: str) -> list[str]:
+        """The stages of a role."""
+        return self.roles.get(role, [])
+
+    def all_of(self, measure: str, metric: str) -> list[Row]:
+        """Such rows of every stage."""
+        return [line.row for key, lines in self._lines.items() if key[2:] == (measure, metric) for line in lines]
+
+    def lines(self, stage: str, seed: int | None, measure: str, metric: str, prompt: str | None) -> list[Line]:
+        """All such rows under a system prompt."""
+        found = self._lines.get((stage, seed, measure, metric), [])
+        return [line for line in found if line.row.get("system_prompt") in (None, prompt)]
+
+    def fallen(self, node: Sequence[str], seed: int | None, prompt: str | None) -> str | None:
+        """The first stage on the way to a node that collapsed, if one did."""
+        before = (self.nodes.get(tuple(node[:i]), "-".join(node[:i])) for i in range(1, len(node) + 1))
+        return next(
+            (name for name in before if {(name, seed, None), (name, seed, prompt)} & self._collapsed),
+            None,
+        )
+
+
+@dataclass
+class Look:
+    """What one unit shows.
+
+    Attributes:
+        used: Lines its value came from.
+        chances: One-sided p of what was seen among its nulls, one for each comparison.
+        floors: The least that each could have been with so many nulls.
+        parts: What its value is the mean of, by name.
+        left_out: What could not be used, and why.
+    """
+
+    readings: Readings
+    seed: int | None
+    used: list[Line] = field(default_factory=list)
+    chances: list[float] = field(default_factory=list)
+    floors: list[float] = field(default_factory=list)
+    parts: dict[str, float] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def row(
+        self, node: Sequence[str], measure: str, metric: str, *, prompt: str | None = None, **where: Any
+    ) -> Row | None:
+        """The one row of a node (none of its stages: the base model) that has a value, or None and a reason kept.
+
+        Args:
+            prompt: System prompt; None for the study's first.
+            where: Fields that the row must have.
+
+        Raises:
+            ValueError: several rows fit, which would be a choice.
+        """
+        seed, prompt = (self.seed if node else None), prompt or self.readings.prompts[0]
+        name = self.readings.nodes.get(tuple(node))
+        what = ", ".join(
+            [f"{measure} {metric}", *(str(value) for value in where.values() if not isinstance(value, bool | None))]
+        )
+        if name is None:
+            return self._without(f"{'-'.join(node)}: in no arm of the study")
+        at = f"{name} (seed {seed})" if node else name
+        if node and (name, seed) not in self.readings.trained:
+            return self._without(f"{at}: not trained")
+        if fallen := self.readings.fallen(node, seed, prompt):
+            return self._without(f"{at}: {'collapsed' if fallen == name else f'{fallen} before it collapsed'}")
+        some = self.readings.lines(name, seed, measure, metric, prompt)
+        found = [line for line in some if all(line.row.get(key) == value for key, value in where.items())]
+        if len(found) > 1:
+            numbers = " and ".join(str(line.number) for line in found[:2])
+            raise ValueError(
+                f"{self.readings.metrics}: lines {numbers} are both {what} of {at}; "
+                "a verdict needs one, so let the study take one"
+            )
+        if not found:
+            return self._without(f"{at}: not measured: {what}")
+        if found[0].row["value"] is None:
+            why = found[0].row.get("why")
+            return self._without(f"{at}: no value: {what}" + (f" ({why})" if why else ""))
+        self.used.append(found[0])
+        return found[0].row
+
+    def value(self, node: Sequence[str], measure: str, metric: str, **where: Any) -> float | None:
+        """The value of `row`."""
+        row = self.row(node, measure, metric, **where)
+        return None if row is None else float(row["value"])
+
+    def difference(
+        self, node: Sequence[str], other: Sequence[str], measure: str, metric: str, **where: Any
+    ) -> float | None:
+        """Value of a node minus that of another; None, and neither used, if one has none."""
+        mark = len(self.used)
+        first, second = (self.value(one, measure, metric, **where) for one in (node, other))
+        if first is None or second is None:
+            del self.used[mark:]
+            return None
+        return first - second
+
+    def over(self, role: str, value: Callable[[str], float | None]) -> float | None:
+        """Mean over the stages of a role that have a value; None if none has."""
+        known = [number for stage in self.readings.playing(role) if (number := value(stage)) is not None]
+        return sum(known) / len(known) if known else None
+
+    def beside_nulls(self, what: str, row: Row, place: str, *, lower: bool = False) -> bool:
+        """Keep the one-sided p of a row's place among its nulls; False, and a reason kept, if it has no nulls.
+
+        Args:
+            what: Names it in the reason.
+            place: Field that holds the place (0-100).
+            lower: The effect is a move downwards.
+        """
+        percentile, n_null = row.get(place), row.get("n_null")
+        if percentile is None or not n_null:
+            self._without(f"{what} (seed {self.seed}): no nulls: {row['measure']} {row['metric']}")
+            return False
+        floor = 1 / (n_null + 1)
+        self.floors.append(floor)
+        self.chances.append(max(floor, percentile / 100 if lower else 1 - percentile / 100))
+        return True
+
+    def _without(self, why: str) -> None:
+        self.left_out.append(why)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What all units show; see `Look` for the lists.
+
+    Attributes:
+        values: By unit, whose last part is the seed.
+        missing: In general words, why there may be no units at all; empty if the study has all that is needed.
+    """
+
+    values: dict[tuple[Any, ...], float]
+    looks: list[Look]
+    left_out: list[str]
+    missing: str = ""
+
+    @property
+    def used(self) -> list[Line]:
+        """Lines of all units with a value, in the order of the file."""
+        return sorted({line.number: line for look in self.looks for line in look.used}.values(), key=lambda x: x.number)
+
+    @property
+    def parts(self) -> dict[str, list[float]]:
+        """Values over units of what each unit's value is the mean of."""
+        found: dict[str, list[float]] = {}
+        for look in self.looks:
+            for name, value in look.parts.items():
+                found.setdefault(name, []).append(value)
+        return found
+
+
+def over_units(
+    readings: Readings,
+    units: Iterable[tuple[Any, ...]],
+    value: Callable[..., float | None],
+    *,
+    roles: Sequence[str] = (),
+    missing: str = "",
+) -> Seen:
+    """Every unit's value: `value(look, *unit without its seed)`; a unit for which it is None is left out whole.
+
+    Args:
+        roles: Those that must have a stage.
+        missing: Whatever else stands against any unit.
+    """
+    empty = [role for role in roles if not readings.playing(role)]
+    if empty or missing:
+        return Seen({}, [], [], missing or f"study.yaml names no stage of role {' or '.join(empty)}")
+    values, looks, left_out = {}, [], []
+    for unit in units:
+        look = Look(readings, unit[-1])
+        found = value(look, *unit[:-1])
+        left_out += look.left_out
+        if found is not None:
+            values[unit] = found
+            looks.append(look)
+    return Seen(values, looks, list(dict.fromkeys(left_out)))
