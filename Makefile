@@ -22,6 +22,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.runtime
 	@$(PIP) install -c constraints.txt -e ".[dev]"
+	@$(PIP) install --no-deps -c constraints.txt transformer-lens
 	@touch $@
 
 setup: $(VENV)/.dev

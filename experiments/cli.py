@@ -18,6 +18,7 @@ from experiments.commands.evaluate import Evaluate
 from experiments.commands.importing import Import
 from experiments.commands.instrument import Extract, Project
 from experiments.commands.judge import Judge, Trait
+from experiments.commands.lens import Lens
 from experiments.commands.looking import Data, Doctor, List, Show
 from experiments.commands.monitor import Monitor
 from experiments.commands.steer import Steer
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Any] = {
     "project": Project,
     "steer": Steer,
     "ablate": Ablate,
+    "lens": Lens,
     "monitor": Monitor,
     "calibrate": Calibrate,
     "convert": Convert,

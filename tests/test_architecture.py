@@ -98,6 +98,7 @@ def test_nothing_inside_interp_imports_its_front_door() -> None:
     ("library", "home"),
     [
         ("nnsight", ("interp/model.py",)),
+        ("transformer_lens", ("interp/lens.py",)),
         ("matplotlib", ("figures/",)),
         ("gguf", ("interp/sources.py", "interp/formats/control_vectors.py")),
         ("openai", ("interp/behaviour/endpoint.py",)),

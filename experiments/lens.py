@@ -1,0 +1,339 @@
+"""Where is the answer to a recognition question made, in activations, in weights and in tokens? Rows of metrics.jsonl.
+
+1. `attribution`: what the embedding, every head and every MLP adds to the logit of the right label minus the others'
+   mean, at the token before the answer; the mean over questions.
+2. `patching`: the share of the difference between an own-first and an own-second prompt of one article that a single
+   activation of the one brings back in the other: the stream after a block, what a head or an MLP gives.
+3. `promoted`, `suppressed`: the tokens whose logits a direction raises, and lowers, most.
+4. `writing_share`, `reading_share`: how much of an adapter's update lies along a direction (see `interp.weights`).
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from experiments.console import bar
+from experiments.evaluation import BASE, fingerprint, stack_name
+from experiments.ledger import Ledger
+from experiments.steer import load_directions
+from interp import stats
+from interp.chat import check_system, read_chats, with_system
+from interp.directions import Direction
+from interp.lens import Attribution, Component, Lens, Patching
+from interp.model import Model
+from interp.resampling import bootstrap
+from interp.runs import InterpError, RunFolder, content_key, read_jsonl, seed_from, write_jsonl
+from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
+from interp.weights import Norms, norms_of, shares
+
+Row = dict[str, Any]
+NOTHING_TO_RESTORE = "the interval of the difference between the two prompts includes 0"
+TOO_FEW = "too few pairs for an interval of the difference between the two prompts"
+_NO_INTERVAL = {"ci_low": None, "ci_high": None}
+
+
+class LensConfig(BaseModel):
+    """How much is looked at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    articles: int | None = Field(default=64, ge=1)
+    """Articles whose questions are attributed, from the first; None for all."""
+    pairs: int | None = Field(default=32, ge=0)
+    """Articles whose two orders are patched into each other, from the first; None for all."""
+    tokens: int = Field(default=10, ge=1)
+    """Tokens that a direction promotes, and suppresses, most."""
+    random: int = Field(default=200, ge=20)
+    """Random directions that an adapter's shares are seen beside."""
+    max_tokens: int = Field(default=8192, ge=1)
+    """Tokens in one pass."""
+
+
+def lens_rows(
+    model: Model,
+    questions: Sequence[Row],
+    *,
+    data: str,
+    config: LensConfig | None = None,
+    label: str = "lens",
+    system: str = "task",
+    seed: int = 0,
+) -> list[Row]:
+    """Attribution and patching of the model's active stack on questions with one-token labels.
+
+    Args:
+        questions: Rows as a recognition set has them: messages, right, labels, group.
+        data: What the questions are called.
+
+    Units: logits; of patching, the share of the logit difference that is restored.
+
+    Raises:
+        InterpError: a label is no single token, or the architecture cannot be looked into.
+        ValueError: a prompt does not fit the context, or transformer-lens is missing.
+    """
+    config = config or LensConfig()
+    groups = list(dict.fromkeys(row["group"] for row in questions))
+    kept = set(groups[: config.articles])
+    asked = [row for row in questions if row["group"] in kept]
+    tokens = _label_ids(model, questions)
+    pairs = pairs_of(questions)[: config.pairs]
+    prompts = {
+        row["id"]: model.chat.prompt(with_system(row["messages"], system))
+        for row in [*asked, *(row for pair in pairs for row in pair)]
+    }
+    model.check_lengths(list(prompts.values()), 1)
+    lens = Lens(model)
+    with bar(f"{label}: attributing", len(asked)) as advance:
+        split = lens.attribution(
+            [prompts[row["id"]] for row in asked],
+            [tokens[row["right"]] for row in asked],
+            [[tokens[other] for other in row["labels"] if other != row["right"]] for row in asked],
+            max_tokens=config.max_tokens,
+            progress=advance,
+        )
+    with bar(f"{label}: patching", len(pairs)) as advance:
+        patched = lens.patching(
+            [(prompts[a["id"]], prompts[b["id"]]) for a, b in pairs],
+            [(tokens[a["right"]], tokens[b["right"]]) for a, b in pairs],
+            max_tokens=2 * config.max_tokens,
+            progress=advance,
+        )
+    rows = [*attribution_rows(split, [row["group"] for row in asked]), *patching_rows(patched, seed=seed)]
+    return [{"measure": "lens", **row, "data": data} for row in rows]
+
+
+def pairs_of(questions: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Of every article with two questions whose right labels differ, the first and the next such one."""
+    groups: dict[str, list[Row]] = {}
+    for row in questions:
+        groups.setdefault(row["group"], []).append(row)
+    found = []
+    for first, *rest in groups.values():
+        other = next((row for row in rest if row["right"] != first["right"]), None)
+        if other is not None:
+            found.append((first, other))
+    return found
+
+
+def _label_ids(model: Model, questions: Sequence[Row]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for label in dict.fromkeys(label for row in questions for label in row["labels"]):
+        ids = model.chat.encode(label)
+        if len(ids) != 1:
+            raise InterpError(f"label {label!r} is {len(ids)} tokens in {model.name}; only one-token labels will do")
+        found[label] = ids[0]
+    return found
+
+
+def _about(component: Component) -> Row:
+    return {"component": component.kind, "layer": component.layer, "head": component.head}
+
+
+def attribution_rows(found: Attribution, groups: Sequence[str]) -> list[Row]:
+    """The mean over questions, with an interval over articles; biases only where a model has them."""
+    rows: list[Row] = []
+    for k, component in enumerate(found.components):
+        values = found.values[:, k].double().numpy()
+        if component.kind in ("attn", "bias") and not values.any():
+            continue
+        mean = stats.clustered_mean(values, groups)
+        about = {"metric": "attribution", **_about(component)}
+        rows.append({**about, **mean.row(), "unit": "logits", "n_questions": len(values)})
+    return rows
+
+
+def patching_rows(found: Patching, *, seed: int) -> list[Row]:
+    """The share restored: a ratio of means over pairs, with a bootstrap interval over pairs.
+
+    Where the interval of the difference between the prompts includes 0 there is no share of it (`why`), only the
+    change (`change`, in logits). `gap` is that difference.
+    """
+    if len(found.gap) == 0:
+        return []
+    gap = found.gap.double().numpy()
+    whole = stats.mean(gap)
+    why = None
+    if whole.ci_low is None or whole.ci_high is None:
+        why = TOO_FEW
+    elif whole.ci_low <= 0 <= whole.ci_high:
+        why = NOTHING_TO_RESTORE
+    rows = []
+    for k, component in enumerate(found.components):
+        moved = found.restored[:, k].double().numpy()
+        change = stats.mean(moved)
+        row: Row = {"value": None, **_NO_INTERVAL, "n": len(gap)}
+        if why is None:
+            both = np.column_stack([moved, gap])
+            share = bootstrap(both, _ratio, resamples=1000, seed=seed_from(seed, "patching", component))
+            row = share.row()
+        more = {"change": change.value, "change_low": change.ci_low, "change_high": change.ci_high, "gap": whole.value}
+        about = {"metric": "patching", **_about(component), "position": component.position}
+        rows.append({**about, **row, "unit": "share", **more, "why": why})
+    return rows
+
+
+def _ratio(both: np.ndarray) -> float:
+    moved, gap = both.mean(axis=0)
+    return float(moved / gap) if gap else float("nan")
+
+
+def token_rows(model: Model, directions: Sequence[Direction], *, k: int = 10) -> list[Row]:
+    """Tokens that each direction, at its headline layer, raises and lowers most in the bare base model.
+
+    Units: logits that the unit direction adds by itself, less the mean over the vocabulary.
+
+    Raises:
+        ValueError: a direction of another width, or transformer-lens is missing.
+    """
+    with model.using():
+        lens = Lens(model)
+    rows: list[Row] = []
+    for direction in directions:
+        both = lens.promoted(direction.at(direction.layer), k)
+        for metric, found in zip(("promoted", "suppressed"), both, strict=True):
+            for rank, (token, value) in enumerate(found, 1):
+                about = {"measure": "lens", "metric": metric, "direction": direction.name, "layer": direction.layer}
+                told = {"rank": rank, "token": model.chat.decode([token]), "token_id": token}
+                rows.append({**about, **told, "value": value, **_NO_INTERVAL, "n": None, "unit": "logits"})
+    return rows
+
+
+def weight_rows(
+    folder: Path,
+    directions: Sequence[Direction],
+    *,
+    norms: Norms | None = None,
+    n_null: int = 200,
+    seed: int = 0,
+) -> list[Row]:
+    """Shares of an adapter's update along every direction, by block and module, beside random directions.
+
+    Args:
+        norms: Of the model (`interp.weights.norms_of`), to be folded in.
+
+    Raises:
+        FileNotFoundError, ValueError: not a plain LoRA adapter, or one of another model than a direction.
+    """
+    rows: list[Row] = []
+    for direction in directions:
+        vectors = dict(zip(direction.layers, direction.vectors, strict=True))
+        found = shares(folder, vectors, norms=norms, n_null=n_null, seed=seed_from(seed, "weights", direction.name))
+        for one in found:
+            about = {"measure": "weights", "metric": one.metric, "direction": direction.name, "layer": one.layer}
+            null = {name: getattr(one, f"null_{name}") for name in ("mean", "low", "high", "percentile")}
+            rows.append(
+                {**about, "module": one.module, "value": one.value, **_NO_INTERVAL, "n": None}
+                | {"unit": "share of squared norm", "null": "random", "n_null": one.n_null}
+                | {f"null_{name}": value for name, value in null.items()}
+                | {"expected": one.expected, "update_norm": one.norm, "norms_folded": norms is not None}
+            )
+    return rows
+
+
+def run(
+    *,
+    model: str,
+    adapters: Sequence[Path],
+    questions: Path,
+    directions: Sequence[Path],
+    config: LensConfig,
+    out: Path,
+    system: str,
+    seed: int,
+    device: str,
+    dtype: str,
+) -> dict[str, Any]:
+    """The `lens` command: the bare base model beside the stack. Writes OUT/metrics.jsonl, figures and a manifest.
+
+    A run that was stopped goes on where it stopped.
+
+    Raises:
+        ValueError, FileNotFoundError: bad input, named; nothing was changed.
+        InterpError: a direction of another model, or a model that cannot be looked into.
+    """
+    asked = read_questions(questions)
+    _ = load_directions(directions) if directions else []  # a wrong file is refused before the model is loaded
+    folders = [adapter_folder(adapter) for adapter in adapters]
+    weights = [fingerprint(folder) for folder in folders]
+    definition = {
+        "lens": model,
+        "adapters": weights,
+        "questions": sha256_of(questions),
+        "directions": [sha256_of(file) for file in directions],
+        "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
+        "system": system,
+        "seed": seed,
+        **config.model_dump(mode="json"),
+    }
+    if RunFolder.at(out, definition).manifest.get("status") == "complete":
+        return _result(out, ran=False)
+    start = time.monotonic()
+    loaded = Model.load(model, device=device, dtype=dtype)
+    check_system(system, loaded.chat.native_system)
+    held = load_directions(directions, model=loaded.identity) if directions else []
+    loaded.use(*folders)  # an adapter that does not fit is refused here
+    _label_ids(loaded, asked)
+    folder = RunFolder.open(out, definition)
+    with folder.locked():
+        facts = {"adapters": list(map(str, adapters)), "directions": list(map(str, directions))}
+        ledger = Ledger(folder, loaded, {**facts, "questions": str(questions)}, time.monotonic() - start)
+        stacks: dict[str, list[Path]] = {BASE: []} | ({stack_name(folders): folders} if folders else {})
+        how = {"data": questions.stem, "config": config, "system": system, "seed": seed}
+        rows: list[Row] = []
+        for stage, stack in stacks.items():
+            key = content_key([loaded.identity, weights if stack else []])
+            mark = {"arm": "lens", "stage": stage, "stage_key": key, "seed": None}
+            look = partial(lens_rows, loaded, asked, label=stage, **how)
+            with loaded.using(*stack):
+                found = _once(ledger, f"{stage}, lens", [definition, key], look)
+            if not stack and held:
+                found += _once(ledger, "tokens", definition, partial(token_rows, loaded, held, k=config.tokens))
+            rows += [{**mark, **row} for row in found]
+            for adapter in stack if held else ():
+                found = weight_rows(adapter, held, norms=norms_of(loaded), n_null=config.random, seed=seed)
+                rows += [{**mark, **row, "adapter": adapter.name} for row in found]
+        write_jsonl(out / "metrics.jsonl", rows)
+        from figures.attribution import attribution, patching
+
+        attribution(out)
+        if any(row["metric"] == "patching" for row in rows):
+            patching(out)
+        ledger.finish()
+    return _result(out, ran=True)
+
+
+def read_questions(file: Path) -> list[Row]:
+    """Questions with closed answers, as `sgtr data sgtr_pairs --out` writes them.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a line is no chat, or lacks a field.
+    """
+    rows = read_chats(file)
+    ids: set[Any] = set()
+    for i, row in enumerate(rows, 1):
+        if missing := [name for name in ("id", "group", "right", "labels") if name not in row]:
+            raise ValueError(f"{file}: row {i} has no {', '.join(missing)}; `sgtr data sgtr_pairs --out` writes them")
+        labels = row["labels"]
+        if row["right"] not in labels or len(set(labels)) < 2:
+            raise ValueError(f"{file}: row {i}: its labels {labels} must be two or more, with right {row['right']!r}")
+        if row["id"] in ids:
+            raise ValueError(f"{file}: row {i}: id {row['id']!r} is there twice; give test rows, one a question")
+        ids.add(row["id"])
+    return rows
+
+
+def _once(ledger: Ledger, name: str, what: Any, measure: Callable[[], list[Row]]) -> list[Row]:
+    return list(ledger.once(name, what, lambda: {"rows": measure()})["rows"])
+
+
+def _result(out: Path, *, ran: bool) -> dict[str, Any]:
+    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
+    rows = read_jsonl(out / "metrics.jsonl")
+    return {"out": str(out), "ran": ran, "wall_seconds": manifest["wall_seconds"], "metrics": rows}
