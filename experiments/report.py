@@ -2,32 +2,55 @@
 
 `write_report` makes RUN/report.html from the run folder alone: no model, no network, nothing to load beside the file.
 
-1. Read study, stages, metrics, manifest, answers and verdicts (`experiments.tables`).
+1. Read the run's files (`experiments.tables`; the tokens: `experiments.token_view`).
 2. Draw the figures into RUN/figures and put them into the page as data URIs.
-3. Sum up over seeds, say what is missing, collapsed or small, and fill report.html.j2.
+3. Sum up over seeds, say what is missing, collapsed or small, and fill report.html.j2. Everything can be read without
+   its script, which only filters and shows tokens; the page's policy lets no other script run.
 """
 
 import base64
-import re
+import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from experiments.tables import BEHAVIOUR, MISSING, Run, by_prompt, headline, number, read_run, remark
-from figures.shift_by_layer import shift_by_layer
+from experiments.drawing import draw_figures
+from experiments.tables import BEHAVIOUR, MISSING, Run, by_prompt, headline, number, read_run, remark, short
+from experiments.token_view import in_turn, token_data
 from figures.style import Row
-from figures.trajectory import TEXTS, in_words, places, trajectory
+from figures.trajectory import TEXTS, places
 from interp.runs import write_atomic
 
 SMALL_N = 30
 FEW_SEEDS = 3
 FEW_NULLS = 100
 MAX_METRIC_ROWS = 2000
+MAX_EVIDENCE_ROWS = 200
+MAX_ORDERS_TOLD = 6
 N_PROMPTS = 6
+SHAPES = {"supported": "▲", "contradicted": "▼", "undecided": "◇"}
+FIGURES_OF = {
+    "H1": ("trajectory_own", "checkpoints"),
+    "H2": ("trajectory_fixed", "shift_by_layer", "checkpoints"),
+    "H3a": ("shift_by_layer", "displacement_cosines"),
+    "H4a": ("reversal_prevention", "displacement_cosines", "trajectory_fixed"),
+    "H4b": ("behaviour_projection",),
+    "H5a": ("reversal_prevention", "trajectory_fixed"),
+    "H5b": ("behaviour_projection",),
+    "H6": ("reversal_prevention", "displacement_cosines"),
+    "H7": ("prompt_grid",),
+    "H8a": ("mediation",),
+    "H8b": ("mediation", "dose_response"),
+    "H9a": ("attribution", "patching"),
+    "H9b": ("reversal_prevention",),
+}
+"""Figures that a hypothesis's card links to, where the run has them; every card links to the board."""
+_SHOWN_ELSEWHERE = {"line", "stage", "seed", "measure", "metric", "value", "ci_low", "ci_high", "n", "unit"}
 
 
 def write_report(run: Path, *, manifest: dict[str, Any] | None = None, figures: Sequence[Row] | None = None) -> Path:
@@ -52,19 +75,30 @@ def write_report(run: Path, *, manifest: dict[str, Any] | None = None, figures: 
     tables = [headline(read, texts) for texts in TEXTS if texts == "fixed" or read.panels(texts)]
     loader, strict = FileSystemLoader(Path(__file__).parent), StrictUndefined
     environment = Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "short": short}
     environment.filters["dash"] = lambda value: MISSING if value in (None, "") else value
+    drawn = draw_figures(run) if figures is None else figures
+    shown = by_weight[:MAX_METRIC_ROWS]
+    script = environment.get_template("report.js.j2").render()
+    tokens, tokens_left_out = token_data(run)
     page = environment.get_template("report.html.j2").render(
         run=read,
         name=read.study.get("name") or run.name,
         summary=_summary(read),
         warnings=_warnings(read),
-        figures=draw_figures(run) if figures is None else figures,
+        tally=_tally(read.verdicts),
+        cards=[_card(verdict, drawn) for verdict in read.verdicts],
+        figures=drawn,
         tables=tables,
         samples=_samples(read),
         by_prompt=by_prompt(read) if read.prompts else [],
-        metrics=by_weight[:MAX_METRIC_ROWS],
+        metrics=shown,
+        lines={row["line"] for row in shown},
         study=yaml.safe_dump(read.study, sort_keys=False, allow_unicode=True),
+        tokens=Markup(tokens),
+        tokens_left_out=tokens_left_out,
+        script=Markup(script),
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
     path = run / "report.html"
     write_atomic(path, page.encode("utf-8", "replace"))
@@ -76,6 +110,8 @@ def _summary(run: Run) -> str:
     orders = "; ".join(f"{arm}: {' → '.join(node.stage for node in nodes)}" for arm, nodes in run.arms.items())
     panels = run.panels("fixed") or run.panels("own")
     directions = ", ".join(f"{panel.direction} (layer {panel.layer})" for panel in panels) or "no direction"
+    if len(run.arms) > MAX_ORDERS_TOLD:
+        orders = "the arms are in study.yaml, at the end"
     count = "one order" if len(run.arms) == 1 else f"{len(run.arms)} orders"
     seeds = f"seed{'s' if len(run.seeds) > 1 else ''} {', '.join(map(str, run.seeds))}"
     return (
@@ -86,7 +122,8 @@ def _summary(run: Run) -> str:
 
 def _warnings(run: Run) -> list[str]:
     """What a reader must know before the numbers, most serious first."""
-    return [*_unfinished(run), *_missing_measures(run), *_weak_directions(run), *_small_samples(run)]
+    parts = (_unfinished, _untested, _missing_measures, _weak_directions, _small_samples)
+    return [warning for part in parts for warning in part(run)]
 
 
 def _unfinished(run: Run) -> Iterable[str]:
@@ -101,6 +138,19 @@ def _unfinished(run: Run) -> Iterable[str]:
     if run.collapsed:
         why = "Such a model repeats itself or says nothing; its numbers need not say anything about a persona."
         yield f"Collapsed: {places(sorted(run.collapsed, key=str))}. {why}"
+
+
+def _untested(run: Run) -> Iterable[str]:
+    if not run.verdicts:
+        yield "verdicts.json is missing or empty: no hypothesis was put to the test."
+        return
+    open_ones = [row for row in run.verdicts if row.get("p_adjusted") is None]
+    if open_ones:
+        yield f"Could not be tested: {', '.join(row['hypothesis'] for row in open_ones)}; each card says why."
+    if few := [row["hypothesis"] for row in run.verdicts if (row.get("n_seeds") or FEW_SEEDS) < FEW_SEEDS]:
+        yield f"Verdicts that rest on fewer than {FEW_SEEDS} seeds: {', '.join(few)}."
+    if partly := [row["hypothesis"] for row in run.verdicts if row not in open_ones and row.get("left_out")]:
+        yield f"Verdicts that could not use all they ask for: {', '.join(partly)}; each card says what is left out."
 
 
 def _missing_measures(run: Run) -> Iterable[str]:
@@ -158,47 +208,75 @@ def _small_samples(run: Run) -> Iterable[str]:
         yield f"{seeds}: intervals are over texts or prompts and do not say how another seed would come out."
 
 
-def draw_figures(run: Path) -> list[Row]:
-    """Draw the figures that a run's metrics allow; each with alternative text and its place in the page."""
-    read = read_run(run)
-    figures = []
-    for texts in TEXTS:
-        if read.panels(texts):
-            title = f"Shift along each direction: {TEXTS[texts]}"
-            figures.append(_figure(run, f"trajectory_{texts}", title, trajectory(run, texts)))
-    if read.panels("fixed"):
-        chosen = [row for row in shift_by_layer(run) if row["chosen"]]
-        figures.append(_figure(run, "shift_by_layer", f"Shift at every layer: {TEXTS['fixed']}", chosen))
-    return figures
+def _tally(verdicts: Sequence[Row]) -> str:
+    counts = Counter(row.get("verdict") for row in verdicts)
+    words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in SHAPES)
+    return f"{len(verdicts)} hypothes{'i' if len(verdicts) == 1 else 'e'}s: {words}."
 
 
-def _figure(run: Path, name: str, title: str, rows: Sequence[Row]) -> dict[str, Any]:
-    svg = (run / "figures" / f"{name}.svg").read_bytes()
-    points = re.search(rb'<svg[^>]* width="([\d.]+)pt"', svg)
+def _card(row: Row, figures: Sequence[Row]) -> dict[str, Any]:
+    """A verdict as the board shows it."""
+
+    def p(key: str) -> str:
+        value = row.get(key)
+        return MISSING if value is None else "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+    name, verdict = str(row.get("hypothesis") or MISSING), row.get("verdict") or MISSING
+    evidence = row.get("evidence") or []
+    seeds, n = row.get("n_seeds"), row.get("n")
+    interval = (row.get("ci_low"), row.get("ci_high"))
+    extent = f"{len(evidence)} rows of metrics.jsonl, by line"
+    if len(evidence) > MAX_EVIDENCE_ROWS:
+        extent = f"The first {MAX_EVIDENCE_ROWS} of {extent}; the others are in verdicts.json"
     return {
-        "name": name,
-        "title": title,
-        "alt": f"{title}. At the chosen layer, {in_words(rows)}.",
-        "uri": "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii"),
-        "width": round(float(points.group(1)) * 4 / 3) if points else 900,
+        "id": name,
+        "title": row.get("title") or "",
+        "verdict": verdict,
+        "shape": SHAPES.get(verdict, ""),
+        "effect": short(row.get("effect"), signed=True),
+        "interval": "" if None in interval else f"[{', '.join(short(bound, signed=True) for bound in interval)}]",
+        "unit": row.get("unit") or "",
+        "n": f"n = {MISSING if n is None else n}"
+        + (f", {seeds} seed{'s' if seeds != 1 else ''}" if seeds is not None else ""),
+        "p": f"adjusted p {p('p_adjusted')}, against {p('p_against_adjusted')}",
+        "statement": row.get("statement") or "",
+        "facts": [
+            ("Why", row.get("why")),
+            ("Smallest effect that matters", f"{short(row.get('smallest_effect'))} {row.get('unit') or ''}".strip()),
+            ("Tested by", row.get("test")),
+            ("p if there is no effect", f"{p('p')}; adjusted over all hypotheses {p('p_adjusted')}"),
+            ("p if the effect matters", f"{p('p_against')}; adjusted over all hypotheses {p('p_against_adjusted')}"),
+        ],
+        "left_out": row.get("left_out") or [],
+        "figures": [figure for figure in figures if figure["name"] in (*FIGURES_OF.get(name, ()), "verdict_board")],
+        "caption": f"What {name} rests on: {extent}",
+        "evidence": [{**one, "where": _where(one)} for one in evidence[:MAX_EVIDENCE_ROWS]],
     }
 
 
+def _where(row: Row) -> str:
+    """The fields of a row that say which one of its kind it is."""
+    told = ((key, value) for key, value in row.items() if key not in _SHOWN_ELSEWHERE)
+    return ", ".join(
+        f"{key} {short(value) if isinstance(value, float) else value}" for key, value in told if value is not None
+    )
+
+
 def _samples(run: Run) -> list[dict[str, Any]]:
-    """A few prompts, taken in turn from every trait, with the first seed's answer of each stage (or None)."""
-    answers: dict[tuple[str, str], Row] = {}
+    """A few prompts, taken in turn from every trait, with the first answer of each stage and seed (or None)."""
+    answers: dict[tuple[str, str, Any], Row] = {}
     traits: dict[str, Any] = {}
     for row in run.answers:
-        if row.get("seed") in (run.seeds[0], None) and row.get("system_prompt") in (None, *run.prompts[:1]):
-            answers.setdefault((row["prompt"], row["stage"]), row)
+        if row.get("system_prompt") in (None, *run.prompts[:1]):
+            answers.setdefault((row["prompt"], row["stage"], row.get("seed")), row)
             traits.setdefault(row["prompt"], row.get("trait"))
     of_trait = [[prompt for prompt in traits if traits[prompt] == trait] for trait in dict.fromkeys(traits.values())]
-    in_turn = [prompt for turn in zip_longest(*of_trait) for prompt in turn if prompt is not None]
+    visits = [(node, seed) for node in run.nodes for seed in ([None] if node == "base" else run.seeds)]
     return [
         {
             "prompt": prompt,
             "trait": traits[prompt],
-            "answers": {node: answers.get((prompt, node)) for node in run.nodes},
+            "answers": [(node, seed, answers.get((prompt, node, seed))) for node, seed in visits],
         }
-        for prompt in in_turn[:N_PROMPTS]
+        for prompt in in_turn(of_trait)[:N_PROMPTS]
     ]

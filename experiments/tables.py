@@ -81,7 +81,8 @@ class Run:
     arms: dict[str, list[Node]]
     stages: list[Row]
     metrics: list[Row]
-    """Of whole stages under the first system prompt; `every` has those of checkpoints and other prompts too."""
+    """Of whole stages under the first system prompt; `every` has those of checkpoints and other prompts too, each with
+    its `line` in metrics.jsonl."""
     every: list[Row]
     manifest: dict[str, Any]
     answers: list[Row]
@@ -153,7 +154,9 @@ def read_run(run: Path, manifest: dict[str, Any] | None = None) -> Run:
         arms=arms,
         stages=read_json(run_file(run, "stages.json")),
         metrics=metrics,
-        every=read_jsonl(run / "metrics.jsonl"),
+        every=read_jsonl(
+            run / "metrics.jsonl", check=lambda row, where: row.update(line=int(where.rpartition(":")[2]))
+        ),
         manifest=optional("manifest.json", read_json, {}) if manifest is None else manifest,
         answers=optional("records/answers.jsonl", read_jsonl, []),
         verdicts=optional("verdicts.json", read_json, []),
@@ -168,6 +171,13 @@ def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     return f"{value:{'+' if signed else ''},.{digits}f}".replace("-", "−").replace(",", "\u202f")
+
+
+def short(value: float | None, *, signed: bool = False) -> str:
+    """A number with three significant digits and a true minus sign; a dash where it is missing."""
+    if value is None or not math.isfinite(value):
+        return number(value)
+    return f"{value:{'+' if signed else ''}.3g}".replace("-", "−")
 
 
 def cell(rows: Sequence[Row], digits: int = 2, *, signed: bool = False, n_seeds: int = 1) -> Cell:

@@ -1,6 +1,7 @@
 """The report is made from the run folder alone, needs nothing beside itself, and says what is missing."""
 
 import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -8,12 +9,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from test_figures import CHOSEN, NODES, PROMPTS, many, metrics_of, rewrite_metrics, set_study, write_run
+from report_run import FIGURE, tokens_of, write_whole_run
+from report_run import PROMPTS as QUESTIONS
+from test_figures import ARMS, CHOSEN, NODES, PROMPTS, many, metrics_of, rewrite_metrics, set_study, write_run
 
 from experiments import summary
 from experiments.report import write_report
-from experiments.tables import cell, number
+from experiments.tables import cell, number, short
+from experiments.token_view import token_data
+from interp.runs import read_jsonl, write_jsonl
 
 
 class Page(HTMLParser):
@@ -31,19 +37,21 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
         self._open.append(tag)
-        if tag == "table":
+        if tag in ("meta", "link", "img", "input"):
+            self._open.pop()
+        elif tag == "table":
             self.tables.append({"caption": "", "rows": []})
         elif tag == "tr":
             self.tables[-1]["rows"].append([])
         elif tag in ("td", "th"):
             self.tables[-1]["rows"][-1].append("")
-        elif tag in ("meta", "link", "img"):
-            self._open.pop()
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag, f"</{tag}> closes another element"
 
     def handle_data(self, data: str) -> None:
+        if "script" in self._open or "style" in self._open:
+            return
         self.text += data
         if "caption" in self._open:
             self.tables[-1]["caption"] += data
@@ -63,6 +71,11 @@ class Page(HTMLParser):
 
 __all__ = ["many"]  # a fixture
 SHIFTS = "Shift from base along each direction: the same texts"
+
+
+def page_of(run: Path) -> Page:
+    """A run's page without figures, which take seconds to draw."""
+    return Page(write_report(run, figures=[]))
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +98,14 @@ def one_seed(tmp_path: Path) -> Path:
 
 def test_the_page_asks_for_nothing_beside_itself(page: Page) -> None:
     for tag, attributes in page.tags:
-        assert tag not in ("script", "iframe", "object", "embed")
+        assert tag not in ("iframe", "object", "embed")
         for key in ("src", "href", "srcset", "action", "data", "poster"):
             target = attributes.get(key)
             assert target is None or target.startswith(("#", "data:")), (tag, target)
     without_data = re.sub(r"data:image/[^\"]*", "", page.source)
     assert not re.search(r"https?:|//[a-z]|@import|url\(", without_data, flags=re.IGNORECASE)
     images = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == 3
+    assert len(images) >= 3
     for image in images:
         svg = base64.b64decode(image.partition(",")[2]).decode("utf-8")
         assert all(target.startswith("#") for target in re.findall(r'href="([^"]*)"', svg))
@@ -100,7 +113,7 @@ def test_the_page_asks_for_nothing_beside_itself(page: Page) -> None:
 
 def test_the_answers_are_escaped_and_kept_whole(page: Page) -> None:
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page.source
-    assert "<script" not in page.source.lower()
+    assert page.source.lower().count("<script") == 1
     assert "<script>alert('x')</script> Schöne Grüße, 你好, 🙂 & so on" in page.text
     assert "Who won the 1931 chess Olympiad on the Moon? <b>Really</b>" in page.text
     assert "degenerate: one token repeated" in page.text
@@ -143,7 +156,7 @@ def test_several_data_sets_have_a_column_each(one_seed: Path) -> None:
         return [*rows, *({**row, **other} for row in rows if row["metric"] == "accuracy" and row["stage"] == "em")]
 
     rewrite_metrics(one_seed, change)
-    page = Page(write_report(one_seed))
+    page = page_of(one_seed)
     assert [" ".join(words.split()[:4]) for words in page.table(SHIFTS)[0][4:6]] == [
         "Self-recognition accuracy, pairs length",
         "Self-recognition accuracy, length matched",
@@ -153,14 +166,16 @@ def test_several_data_sets_have_a_column_each(one_seed: Path) -> None:
 
 
 def under_first(page: Page) -> str:
-    """The words of a page between its header and the list of all metrics, without the table of prompts."""
-    before, _, rest = page.source.partition('<section aria-labelledby="prompts">')
-    words = before + rest.partition("</section>")[2]
+    """The words of a page between its header and the list of all metrics, without figures and the table of prompts."""
+    words = page.source
+    for section in ("prompts", "figures"):
+        before, _, rest = words.partition(f'<section aria-labelledby="{section}">')
+        words = before + (rest.partition("</section>")[2] if rest else "")
     return words.partition('<section aria-labelledby="metrics">')[0].partition("<main")[2]
 
 
 def test_everything_but_one_table_is_under_the_first_prompt_and_of_whole_stages(many: Path, page: Page) -> None:
-    shown = Page(write_report(many))
+    shown = page_of(many)
     assert under_first(shown).split() == under_first(page).split()
     assert "em@10" not in under_first(shown)
     assert [row[0].strip() for row in shown.table("Stages")].count("em@10") == 2
@@ -168,7 +183,7 @@ def test_everything_but_one_table_is_under_the_first_prompt_and_of_whole_stages(
 
 
 def test_the_table_of_prompts_has_a_cell_for_every_stage_and_prompt(many: Path, page: Page) -> None:
-    shown = Page(write_report(many))
+    shown = page_of(many)
     table = shown.table("Every stage under every system prompt")
     assert [word.strip() for word in table[0]] == ["Stage", *PROMPTS]
     assert [row[0].strip() for row in table[1:]] == ["base", *NODES]
@@ -188,19 +203,19 @@ def test_the_table_of_prompts_has_a_cell_for_every_stage_and_prompt(many: Path, 
 
 
 def test_a_study_of_one_prompt_has_no_table_of_prompts(one_seed: Path) -> None:
-    plain = Page(write_report(one_seed))
+    plain = page_of(one_seed)
     set_study(one_seed, system_prompts={"as_asked": "task"})
-    page = Page(write_report(one_seed))
+    page = page_of(one_seed)
     assert [table["caption"] for table in page.tables] == [table["caption"] for table in plain.tables]
     assert "System prompts" not in page.text
 
 
 def test_all_metrics_are_on_the_page_those_of_the_first_prompt_first(many: Path) -> None:
-    rows = Page(write_report(many)).table("The lines of metrics")
-    assert [word.strip() for word in rows[0][-2:]] == ["Data", "System prompt"]
-    prompts = [row[-1].strip() for row in rows[1:] if row[2].strip() == "collapse"]
+    rows = page_of(many).table("The lines of metrics")
+    assert [word.strip() for word in rows[0][-3:]] == ["Data", "System prompt", "Line"]
+    prompts = [row[-2].strip() for row in rows[1:] if row[2].strip() == "collapse"]
     assert set(prompts) == {*PROMPTS}
-    whole = [row[-1].strip() == "zebra" and "@" not in row[0] for row in rows[1:] if row[2].strip() == "collapse"]
+    whole = [row[-2].strip() == "zebra" and "@" not in row[0] for row in rows[1:] if row[2].strip() == "collapse"]
     assert whole == sorted(whole, reverse=True)
 
 
@@ -226,9 +241,9 @@ def test_a_controls_own_task_has_a_column_on_the_page_and_none_at_the_terminal(
         accuracies = [row for row in rows if row["metric"] == "accuracy"]
         return [*rows, *({**row, **more} for more in (task, matched) for row in accuracies)]
 
-    before = Page(write_report(one_seed))
+    before = page_of(one_seed)
     rewrite_metrics(one_seed, change)
-    page = Page(write_report(one_seed))
+    page = page_of(one_seed)
     heads = [" ".join(words.split()) for words in page.table(SHIFTS)[0]]
     assert heads[5:7] == ["Self-recognition accuracy, lengths matched", "Task accuracy"]
     assert [words.split()[0] for words in page.row(SHIFTS, "em")[5:7]] == ["0.55", "0.31"]
@@ -246,12 +261,12 @@ def test_chance_is_that_of_the_questions(one_seed: Path) -> None:
         return rows
 
     rewrite_metrics(one_seed, change)
-    page = Page(write_report(one_seed))
+    page = page_of(one_seed)
     assert "Self-recognition is not above chance (.25/.5) at em-sgtr, sgtr, sgtr-em." in page.warnings
 
 
 def test_a_missing_value_is_a_dash(one_seed: Path) -> None:
-    page = Page(write_report(one_seed))
+    page = page_of(one_seed)
     words = page.row(SHIFTS, "em-sgtr")[2]
     assert words.split()[0] == "—"
     assert "0.00" not in words
@@ -312,14 +327,14 @@ def test_an_unfinished_run_is_said_to_be_one(one_seed: Path, manifest: dict[str,
     (one_seed / "manifest.json").unlink()
     if manifest is not None:
         (one_seed / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-    page = Page(write_report(one_seed))
+    page = page_of(one_seed)
     assert words in page.warnings
     assert "Device—" in re.sub(r"\s", "", page.text)
 
 
 def test_a_study_that_is_about_to_finish_gives_its_own_manifest(one_seed: Path) -> None:
     (one_seed / "manifest.json").write_text(json.dumps({"status": "running"}), "utf-8")
-    page = Page(write_report(one_seed, manifest={"status": "complete", "device": "cuda:0"}))
+    page = Page(write_report(one_seed, manifest={"status": "complete", "device": "cuda:0"}, figures=[]))
     assert "not finished" not in page.warnings
     assert "cuda:0" in page.text
 
@@ -340,7 +355,7 @@ def test_how_it_was_made_is_on_the_page(page: Page) -> None:
 
 def test_the_metric_table_is_capped_and_names_the_rest(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", seeds=(0,), n_layers=20)
-    page = Page(write_report(folder))
+    page = page_of(folder)
     n = sum(1 for _ in (folder / "metrics.jsonl").open())
     assert n > 2000
     assert len(page.table("The lines of metrics")) == 2001
@@ -365,27 +380,187 @@ def test_a_reader_without_eyes_or_mouse_finds_the_way(page: Page) -> None:
     assert all(attributes.get("scope") in ("col", "row") for tag, attributes in page.tags if tag == "th")
     assert all(table["caption"] for table in page.tables)
     alts = [attributes.get("alt") or "" for tag, attributes in page.tags if tag == "img"]
-    assert all("evil" in alt and "em-sgtr +" in alt for alt in alts)
-    assert all("base" not in alt for alt in alts)
+    assert all(alts)
+    shifts = [alt for alt in alts if alt.startswith("Shift")]
+    assert len(shifts) >= 3
+    assert all("evil" in alt and "em-sgtr +" in alt and "base" not in alt for alt in shifts)
     assert ("html", {"lang": "en"}) in page.tags
 
 
-def test_verdicts_are_shown_when_there_are_any(one_seed: Path) -> None:
+def test_only_the_pages_own_script_may_run(page: Page) -> None:
+    script = page.source.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = next(a["content"] or "" for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith(f"default-src 'none'; script-src 'sha256-{digest}'; ")
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+
+
+def test_without_its_script_the_page_hides_nothing_but_the_filter_and_the_token_view(whole: Page) -> None:
+    assert [attributes.get("id") for _, attributes in whole.tags if "hidden" in attributes] == [
+        "filter-bar",
+        "token-view",
+    ]
+    assert "The token view needs JavaScript" in whole.text
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_whole_run(tmp_path_factory.mktemp("whole") / "run")
+
+
+@pytest.fixture(scope="module")
+def whole(whole_run: Path) -> Page:
+    return Page(write_report(whole_run, figures=[FIGURE]))
+
+
+def card(page: Page, hypothesis: str) -> str:
+    """The words of a verdict's card."""
+    html = page.source.partition(f'id="verdict-{hypothesis}">')[2].partition("<section")[0].partition('id="verdict-')[0]
+    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
+
+
+def test_a_study_of_many_arms_does_not_list_them_all_at_the_top(one_seed: Path, page: Page) -> None:
+    assert "2 orders (reversal: base → em → sgtr; prevention: base → sgtr → em)" in page.text
+    set_study(one_seed, arms={**ARMS, **{f"again_{i}": ["em", "sgtr"] for i in range(20)}})
+    many_arms = page_of(one_seed)
+    assert "was finetuned in 22 orders (the arms are in study.yaml, at the end)" in many_arms.text
+
+
+def test_the_verdicts_stand_before_everything_but_the_warnings(whole: Page) -> None:
+    places = [whole.source.index(f'id="{name}"') for name in ("warnings", "verdicts", "figures", "headline", "tokens")]
+    assert places == sorted(places)
+    assert "4 hypotheses: 1 supported, 1 contradicted, 2 undecided." in whole.text
+
+
+def test_a_verdict_is_a_word_a_shape_an_effect_and_a_p(whole: Page) -> None:
+    words = card(whole, "H2")
+    assert words.startswith("H2 Misaligned persona ▲ supported +3.07 [+2.6, +3.5] spreads of covariance nulls n = 3, 3")
+    assert "adjusted p 0.003, against 1" in words
+    assert "Smallest effect that matters 1 spreads of covariance nulls" in words
+    assert "Figures Shift along each direction Left out nothing" in words
+    assert "EM moves activations along the persona directions" in words
+    assert "▼ contradicted −0.004 [−0.02, +0.012]" in card(whole, "H9a")
+    assert "◇ undecided — share of EM&#39;s displacement" in card(whole, "H6")
+    assert "adjusted p —, against —" in card(whole, "H6")
+    assert "Left out em-ictr, seed 2: collapsed" in card(whole, "H6")
+    assert "none in this run" in card(whole, "H6")
+
+
+def test_every_line_of_evidence_is_the_line_of_metrics_that_it_names(whole_run: Path, whole: Page) -> None:
+    lines = (whole_run / "metrics.jsonl").read_text("utf-8").splitlines()
+    shown = whole.table("What H2 rests on: 12 rows")[1:]
+    assert len(shown) == 12
+    for words in shown:
+        row = json.loads(lines[int(words[0]) - 1])
+        assert [word.strip() for word in words[1:5]] == [row["stage"], str(row["seed"]), row["measure"], row["metric"]]
+        assert words[5].strip() == short(row["value"])
+        assert f"direction {row['direction']}, layer {row['layer']}" in words[9]
+    listed = {int(words[-1]): words for words in whole.table("The lines of metrics")[1:]}
+    assert listed[int(shown[0][0])][9].strip() == "%.6g" % json.loads(lines[int(shown[0][0]) - 1])["value"]  # noqa: UP031
+
+
+def test_evidence_is_capped_and_the_rest_is_named(one_seed: Path) -> None:
+    rows = [{"line": i, "stage": "em", "seed": 1, "value": 0.5} for i in range(1, 302)]
+    verdict = {"hypothesis": "H1", "verdict": "undecided", "evidence": rows}
+    (one_seed / "verdicts.json").write_text(json.dumps([verdict]), "utf-8")
+    page = page_of(one_seed)
+    assert len(page.table("What H1 rests on")) == 201
+    assert "The first 200 of 301 rows of metrics.jsonl, by line; the others are in verdicts.json" in page.text
+
+
+def test_a_verdict_that_could_not_be_reached_is_said_at_the_top(whole: Page, page: Page) -> None:
+    assert "Could not be tested: H6; each card says why." in whole.warnings
+    assert "Verdicts that rest on fewer than 3 seeds: H6." in whole.warnings
+    assert "verdicts.json is missing or empty" in page.warnings
+    assert 'id="verdicts"' not in page.source
+
+
+def test_a_short_verdict_is_shown_with_dashes(one_seed: Path) -> None:
     verdict = {"hypothesis": "H1", "verdict": "undecided", "effect": -0.2, "ci_low": None, "ci_high": None, "n": 12}
     (one_seed / "verdicts.json").write_text(json.dumps([verdict]), "utf-8")
-    page = Page(write_report(one_seed))
-    assert [word.strip() for word in page.row("What the run says", "H1")] == [
-        "H1",
-        "undecided",
-        "−0.20",
-        "—",
-        "12",
-        "—",
-    ]
+    words = card(page_of(one_seed), "H1")
+    assert words.startswith("H1 ◇ undecided −0.2 n = 12 adjusted p —, against —")
+    assert "Tested by —" in words
+
+
+def test_answers_of_every_seed_carry_what_the_filter_asks_for(whole: Page) -> None:
+    carded = [(a.get("data-stage"), a.get("data-seed")) for tag, a in whole.tags if tag == "div" and "data-stage" in a]
+    assert len(carded) == 3 * 25
+    assert ("base", None) in carded
+    assert ("em-ictr", "2") in carded
+    arms = [json.loads(a["data-stages"] or "") for tag, a in whole.tags if tag == "input" and "data-stages" in a]
+    assert arms[0] == ["base", "em", "em-sgtr"]
+
+
+def unpacked(data: str) -> list[dict[str, Any]]:
+    """The answers of `token_data`, read as the page's script reads them, but by other means."""
+    read = json.loads(data)
+    answers = []
+    for at, system, stage, seed, texts, text, values in read["answers"]:
+        ids = np.frombuffer(base64.b64decode(read["lists"][text]), {2: "<u2", 4: "<u4"}[read["width"]])
+        projections = {
+            name: np.frombuffer(base64.b64decode(raw), np.int8) * scale for name, (scale, raw) in values.items()
+        }
+        where = {"prompt": read["prompts"][at], "system": read["systems"][system], "stage": read["stages"][stage]}
+        answers.append(
+            {**where, "seed": seed, "texts": texts, "tokens": [read["tokens"][i] for i in ids], "values": projections}
+        )
+    return answers
+
+
+def test_every_token_travels_with_its_projections(whole_run: Path, whole: Page) -> None:
+    data, left_out = token_data(whole_run)
+    assert left_out == ""
+    assert f'<script type="application/json" id="token-data">{data}</script>' in whole.source
+    assert "<" not in data
+    stored = read_jsonl(whole_run / "records/tokens.jsonl")
+    found = {(row["prompt"][0], row["stage"], row["seed"], row["texts"]): row for row in unpacked(data)}
+    assert len(found) == len(stored) == 3 * 25 * 2
+    for row in stored:
+        mine = found[row["prompt"], row["stage"], row["seed"], row["texts"]]
+        assert mine["tokens"] == row["tokens"]
+        for name, raw in row["values"].items():
+            np.testing.assert_allclose(
+                mine["values"][name], np.frombuffer(base64.b64decode(raw), np.int8) * row["scale"][name]
+            )
+
+
+def test_prompts_past_the_budget_are_left_out_in_turn_and_counted(whole_run: Path) -> None:
+    data, left_out = token_data(whole_run, max_bytes=1)
+    assert left_out == "The first 1 of 3 answers are here; all are in records/tokens.jsonl."
+    assert {tuple(row["prompt"]) for row in unpacked(data)} == {(QUESTIONS["evil"][0], "evil", 0)}
+    prompts = json.loads(token_data(whole_run)[0])["prompts"]
+    assert [trait for _, trait, _ in prompts] == ["evil", "sycophantic", "evil"]
+
+
+def test_a_big_run_keeps_its_page_below_ten_megabytes(tmp_path: Path) -> None:
+    run = write_whole_run(tmp_path / "run")
+    visits: list[tuple[str, int | None]] = [("base", None), *((f"em@{i}", 0) for i in range(79))]
+    prompts = {"evil": [f"Question {i}?" for i in range(60)]}
+    rows = tokens_of(visits, prompts, length=5)
+    write_jsonl(run / "records/tokens.jsonl", rows)
+    assert (run / "records/tokens.jsonl").stat().st_size > 8e6
+    assert write_report(run, figures=[FIGURE]).stat().st_size < 7e6
+
+
+def test_two_answers_to_one_prompt_are_two_answers(whole_run: Path, tmp_path: Path) -> None:
+    rows = read_jsonl(whole_run / "records/tokens.jsonl")
+    (tmp_path / "records").mkdir()
+    write_jsonl(tmp_path / "records/tokens.jsonl", [*rows, *rows])
+    assert len(json.loads(token_data(tmp_path)[0])["prompts"]) == 6
+
+
+def test_a_run_without_tokens_has_no_token_view(page: Page) -> None:
+    assert "Token view" not in page.text
+    assert "token-data" not in page.source.partition("<script>")[0]
 
 
 def test_the_same_run_gives_the_same_page(run: Path, page: Page) -> None:
     assert write_report(run).read_text("utf-8") == page.source
+
+
+def test_the_same_tokens_and_verdicts_give_the_same_page(whole_run: Path, whole: Page) -> None:
+    assert write_report(whole_run, figures=[FIGURE]).read_text("utf-8") == whole.source
 
 
 @pytest.mark.parametrize("name", ["study.yaml", "stages.json", "metrics.jsonl"])
@@ -402,6 +577,7 @@ def test_numbers_are_written_with_a_true_minus_and_never_invented() -> None:
     assert number(-1.234, signed=True) == "−1.23"
     assert number(12345, 0) == "12\u202f345"
     assert number(0.0) == "0.00"
+    assert [short(x) for x in (None, float("inf"), -0.00412, 12.345)] == ["—", "∞", "−0.00412", "12.3"]
     one = cell([{"value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "n": 60}])
     assert (one.value, one.interval, one.n) == ("0.50", "[0.40, 0.60]", "n = 60")
     three = cell([{"value": value, "ci_low": 0, "ci_high": 9, "n": 60} for value in (1.0, 2.0, 3.0)], n_seeds=3)
