@@ -24,7 +24,20 @@ _LOOKS = {
     "effect": (style.COLOURS[4], ""),
     "change": (style.COLOURS[2], "..."),
 }
-_ABOUT = ("of_measure", "of_metric", "part", "stage", "treatment", "direction", "kind", "layers", "alpha", "of")
+_ABOUT = (
+    "of_measure",
+    "of_metric",
+    "part",
+    "stage",
+    "seed",
+    "treated",
+    "treatment",
+    "direction",
+    "kind",
+    "layers",
+    "alpha",
+    "of",
+)
 _VERBS = {"ablate": "ablated from", "add": "added to", "transplant-": "taken from", "transplant+": "added to"}
 _PARTS = ("data", "foil", "source", "domain", "context", "split")
 
@@ -101,7 +114,9 @@ def _changes(metrics: Sequence[Row]) -> list[Row]:
             rows.append(
                 _about(row) | numbers | {"null_low": None, "null_high": None, "n_null": None, "why": row["why"]}
             )
-        elif (key := (metric_name(row), row["stage"], row["treatment"])) not in seen:
+        elif (
+            key := (metric_name(row), row.get("treated") or row["stage"], row.get("seed"), row["treatment"])
+        ) not in seen:
             seen.add(key)
             numbers = {"value": row["change"], "ci_low": row["change_low"], "ci_high": row["change_high"]}
             nulls = {"null_low": row["change_null_low"], "null_high": row["change_null_high"]}
@@ -139,13 +154,17 @@ def _draw(axis: Axes, rows: Sequence[Row]) -> None:
 
 def _label(row: Row) -> str:
     if row["metric"] == "effect":
-        return f"effect of {row['of']}"
+        return f"effect of {row['of']}" + ("" if row.get("seed") is None else f", seed {row['seed']}")
     n = len(row["layers"].split(","))
     where = f"layer {row['layers']}" if n == 1 else f"{n} layers"
     times = f" {row['alpha']:g} times" if row["kind"] == "add" and row["alpha"] != 1 else ""
     whose = f", of {row['of']}" if row["kind"] == "transplant+" and row["metric"] != "change" else ""
-    done = textwrap.fill(f"{row['direction']} {_VERBS[row['kind']]} {row['stage']}{times}", 28)
-    return f"{done}\n({where}{whose})"
+    treated = row.get("treated") or row["stage"]
+    if treated != row["stage"] and row["metric"] != "change":
+        whose = f", of {row['of']}"
+    seed = "" if row.get("seed") is None else f", seed {row['seed']}"
+    done = textwrap.fill(f"{row['direction']} {_VERBS[row['kind']]} {treated}{times}", 28)
+    return f"{done}\n({where}{whose}{seed})"
 
 
 def _keys(rows: Sequence[Row], n_left_out: int) -> list[Artist]:

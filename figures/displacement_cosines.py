@@ -1,0 +1,129 @@
+"""Do stages move the model the same way? Cosines between their displacements from base, every stage with every other.
+
+At the middle layer, mean over seeds, with the noise of the texts taken out where the run has that. Stages stand in
+groups by what was trained first. A stage whose model collapsed is crossed on the diagonal, which is otherwise empty.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+
+from figures import style
+from figures.grids import draw_grid, missing_key
+from figures.quantities import NotMeasuredError, numbers_of
+from figures.style import Row
+from figures.trajectory import collapse_text, collapsed_nodes, n_range, primary_metrics, read_arms
+
+METRICS = {
+    "corrected_cosine_between_stages": "noise of the texts taken out",
+    "cosine_between_stages": "noise of the texts left in, which makes them smaller",
+}
+_MOST_WITH_NUMBERS = 30
+
+
+def displacement_cosines(run: Path) -> list[Row]:
+    """Draw RUN/figures/displacement_cosines.{png,svg,csv} and return the plotted numbers, each pair once.
+
+    Raises:
+        FileNotFoundError: `run` is not a run folder.
+        NotMeasuredError: it has no cosines between stages.
+    """
+    metrics = primary_metrics(run)
+    found = [row for row in metrics if row["measure"] == "displacement" and row["metric"] in METRICS]
+    if not found:
+        raise NotMeasuredError(f"{run / 'metrics.jsonl'}: no cosines between stages; a study of two or more has them")
+    metric = next(name for name in METRICS if any(row["metric"] == name for row in found))
+    layer = _middle(metrics, {row["layer"] for row in found})
+    found = [row for row in found if (row["metric"], row["layer"]) == (metric, layer)]
+    order = _grouped(list(dict.fromkeys(node.name for arm in read_arms(run).values() for node in arm)))
+    rows = _plotted(found, order, collapsed_nodes(metrics))
+    stages = [name for name in order if any(name in (row["stage"], row["other_stage"]) for row in rows)]
+    side = max(3.6, min(12.0, 0.46 * len(stages)))
+    longest = 0.075 * max(map(len, stages))
+    with style.house():
+        figure, (axis,) = style.panels(1, side + longest + 0.6, side + longest + 0.9, _keys(rows, metric, len(stages)))
+        _draw(axis, rows, stages)
+        ns = [row["n"] for row in rows if row["n"] is not None]
+        n_seeds = max(row["n_seeds"] for row in rows)
+        n = (f"n = {n_range(ns)} texts" if ns else "no values") + (f" × {n_seeds} seeds" if n_seeds > 1 else "")
+        style.title(axis, f"Cosines between displacements, layer {layer}", n)
+        style.save(figure, run / "figures", "displacement_cosines", rows)
+    return rows
+
+
+def _middle(metrics: Sequence[Row], layers: set[int]) -> int:
+    """The model's middle layer, of which the shifts at every layer know; else the middle one of `layers`."""
+    told = [row["layer"] for row in metrics if row["measure"] == "displacement" and row.get("headline")]
+    every = sorted({row["layer"] for row in metrics if row["measure"] == "projection"})
+    middle = told[0] if told else every[len(every) // 2] if every else None
+    return middle if middle in layers else sorted(layers)[len(layers) // 2]
+
+
+def _grouped(nodes: Sequence[str]) -> list[str]:
+    """Nodes by their first stage, in order of appearance."""
+    first = list(dict.fromkeys(name.partition("-")[0] for name in nodes))
+    return sorted(nodes, key=lambda name: first.index(name.partition("-")[0]))
+
+
+def _plotted(found: Sequence[Row], order: Sequence[str], collapsed: frozenset[tuple[str, Any]]) -> list[Row]:
+    pairs: dict[tuple[str, str], list[Row]] = {}
+    for row in found:
+        a, b = sorted((row["stage"], row["other_stage"]), key=order.index)
+        pairs.setdefault((a, b), []).append(row)
+    place = {name: i for i, name in enumerate(order)}
+    rows = []
+    for a, b in sorted(pairs, key=lambda pair: (place[pair[0]], place[pair[1]])):
+        here = pairs[a, b]
+        about = {"stage": a, "other_stage": b, "metric": here[0]["metric"], "layer": here[0]["layer"]}
+        seeds = {row["seed"] for row in here}
+        fallen = [f"{name} (seed {seed})" for name in (a, b) for seed in sorted(seeds) if (name, seed) in collapsed]
+        rows.append({**about, **numbers_of(here), "collapsed": ", ".join(fallen)})
+    return rows
+
+
+def _draw(axis: Axes, rows: Sequence[Row], stages: Sequence[str]) -> None:
+    at = {name: i for i, name in enumerate(stages)}
+    values: list[list[float | None]] = [[None] * len(stages) for _ in stages]
+    words = [["—"] * len(stages) for _ in stages]
+    for row in rows:
+        for a, b in ((row["stage"], row["other_stage"]), (row["other_stage"], row["stage"])):
+            values[at[a]][at[b]] = row["value"]
+            words[at[a]][at[b]] = _short(row["value"]) if len(stages) <= _MOST_WITH_NUMBERS else ""
+    for i in range(len(stages)):
+        values[i][i], words[i][i] = 0.0, ""
+    size = 8.0 if len(stages) <= 12 else 6.5
+    draw_grid(axis, values, words, limit=1.0, rows=stages, columns=stages, fontsize=size, slanted=True)
+    first = [name.partition("-")[0] for name in stages]
+    for i in range(1, len(stages)):
+        if first[i] != first[i - 1]:
+            axis.axhline(i - 0.5, color=style.INK, linewidth=1.2)
+            axis.axvline(i - 0.5, color=style.INK, linewidth=1.2)
+    style.crosses(axis, [(at[name], at[name]) for name in _fallen(rows) if name in at])
+
+
+def _short(value: float | None) -> str:
+    """Two decimals without the zero before the point: `.67`, `−.05`."""
+    return "—" if value is None else f"{round(value, 2) + 0.0:.2f}".replace("0.", ".", 1).replace("-", "−")
+
+
+def _fallen(rows: Sequence[Row]) -> list[str]:
+    named = [one.partition(" (seed ")[0] for row in rows for one in row["collapsed"].split(", ") if one]
+    return list(dict.fromkeys(named))
+
+
+def _keys(rows: Sequence[Row], metric: str, n_stages: int) -> list[Artist]:
+    keys: list[Artist] = [style.key(f"1: the same way, 0: unrelated, −1: opposite; {METRICS[metric]}")]
+    keys.append(style.key("lines: groups by the stage trained first"))
+    if any(row["value"] is None for row in rows) or len(rows) < n_stages * (n_stages - 1) // 2:
+        keys.append(missing_key())
+    each = [one for row in rows for one in row["collapsed"].split(", ") if one]
+    if each:
+        pairs = [one.removesuffix(")").split(" (seed ") for one in dict.fromkeys(each)]
+        fallen = [{"stage": stage, "seed": seed, "collapsed": True} for stage, seed in pairs]
+        keys.append(style.key(collapse_text(fallen), crossed=True))
+    if n_stages > _MOST_WITH_NUMBERS:
+        keys.append(style.key("too many stages for numbers in the cells; the CSV has them"))
+    return keys

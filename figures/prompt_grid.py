@@ -1,0 +1,157 @@
+"""Does the system prompt of evaluation have to be that of training? Stages by the prompt they were measured under.
+
+One panel per quantity: the change of a behaviour measure, or the shift along a direction, each beside the base model
+under the same prompt. A framed cell was measured under the prompt that its last stage was trained under.
+"""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch, Rectangle
+
+from figures import style
+from figures.grids import draw_grid, missing_key
+from figures.quantities import NotMeasuredError, Quantity, all_metrics, numbers_of, prompts_of, quantities, signed
+from figures.style import Row
+from figures.trajectory import collapse_text, collapsed_nodes, n_range, read_arms
+
+MOST_PANELS = 9
+
+
+def prompt_grid(run: Path) -> list[Row]:
+    """Draw RUN/figures/prompt_grid.{png,svg,csv} and return the plotted numbers.
+
+    Raises:
+        FileNotFoundError: `run` is not a run folder.
+        NotMeasuredError: no stage of it was measured under several system prompts.
+    """
+    metrics, study = all_metrics(run)
+    prompts = prompts_of(study)
+    nodes = list(dict.fromkeys(node.name for arm in read_arms(run).values() for node in arm if node.name != "base"))
+    under: dict[str, set[Any]] = {}
+    for row in metrics:
+        if row["measure"] in ("projection", "preference", "truthfulqa", "em", "collapse"):
+            under.setdefault(row["stage"], set()).add(row.get("system_prompt"))
+    stages = [name for name in nodes if len(under.get(name, ())) > 1]
+    found = quantities(row for row in metrics if row["stage"] in stages)
+    if not found:
+        raise NotMeasuredError(
+            f"{run / 'metrics.jsonl'}: no stage was measured under several system prompts; name them in the study's "
+            "system_prompts"
+        )
+    held = sorted(found, key=lambda one: one.kind == "shift")  # behaviour is what the prompt is about
+    shown = held[:MOST_PANELS]
+    by_prompt = {p: collapsed_nodes(row for row in metrics if row.get("system_prompt") == p) for p in prompts}
+    rows = [row for one in shown for row in _plotted(one, found[one], stages, study, by_prompt)]
+    labels = [f"{stage}\n{_short(_trained(stage, study)[1])}" for stage in stages]
+    width = 1.2 + 0.075 * max(len(line) for label in labels for line in label.splitlines()) + 1.05 * len(prompts)
+    with style.house():
+        keys = _keys(rows, [one.name for one in held[MOST_PANELS:]])
+        figure, axes = style.panels(len(shown), max(3.2, width), 1.5 + 0.5 * len(stages), keys)
+        for axis, one in zip(axes, shown, strict=True):
+            mine = [row for row in rows if (row["kind"], row["name"], row["detail"]) == one[:3]]
+            _draw(axis, mine, stages, labels, prompts)
+            ns = [row["n"] for row in mine if row["n"] is not None]
+            n_seeds = max(row["n_seeds"] for row in mine)
+            of = "texts" if one.kind == "shift" else "questions"
+            n = (f"n = {n_range(ns)} {of}" if ns else "no values") + (f" × {n_seeds} seeds" if n_seeds > 1 else "")
+            what = f"{one.name}, {one.detail}" if one.kind == "shift" else one.detail
+            style.title(axis, what, f"{one.unit}, {n}")
+        figure.suptitle("Change from base, by system prompt of training (rows) and of evaluation (columns)")
+        style.save(figure, run / "figures", "prompt_grid", rows)
+    return rows
+
+
+def _trained(stage: str, study: dict[str, Any]) -> tuple[str, str]:
+    """System prompt of a node's last stage, and those of all its stages."""
+
+    def of(name: str) -> str:
+        data = (study.get("stages") or {}).get(name, {}).get("data")
+        return str(((study.get("data") or {}).get(data) or {}).get("system", "task"))
+
+    systems = [of(name) for name in stage.split("-")]
+    return systems[-1], " → ".join(map(_short, systems))
+
+
+def _short(system: str) -> str:
+    return textwrap.shorten(system, 26, placeholder="…") if " → " not in system else system
+
+
+def _plotted(
+    one: Quantity,
+    found: Sequence[Row],
+    stages: Sequence[str],
+    study: dict[str, Any],
+    collapsed: dict[str | None, frozenset[tuple[str, Any]]],
+) -> list[Row]:
+    rows = []
+    for stage in stages:
+        last, every = _trained(stage, study)
+        for prompt, system in prompts_of(study).items():
+            here = [row for row in found if (row["stage"], row.get("system_prompt")) == (stage, prompt)]
+            fallen = sorted(str(seed) for node, seed in collapsed[prompt] if node == stage)
+            about = {"kind": one.kind, "name": one.name, "detail": one.detail, "unit": one.unit}
+            about |= {"stage": stage, "trained_under": every, "prompt": prompt, "asked_under": system}
+            more = {"matched": last == system, "collapsed_seeds": ", ".join(fallen)}
+            rows.append({**about, **numbers_of(here), **more})
+    return rows
+
+
+def _draw(
+    axis: Axes, rows: Sequence[Row], stages: Sequence[str], labels: Sequence[str], prompts: dict[str | None, str]
+) -> None:
+    cells = {(row["stage"], row["prompt"]): row for row in rows}
+    grid = [[cells[stage, prompt] for prompt in prompts] for stage in stages]
+    limit = max((abs(row["value"]) for row in rows if row["value"] is not None), default=0.0) or 1.0
+    digits = max(0, min(4, 1 - math.floor(math.log10(limit))))
+    columns = [f"{name}\n{_short(system)}" if name != system else str(name) for name, system in prompts.items()]
+    draw_grid(
+        axis,
+        [[row["value"] for row in line] for line in grid],
+        [[_words(row, digits) for row in line] for line in grid],
+        limit=limit,
+        rows=labels,
+        columns=[textwrap.fill(column, 16) if "\n" not in column else column for column in columns],
+        fontsize=7.5,
+    )
+    for i, line in enumerate(grid):
+        for j, row in enumerate(line):
+            if row["matched"]:
+                frame = Rectangle((j - 0.47, i - 0.46), 0.94, 0.92, fill=False, edgecolor=style.INK, linewidth=1.8)
+                axis.add_patch(frame)
+            if row["collapsed_seeds"]:
+                style.crosses(axis, [(j + 0.36, i - 0.26)])
+
+
+def _words(row: Row, digits: int) -> str:
+    if row["value"] is None or row["ci_low"] is None or row["ci_high"] is None:
+        return signed(row["value"], digits)
+    return f"{signed(row['value'], digits)}\n[{signed(row['ci_low'], digits)}, {signed(row['ci_high'], digits)}]"
+
+
+def _keys(rows: Sequence[Row], left_out: Sequence[str]) -> list[Artist]:
+    over = {row["interval"] for row in rows} - {""}
+    said = {"over texts": "over texts or questions (one seed)", "t over seeds": "Student's t over seeds"}
+    interval = "; ".join(said[kind] for kind in said if kind in over)
+    keys: list[Artist] = [style.key(f"brackets: 95 % interval, {interval}" if interval else "two seeds: no intervals")]
+    keys.append(style.key("purple: below base; orange: above; each panel has a scale of its own"))
+    if any(row["matched"] for row in rows):
+        keys.append(Patch(fill=False, edgecolor=style.INK, linewidth=1.8, label="framed: the prompt of the last stage"))
+    if any(row["value"] is None for row in rows):
+        keys.append(missing_key())
+    fallen = [
+        {"stage": f"{row['stage']} under {row['prompt']}", "seed": seed, "collapsed": True}
+        for row in rows
+        for seed in row["collapsed_seeds"].split(", ")
+        if seed
+    ]
+    if fallen:
+        keys.append(style.key(collapse_text(fallen), crossed=True))
+    if left_out:
+        keys.append(style.key(f"not drawn: {', '.join(left_out)}"))
+    return keys

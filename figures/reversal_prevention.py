@@ -1,0 +1,147 @@
+"""Is what EM did undone by what comes after it, and does it come again after what came before?
+
+For every EM stage two panels, by the other stage: the share of EM's displacement that a later stage takes back, and the
+share that comes again when EM follows an earlier stage. Small points are seeds, large ones their mean, with Student's
+95 % interval from three seeds on. Self-recognition, its corrupted variants and controls have marks of their own.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+
+from figures import style
+from figures.quantities import NotMeasuredError, all_metrics, with_mean
+from figures.style import Mark, Row
+from figures.trajectory import collapse_text, collapsed_nodes, n_range, places, primary_metrics
+
+SHARES = {
+    "undone_share": ("undone by", "share of EM's displacement\ntaken back"),
+    "repeated_share": ("repeated after", "share of EM's displacement\nthat came again"),
+}
+ROLES = {
+    "sgtr": "self-recognition (SGTR)",
+    "ictr": "corrupted self-recognition (ICTR)",
+    "control": "benign control",
+    "": "other",
+}
+
+
+def reversal_prevention(run: Path) -> list[Row]:
+    """Draw RUN/figures/reversal_prevention.{png,svg,csv} and return the plotted numbers.
+
+    Units: shares of the squared length of EM's own displacement; 1 is all of it, 0 none; where it is below 0, more was
+    added than taken back.
+
+    Raises:
+        FileNotFoundError: `run` is not a run folder.
+        NotMeasuredError: no stage of it follows another.
+    """
+    metrics, study = primary_metrics(run), all_metrics(run)[1]
+    found = [row for row in metrics if row["metric"] in SHARES and row.get("headline")]
+    rows = _plotted(found, study.get("roles") or {}, list(study.get("stages") or {}), collapsed_nodes(metrics))
+    if not rows:
+        raise NotMeasuredError(f"{run / 'metrics.jsonl'}: no undone or repeated shares; a study of chained stages has")
+    shown = list(dict.fromkeys((row["em"], row["metric"]) for row in rows))
+    looks = style.marks(ROLES)
+    widest = max(len({r["other"] for r in rows if (r["em"], r["metric"]) == panel}) for panel in shown)
+    with style.house():
+        figure, axes = style.panels(len(shown), max(3.4, 1.1 + 0.5 * widest), 3.4, _keys(rows, looks))
+        for axis, (em, metric) in zip(axes, shown, strict=True):
+            mine = [row for row in rows if (row["em"], row["metric"]) == (em, metric)]
+            _draw(axis, mine, looks)
+            axis.set_ylabel(SHARES[metric][1].replace("EM", em))
+            ns = [row["n"] for row in mine if row["n"] is not None]
+            n_seeds = len({row["seed"] for row in mine} - {"mean"})
+            n = (f"n = {n_range(ns)} texts" if ns else "no values") + (f" × {n_seeds} seeds" if n_seeds > 1 else "")
+            style.title(axis, f"{em}, {SHARES[metric][0]} …", n)
+        figure.suptitle("Reversal and prevention, inside")
+        style.save(figure, run / "figures", "reversal_prevention", rows)
+    return rows
+
+
+def _plotted(
+    found: Sequence[Row],
+    roles: Mapping[str, Sequence[str]],
+    stages: Sequence[str],
+    collapsed: frozenset[tuple[str, Any]],
+) -> list[Row]:
+    """A row for each EM stage, share, other stage and seed, and the mean over seeds.
+
+    Without an `em` role every stage counts as one.
+    """
+    ems = [*roles.get("em", ()), *roles.get("em_no_prompt", ())]
+    role_of = {name: role for role in ROLES if role for name in roles.get(role, ())}
+    cells: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in found:
+        parts = row["stage"].split("-")
+        if len(parts) != 2:
+            continue
+        em, other = parts if row["metric"] == "undone_share" else reversed(parts)
+        if row["other_stage"] == em and (em in ems or not ems):
+            cells.setdefault((em, row["metric"], other, row["stage"]), []).append(row)
+    seeds = sorted({row["seed"] for some in cells.values() for row in some}, key=str)
+    known, kinds, metrics = [*ems, *stages], list(ROLES), list(SHARES)
+
+    def order(cell: tuple[str, str, str, str]) -> tuple[int, ...]:
+        em, metric, other, _ = cell
+        places_of = [known.index(name) if name in known else len(known) for name in (em, other)]
+        return places_of[0], metrics.index(metric), kinds.index(role_of.get(other, "")), places_of[1]
+
+    rows = []
+    for em, metric, other, stage in sorted(cells, key=order):
+        of = {row["seed"]: row for row in cells[em, metric, other, stage]}
+        layer = cells[em, metric, other, stage][0]["layer"]
+        about = {"em": em, "metric": metric, "other": other, "role": role_of.get(other, ""), "layer": layer}
+        here = [
+            {**about, "stage": stage, "seed": seed}
+            | {key: of.get(seed, {}).get(key) for key in ("value", "ci_low", "ci_high", "n")}
+            | {"collapsed": (stage, seed) in collapsed}
+            for seed in seeds
+        ]
+        rows += with_mean(here)
+    return rows
+
+
+def _draw(axis: Axes, rows: Sequence[Row], looks: Mapping[str, Mark]) -> None:
+    axis.axhline(1, color="#777777", linewidth=0.9, linestyle="--", zorder=1.5)
+    others = list(dict.fromkeys(row["other"] for row in rows))
+    several = any(row["seed"] == "mean" for row in rows)
+    for x, other in enumerate(others):
+        mine = [row for row in rows if row["other"] == other]
+        look = looks[mine[0]["role"]]
+        seeds = [row for row in mine if row["seed"] != "mean"]
+        main = [row for row in mine if row["seed"] == "mean"] if several else seeds
+        if several:
+            apart = [x + 0.3 + 0.1 * (i - (len(seeds) - 1) / 2) for i in range(len(seeds))]
+            for at, row in zip(apart, seeds, strict=True):
+                if row["value"] is not None:
+                    axis.plot(at, row["value"], look.marker, color=look.colour, markersize=3.5, alpha=0.6, zorder=3)
+            fallen = [(at, row) for at, row in zip(apart, seeds, strict=True) if row["collapsed"]]
+        else:
+            fallen = [(float(x), row) for row in seeds if row["collapsed"]]
+        for row in main:
+            style.line(axis, [x], [row], look, size=8)
+        style.crosses(axis, [(at, row["value"]) for at, row in fallen if row["value"] is not None])
+    axis.set_xticks(range(len(others)), others, rotation=90 if len(others) > 4 else 0, parse_math=False)
+    axis.set_xlim(-0.5, len(others) - 0.35)
+    axis.margins(y=0.1)
+
+
+def _keys(rows: Sequence[Row], looks: Mapping[str, Mark]) -> list[Artist]:
+    keys: list[Artist] = []
+    for role in ROLES:
+        if any(row["role"] == role for row in rows):
+            mark = style.key(ROLES[role], looks[role])
+            mark.set_linestyle("")
+            keys.append(mark)
+    n_seeds = len({row["seed"] for row in rows} - {"mean"})
+    bars = {1: "bars: 95 % interval over texts; one seed", 2: "large: mean of 2 seeds; small: each seed"}
+    keys.append(style.key(bars.get(n_seeds, f"large: mean of {n_seeds} seeds, 95 % t interval; small: each seed")))
+    keys.append(style.key("dashed: all of it; solid: nothing"))
+    if any(row["collapsed"] for row in rows):
+        keys.append(style.key(collapse_text(rows), crossed=True))
+    lacking = [(row["stage"], row["seed"]) for row in rows if row["value"] is None and row["seed"] != "mean"]
+    return [*keys, style.key(f"missing: {places(lacking)}")] if lacking else keys
