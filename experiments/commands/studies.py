@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from experiments.commands.options import Device, Json, Out
+from experiments.commands.options import Device, Json
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,15 @@ class Study:
     """Train and measure every stage of a study; goes on where it stopped."""
 
     study: Positional[Annotated[str, arg(metavar="NAME|FILE", help="A study's name (see `sgtr list`) or a YAML file.")]]
-    out: Out
+    out: Annotated[Path | None, arg(help="Folder to write into; only --plan does without.")] = None
+    plan: Annotated[bool, arg(help="Say what would be trained and measured, and what it takes; start nothing.")] = False
     set: Annotated[
         UseAppendAction[list[str]], arg(metavar="KEY=VALUE", help="Change a field, e.g. --set data.em.rows=100.")
     ] = field(default_factory=list)
+    data: Annotated[
+        Path | None, arg(metavar="DIR", help="Where the files that the study names are; default beside its own file.")
+    ] = None
+    workers: Annotated[int, arg(help="Processes that share the stages; with several GPUs they take turns at them.")] = 1
     seed: Annotated[int | None, arg(help="Train with this one seed instead of the study's.")] = None
     smoke: Annotated[bool, arg(help="Next to nothing of everything, to see that every part runs.")] = False
     device: Device = "auto"
@@ -25,13 +30,20 @@ class Study:
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        from experiments import config, study, summary
+        from experiments import study, study_file, summary
 
         changes = list(self.set)
         changes += [f"seeds=[{self.seed}]"] if self.seed is not None else []
         changes += [f"dtype={self.dtype}"] if self.dtype is not None else []
-        loaded = config.load(self.study, tuple(changes))
-        ran = study.run(loaded.smoke() if self.smoke else loaded, self.out, device=self.device)
+        loaded = study_file.load(self.study, tuple(changes), self.data)
+        config = loaded.smoke() if self.smoke else loaded
+        if self.plan:
+            from experiments.plan import plan
+
+            return plan(config, self.device)
+        if self.out is None:
+            raise ValueError("--out: none given; name a folder to write into, or give --plan to see what would be done")
+        ran = study.run(config, self.out, device=self.device, workers=self.workers)
         if not self.json:
             if not ran:
                 print(f"{self.out}: this study is finished; nothing was run. Another --out runs it again.")
@@ -39,8 +51,13 @@ class Study:
         return summary.result(self.out) | {"ran": ran}
 
     def show(self, result: dict[str, Any]) -> None:
-        """The report's path last."""
-        print(f"report: {result['report']}")
+        """The report's path last, or the plan."""
+        if "report" in result:
+            print(f"report: {result['report']}")
+            return
+        from experiments.plan import show
+
+        show(result)
 
 
 @dataclass(frozen=True)
@@ -58,4 +75,6 @@ class Report:
             summary.print_table(self.run)
         return summary.result(self.run) | {"report": str(path)}
 
-    show = Study.show
+    def show(self, result: dict[str, Any]) -> None:
+        """The report's path last."""
+        print(f"report: {result['report']}")

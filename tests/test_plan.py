@@ -1,0 +1,227 @@
+"""A plan counts what the study then does, from the same files, and reads no weight."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from experiments import plan as plans
+from experiments import sizes, study, study_file
+from experiments.cli import main
+from experiments.drafts import Drafts
+from experiments.plan import plan
+from experiments.sizes import KNOWN, Speed, look_up
+from experiments.workload import Work, measure_work
+from finetune.recipe import TrainConfig
+from interp.behaviour.em import Em
+from interp.behaviour.identity import Identity
+from interp.model import Model
+from interp.runs import read_json
+from tests.tiny_study import OWN, with_long_context, write_study
+
+SPEED = Speed("a device", 1e12, 1e11, 16 * 2**30)
+BIG = "ByteDance-Seed/Seed-OSS-36B-Instruct"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device of known speed."""
+    monkeypatch.setattr(plans, "speed_of", lambda *_: SPEED)
+
+
+@pytest.fixture
+def file(llama_folder: Path, tmp_path: Path) -> Path:
+    """A study of eight chats, in two orders, with a checkpoint."""
+    model = with_long_context(llama_folder, tmp_path / "model")
+    stages = {
+        "odd": {"data": "odd", "train": OWN, "compose": "stack", "checkpoints": [1]},
+        "even": {"data": "even", "train": {**OWN, "epochs": 2}, "compose": "stack"},
+    }
+    data = {
+        "odd": {"builder": "chats", "file": "odd.jsonl"},
+        "even": {"builder": "everyday", "rows": 6, "answer_tokens": 12, "own": "stage"},
+    }
+    arms = {"first": ["odd", "odd"], "second": ["odd", "even"]}
+    return write_study(tmp_path, model, data=data, stages=stages, arms=arms, match_steps=False)
+
+
+def totals_hold(found: dict[str, Any]) -> None:
+    """Totals are the sums of what is listed."""
+    todo = [one for one in found["stages"] if not one["in_store"]]
+    totals = found["totals"]
+    assert totals["stages"] == len(found["stages"])
+    assert totals["steps"] == sum(one["steps"] for one in todo)
+    assert totals["train_seconds"] == pytest.approx(sum(one["seconds"] for one in todo))
+    assert totals["answers"] == sum(one["answers"] for one in found["measures"])
+    assert totals["seconds"] == pytest.approx(totals["train_seconds"] + totals["measure_seconds"])
+
+
+def test_a_plan_counts_rows_steps_and_tokens_and_starts_nothing(
+    file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Model, "load", lambda *_, **__: pytest.fail("a plan reads no weight"))
+    before = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    config = study_file.load(str(file), ("seeds=[0,1]",))
+    found = plan(config, "cpu")
+    assert [(one["name"], one["seed"]) for one in found["stages"]] == [
+        (name, seed) for seed in (0, 1) for name in ("odd", "odd-odd", "odd-even")
+    ]
+    odd, again, even = found["stages"][:3]
+    assert (odd["rows"], odd["steps"], odd["estimated"], odd["in_store"]) == (8, 2, [], False)
+    assert odd["checkpoints"] == [1]
+    assert again["in_store"] is False
+    assert (even["rows"], even["steps"]) == (6, 4)
+    assert (even["estimated"], even["in_store"]) == (["rows", "steps", "tokens"], None)
+    assert found["estimated_data"] == ["even"]
+    totals_hold(found)
+    assert json.loads(json.dumps(found)) == found
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == before
+
+
+def test_a_plan_agrees_with_what_the_study_then_does(file: Path, tmp_path: Path) -> None:
+    config = study_file.load(str(file), ("arms={only: [odd]}",))
+    found = plan(config, "cpu")
+    (planned,) = found["stages"]
+    study.run(config, tmp_path / "run", device="cpu")
+    done = next(row for row in read_json(tmp_path / "run" / "stages.json") if row["name"] == "odd")
+    assert (planned["rows"], planned["steps"]) == (done["rows"], done["steps"])
+    model = Model.load(config.model, device="cpu", dtype="float32")
+    material = [model.chat.tokens(row["messages"]) for row in Drafts(config, model.chat).of("odd").train]
+    assert planned["tokens"] == sum(map(len, material))
+    assert found["model"]["parameters"] == sum(p.numel() for p in model.hf.parameters())
+    answers = next(one for one in found["measures"] if one["what"] == "answers to held-out questions")
+    written = (tmp_path / "run" / "records" / "answers.jsonl").read_text("utf-8").splitlines()
+    in_run = [line for line in written if "@" not in json.loads(line)["stage"]]
+    assert answers["times"] == 3  # base, one stage, one checkpoint
+    assert answers["answers"] == len(written)
+    assert len(in_run) < len(written)
+
+    again = plan(config, "cpu")
+    assert [one["in_store"] for one in again["stages"]] == [True]
+    assert (again["totals"]["in_store"], again["totals"]["steps"], again["totals"]["train_seconds"]) == (1, 0, 0)
+    other = plan(study_file.load(str(file), ("arms={only: [odd]}", "stages.odd.train.epochs=2")), "cpu")
+    assert [one["in_store"] for one in other["stages"]] == [False]
+
+
+def test_a_stage_whose_steps_rest_on_made_up_words_may_or_may_not_be_in_the_store(file: Path) -> None:
+    matched = ("match_steps=true", "arms={first: [even], second: [odd]}")
+    config = study_file.load(str(file), matched)
+    stages = {name: config.stages[name] for name in ("even", "odd")}
+    found = plan(config.model_copy(update={"stages": stages}), "cpu")
+    even, odd = found["stages"]
+    assert (even["steps"], odd["steps"]) == (4, 4)
+    assert odd["estimated"] == ["steps", "tokens"]
+    assert odd["in_store"] is None
+
+
+def test_an_adapter_has_the_weights_that_peft_gives_it(llama_folder: Path, tmp_path: Path, file: Path) -> None:
+    config = study_file.load(str(file))
+    size, chat, outline = look_up(config.model, torch.float32, None)
+    model = Model.load(config.model, device="cpu", dtype="float32")
+    assert outline is not None
+    assert chat is not None
+    assert outline.description() == model.description()
+    for modules in ("all-linear", ("q_proj", "down_proj"), r".*\.(k_proj|v_proj)"):
+        train = TrainConfig(learning_rate=1e-3, lora_rank=3, target_modules=modules)
+        with model.adapters.new(train.lora(), seed=0) as (_, parameters):
+            assert size.adapter_parameters(train) == sum(p.numel() for p in parameters)
+
+
+@pytest.mark.parametrize(("name", "billions"), [(BIG, 36.15), ("Qwen/Qwen2.5-32B-Instruct", 32.76)])
+def test_a_model_that_is_not_here_is_planned_from_its_known_shapes(
+    name: str, billions: float, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "load_chat", lambda _: pytest.fail("there is no tokenizer to load"))
+    found = plan(study_file.load(str(file), (f"model={name}", "dtype=bfloat16")), "cpu")
+    assert found["model"]["parameters"] / 1e9 == pytest.approx(billions, abs=0.01)
+    assert found["model"]["source"].startswith("known shapes")
+    assert found["tokens_by"].startswith("characters / 4.2")
+    assert {one["in_store"] for one in found["stages"]} == {None}
+    assert found["stages"][0]["estimated"] == ["tokens"]
+    assert found["memory"]["weights"] == pytest.approx(found["model"]["parameters"] * 2 / 2**30)
+    assert not found["memory"]["fits"]
+    totals_hold(found)
+
+
+def test_an_unknown_model_that_cannot_be_had_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(sizes.AutoConfig, "from_pretrained", refused)
+    assert "nobody/nothing" not in KNOWN
+    with pytest.raises(
+        ValueError, match=r"nobody/nothing: not on this machine, not to be had \(no network\).*give a folder"
+    ):
+        plan(study_file.load(str(file), ("model=nobody/nothing",)), "cpu")
+
+
+def test_a_mistake_is_found_before_anything_starts(file: Path) -> None:
+    (file.parent / "odd.jsonl").unlink()
+    with pytest.raises(FileNotFoundError, match=r"odd\.jsonl"):
+        plan(study_file.load(str(file)), "cpu")
+
+
+def test_time_is_arithmetic_on_the_cpu_and_at_least_a_launch_on_a_gpu(file: Path) -> None:
+    config = study_file.load(str(file))
+    size = look_up(config.model, torch.float32, None)[0]
+    stage, train = config.stages["odd"], config.stages["odd"].train
+    cpu, gpu = (plans.Clock(size, SPEED, on_gpu, 4, False) for on_gpu in (False, True))
+    assert cpu.step(1000, train, stage) == pytest.approx(4 * size.multiplied * 1000 / 0.5e12)
+    again = train.model_copy(update={"gradient_checkpointing": True})
+    assert cpu.step(1000, again, stage) == pytest.approx(6 * size.multiplied * 1000 / 0.5e12)
+    launch = size.n_layers / 30
+    assert gpu.step(1000, train, stage) == pytest.approx(0.026 * launch)
+    assert gpu.step(1000, train.model_copy(update={"graph": False}), stage) == pytest.approx(0.2 * launch)
+    assert gpu.step(1e12, train, stage) == pytest.approx(cpu.step(1e12, train, stage))
+    assert cpu.work(Work(0, 0, 500)) == pytest.approx(2 * size.multiplied * 500 / 0.5e12)
+    assert cpu.work(Work(129, 129 * 8, 0)) > cpu.work(Work(128, 128 * 8, 0)) > 0
+
+
+def test_more_memory_is_taken_by_larger_batches_and_less_by_smaller_optimisers(file: Path) -> None:
+    def memory(*changes: str) -> dict[str, Any]:
+        fields = ("arms={only: [odd]}", *changes)
+        return plan(study_file.load(str(file), fields), "cpu")["memory"]
+
+    plain = memory()
+    assert plain["fits"]
+    assert plain["total"] == pytest.approx(
+        sum(plain[key] for key in ("weights", "adapters", "gradients_and_optimiser", "activations"))
+    )
+    small = memory("stages.odd.train.batch_size=1")
+    assert small["activations"] < plain["activations"]
+    kept = memory("stages.odd.train.gradient_checkpointing=true")
+    assert kept["activations"] < plain["activations"]
+    quarter = memory("stages.odd.train.optimiser=adamw_8bit")
+    assert quarter["gradients_and_optimiser"] == pytest.approx(plain["gradients_and_optimiser"] / 2)
+    assert memory("quantise=4bit")["weights"] < plain["weights"]
+
+
+def test_measures_are_counted_at_their_longest() -> None:
+    identity = measure_work(Identity(samples=3, questions=2, max_new_tokens=10))
+    assert (identity.answers, identity.written) == (6, 60)
+    em = measure_work(Em(samples=5, max_new_tokens=7))
+    assert em.answers % 5 == 0
+    assert em.written == em.answers * 7
+
+
+def test_the_command_prints_tables_or_json_and_needs_no_folder(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["study", str(file), "--plan", "--device", "cpu"])
+    said = capsys.readouterr().out
+    for words in ("odd-even", "~6", "rough estimate", "Memory", "unknown", "0 of 1"):
+        assert words in said
+    with pytest.raises(SystemExit, match="0"):
+        main(["study", str(file), "--plan", "--device", "cpu", "--json"])
+    assert json.loads(capsys.readouterr().out)["totals"]["stages"] == 3
+    with pytest.raises(SystemExit, match="2"):
+        main(["study", str(file)])
+    assert "--out: none given" in capsys.readouterr().err
+
+
+def test_a_device_is_timed_for_a_moment() -> None:
+    found = sizes.speed_of(torch.device("cpu"), torch.float32, seconds=0.01)
+    assert found.multiplied > 1e8
+    assert found.read > 1e7
+    assert found.memory > 2**28
