@@ -14,24 +14,31 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from experiments.behaviour import Behaviour
 from experiments.evaluation import BASE, fingerprint, stack_name
-from experiments.judge import COSTS, JudgeConfig
+from experiments.judge import COSTS
 from experiments.ledger import Ledger
-from experiments.measures import MeasuresConfig
-from experiments.steer import load_directions
-from experiments.treatments import UNTREATED, GridConfig, Layers, Row, Treatment, ablations, additions, mean_norms
+from experiments.treatments import (
+    UNTREATED,
+    AblateConfig,
+    GridConfig,
+    Row,
+    Treatment,
+    ablations,
+    additions,
+    load_directions,
+    mean_norms,
+)
 from finetune.data.everyday import everyday_questions
 from interp import stats
 from interp.behaviour.measure import Measure, Scores
 from interp.chat import check_system, with_system
 from interp.directions import Direction
-from interp.interventions import Phase, Site
+from interp.interventions import Site
 from interp.model import Model
 from interp.resampling import bootstrap
 from interp.runs import RunFolder, content_key, read_jsonl, seed_from, write_jsonl
@@ -45,30 +52,6 @@ Share = Literal["share_removed", "share_reproduced"]
 Key = tuple[str, str]  # a stage, and what is done to it
 Taken = Mapping[Key, Mapping[str, Sequence[Row]]]  # records of every condition, by measure
 Norms = Mapping[int, float]  # mean length of the residual stream, by layer
-
-
-class AblateConfig(BaseModel):
-    """What is taken away, what is added, and what is measured."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    site: Site = "residual"
-    """`residual`: directions are ablated from the residual stream after each of their layers. `writes`: from all that
-    those layers write into it, and then it is the headline layer's vector everywhere."""
-    phase: Phase = "all"
-    """Tokens at which directions are ablated."""
-    random: int = Field(default=3, ge=0)
-    """Random controls of each treatment, of the direction's length in every layer."""
-    alpha: float = Field(default=1.0, allow_inf_nan=False)
-    """Multiplies the raw direction where it is added; not 0, which would add nothing."""
-    add_layers: Layers | Annotated[tuple[int, ...], Field(min_length=1)] = "headline"
-    """As `GridConfig.layers`."""
-    add_phase: Phase = "response"
-    """Tokens at which directions are added, and displacements transplanted."""
-    measures: MeasuresConfig = MeasuresConfig()
-    judge: JudgeConfig | None = None
-    """Grades free-form answers."""
-    system: str = "task"
 
 
 @dataclass(frozen=True)

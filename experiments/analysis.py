@@ -3,7 +3,8 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from interp.behaviour.self_recognition import recognition
 from interp.directions import Direction
 from interp.dispersion import dispersion, dispersion_ratio
 from interp.displacement import decompose, displacement_cosines, span_share
-from interp.nulls import nulls_for, random_like
+from interp.nulls import nulls_for
 from interp.projection import projection_difference, shift
 from interp.runs import seed_from
 
@@ -34,17 +35,31 @@ class Instrument:
         permuted: Label-permuted nulls by trait.
         n_random: Norm-matched random directions drawn for each.
         seed: Of the random directions.
+        personas: Names of the directions that make the span of the personas; None for all.
     """
 
     directions: Mapping[str, Direction]
     permuted: Mapping[str, Float[Tensor, "null layer d_model"] | None]
     n_random: int
     seed: int
+    personas: tuple[str, ...] | None = None
+    _kept: dict[str, tuple[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def nulls(
         self, name: str, rows: Float[Tensor, "row layer d_model"] | None = None
     ) -> dict[str, Float[Tensor, "null layer d_model"]]:
-        """Every family of nulls for one direction; `rows` are activations of the kind that is projected on it."""
+        """Every family of nulls for one direction; `rows` are activations of the kind that is projected on it.
+
+        Those of the last `rows` are kept: a study reads the same base answers beside every stage.
+        """
+        seen = "" if rows is None else sha256(rows.contiguous().numpy().tobytes()).hexdigest()
+        if self._kept.get(name, ("-",))[0] != seen:
+            self._kept[name] = (seen, self._nulls(name, rows))
+        return self._kept[name][1]
+
+    def _nulls(
+        self, name: str, rows: Float[Tensor, "row layer d_model"] | None
+    ) -> dict[str, Float[Tensor, "null layer d_model"]]:
         direction = self.directions[name]
         others = [other.vectors for key, other in self.directions.items() if key != name]
         return nulls_for(
@@ -57,11 +72,15 @@ class Instrument:
         )
 
     @property
-    def layers(self) -> list[int]:
-        """The layers that headlines use, and the middle one; a study's directions hold every layer of the model."""
+    def middle(self) -> int:
+        """The middle layer; a study's directions hold every layer of the model."""
         some = next(iter(self.directions.values()))
-        chosen = {direction.layer for direction in self.directions.values()} | {some.layers[len(some.layers) // 2]}
-        return sorted(chosen)
+        return some.layers[len(some.layers) // 2]
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers that headlines use, and the middle one."""
+        return sorted({direction.layer for direction in self.directions.values()} | {self.middle})
 
 
 def separation_rows(instrument: Instrument) -> list[Row]:
@@ -90,12 +109,21 @@ def shift_rows(
     texts: str,
     stage: Float[Tensor, "row layer d_model"],
     base: Float[Tensor, "row layer d_model"],
+    *,
+    everywhere: bool = True,
 ) -> list[Row]:
-    """Shift of a stage from base along every direction at every layer; rows are paired."""
+    """Shift of a stage from base along every direction; rows are paired.
+
+    At the layers that headlines use there is every kind of null; at all others, which are there if `everywhere`, the
+    random ones and those of the activations' covariance.
+    """
     rows = []
     for name, direction in instrument.directions.items():
         nulls = instrument.nulls(name, base)
         for k, layer in enumerate(direction.layers):
+            brief = layer not in instrument.layers
+            if brief and not everywhere:
+                continue
             common = {
                 "measure": "projection",
                 "texts": texts,
@@ -105,6 +133,8 @@ def shift_rows(
                 "pooling": "response_mean",
             }
             for kind, null in nulls.items():
+                if brief and kind not in ("random", "covariance"):
+                    continue
                 moved = shift(stage[:, k], base[:, k], direction.vectors[k], null[:, k])
                 beside = {"null": kind, "n_null": moved.n_null}
                 alone = {"ci_low": None, "ci_high": None, "n": moved.raw.n}
@@ -115,22 +145,17 @@ def shift_rows(
                     rows += [
                         {**common, "metric": "shift", **moved.raw.row(), "unit": "residual-stream norm"},
                         {**common, "metric": "shift_in_null_spreads", **spreads, "unit": unit, **beside, **band},
-                        {**common, "metric": "displacement_cosine", "value": moved.cosine, **alone, "unit": "cosine"},
                     ]
+                    if not brief:
+                        toward = {"metric": "displacement_cosine", "value": moved.cosine, "unit": "cosine"}
+                        rows.append({**common, **toward, **alone})
                 elif kind in ("covariance", "permuted"):
                     spread = {"metric": f"shift_in_{kind}_spreads", **moved.in_null_spreads.row(), **beside}
                     band = {"null_low": moved.null_low, "null_high": moved.null_high}
                     rows.append({**common, **spread, **band, "unit": f"sd of {kind} nulls"})
-                rows.append(
-                    {
-                        **common,
-                        "metric": "null_percentile",
-                        "value": moved.percentile,
-                        **alone,
-                        "unit": "percentile",
-                        **beside,
-                    }
-                )
+                if not brief:
+                    place = {"metric": "null_percentile", "value": moved.percentile, "unit": "percentile"}
+                    rows.append({**common, **place, **alone, **beside})
     return rows
 
 
@@ -145,8 +170,8 @@ def displacement_rows(
     The shares' nulls are spans of as many random directions. `corrected` has the noise of the rows taken out.
     """
     rows = []
-    names = list(instrument.directions)
-    random = [random_like(d.vectors, instrument.n_random, seed=i) for i, d in enumerate(instrument.directions.values())]
+    names = list(instrument.personas or instrument.directions)
+    random = [instrument.nulls(name, base)["random"] for name in names]
     for k in instrument.layers:
         common = {"measure": "displacement", "texts": texts, "layer": k, "pooling": "response_mean"}
         vectors = torch.stack([instrument.directions[name].vectors[k] for name in names])

@@ -1,28 +1,28 @@
-"""What a study is: its YAML file as frozen models, and the graph of nodes that its arms span."""
+"""What a study is: its YAML file as frozen models."""
 
 import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from experiments.evaluate import AnswersConfig
 from experiments.extract import ExtractConfig
 from experiments.judge import JudgeConfig
-from experiments.measures import MEASURES, MeasuresConfig
-from finetune.data.builder import Who
-from finetune.data.sets import BUILDERS, DataConfig, class_of
+from experiments.measures import MeasuresConfig
+from experiments.recipes import DirectionConfig
+from experiments.treatments import AblateConfig
+from finetune.data.sets import DataConfig
 from finetune.defences import CaftConfig, DefenceConfig, KlConfig, LdifsConfig, SteerConfig
 from finetune.recipe import PRESETS, TrainConfig
 from finetune.stages import Compose
-from interp.runs import did_you_mean, read_yaml
+from interp.runs import did_you_mean
 from interp.sources import DTYPES
 
 STUDIES = Path(__file__).parent / "studies"
 BASE = "base"
+Role = Literal["em", "em_no_prompt", "sgtr", "ictr", "control"]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -61,6 +61,28 @@ class StageConfig(BaseModel):
         return value
 
 
+class MediationConfig(AblateConfig):
+    """Which directions are taken from which stages, and added to the base model, in every seed."""
+
+    stages: tuple[str, ...] = Field(min_length=1)
+    """Nodes of the arms, by their names (`em`, `em-sgtr`)."""
+    directions: tuple[str, ...] = Field(min_length=1)
+    """Traits, or names of `directions`; `displacement` is the stage's own move from base on the fixed texts."""
+
+
+class InsideConfig(BaseModel):
+    """At which nodes the answer to recognition questions is attributed to heads and MLPs, and patched."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    """A data set with questions that show two texts."""
+    stages: tuple[str, ...] = (BASE,)
+    """`base` or nodes of the arms, of the first seed."""
+    articles: int = Field(default=32, ge=2)
+    """Articles whose questions are looked at, from the first."""
+
+
 class StudyConfig(BaseModel):
     """A study, as its YAML file says it."""
 
@@ -77,6 +99,18 @@ class StudyConfig(BaseModel):
     traits: tuple[str, ...]
     persona: ExtractConfig = ExtractConfig()
     answers: AnswersConfig = AnswersConfig()
+    directions: dict[str, DirectionConfig] = Field(default_factory=dict)
+    """Further directions of the base model, by name, as `sgtr direction` makes them; all that is read is projected on
+    them too."""
+    roles: dict[Role, tuple[str, ...]] = Field(default_factory=dict)
+    """What the stages stand for in the hypotheses (`sgtr report` gives the verdicts). `em_no_prompt`: the first `em`
+    stage's data without a system prompt."""
+    mediation: MediationConfig | None = None
+    """Ablates directions from stages and adds them to the base model, and measures."""
+    lens: InsideConfig | None = None
+    """Looks inside for where recognition questions are answered; needs transformer-lens."""
+    tokens: bool = True
+    """Keep every answer's projections token by token, for the report."""
     measures: MeasuresConfig = MeasuresConfig()
     """Behaviour measures to take at every stage, under every system prompt."""
     judge: JudgeConfig | None = None
@@ -88,6 +122,8 @@ class StudyConfig(BaseModel):
     system_prompts: dict[str, str] = Field(default_factory=lambda: {"as_asked": "task"}, min_length=1)
     """System prompts to measure under, by name; the first is the one that figures show. Values as a data set's
     `system`: `task` leaves every question as it is."""
+    prompts_at: tuple[str, ...] | None = None
+    """Nodes that are measured under every system prompt; all others under the first alone. None for all nodes."""
     random_nulls: int = Field(default=200, ge=20)
     match_steps: bool = True
     """Train stages that stand in for one another (see `yardsticks`) for as many optimiser steps as the first."""
@@ -126,6 +162,7 @@ class StudyConfig(BaseModel):
                         f"arms.{arm}: {name} continues the adapter of {before}, so lora_rank, lora_alpha, rslora and "
                         "target_modules must be the same"
                     )
+        self._known_names()
         if not self.arms or not self.traits or not self.seeds:
             raise ValueError("a study needs at least one arm, one trait and one seed")
         if len(self.trait_names) != len(self.traits):
@@ -135,6 +172,33 @@ class StudyConfig(BaseModel):
         if self.dtype not in ("auto", *DTYPES):
             raise ValueError(did_you_mean("dtype", self.dtype, ["auto", *DTYPES]))
         return self
+
+    def _known_names(self) -> None:
+        for role, names in self.roles.items():
+            for name in names:
+                if name not in self.stages:
+                    raise ValueError(f"roles.{role}: " + did_you_mean("stage", name, sorted(self.stages)))
+        for name, one in self.directions.items():
+            if not (name.isascii() and name.replace("_", "").isalnum()) or name in (*self.trait_names, "displacement"):
+                raise ValueError(f"directions: {name!r} must be letters, digits and _, and no trait or 'displacement'")
+            if one.recipe == "displacement":
+                raise ValueError(f"directions.{name}: a displacement needs a stage, and these are of the base model")
+            one.resolved()
+        nodes = {"-".join(arm[: i + 1]) for arm in self.arms.values() for i in range(len(arm))}
+        for kind, named, known in (
+            ("mediation.stages", self.mediation and self.mediation.stages, nodes),
+            (
+                "mediation.directions",
+                self.mediation and self.mediation.directions,
+                {*self.trait_names, *self.directions, "displacement"},
+            ),
+            ("prompts_at", self.prompts_at, nodes),
+            ("lens.stages", self.lens and self.lens.stages, {BASE, *nodes}),
+            ("lens.data", self.lens and (self.lens.data,), set(self.data)),
+        ):
+            for name in named or ():
+                if name not in known:
+                    raise ValueError(f"{kind}: " + did_you_mean("name", name, sorted(known)))
 
     @property
     def trait_names(self) -> set[str]:
@@ -178,6 +242,10 @@ class StudyConfig(BaseModel):
                 "answers": self.answers.model_copy(update={"questions": 1, "max_new_tokens": 4, "identity": 1}),
                 "measures": self.measures.smoke(),
                 "prediction_rows": 2,
+                "directions": {name: one.smoke() for name, one in self.directions.items()},
+                "mediation": self.mediation
+                and self.mediation.model_copy(update={"random": 1, "measures": self.mediation.measures.smoke()}),
+                "lens": self.lens and self.lens.model_copy(update={"articles": 2}),
                 "stages": stages,
                 "data": data,
             }
@@ -208,192 +276,3 @@ def _check_uses(name: str, data: Mapping[str, DataConfig], users: tuple[str, ...
         if used not in data:
             raise ValueError(f"data.{name}: " + did_you_mean("data set", used, sorted(data)))
         _check_uses(used, data, (*users, name))
-
-
-@dataclass(frozen=True)
-class Node:
-    """A prefix of an arm: the stages trained so far, one on the other."""
-
-    name: str
-    stage: str
-    parent: str | None
-    arm: str
-
-
-def nodes_of(config: StudyConfig) -> list[Node]:
-    """Every node of every arm once, parents first."""
-    nodes: dict[str, Node] = {}
-    for arm, stages in config.arms.items():
-        parent = None
-        for i, stage in enumerate(stages):
-            name = "-".join(stages[: i + 1])
-            nodes.setdefault(name, Node(name, stage, parent, arm))
-            parent = name
-    return list(nodes.values())
-
-
-def yardsticks(config: StudyConfig) -> dict[str, str]:
-    """For every stage, the stage whose number of optimiser steps it takes; itself, if none other.
-
-    Two stages stand in for one another if two arms differ in nothing but having the one or the other, and no arm has
-    both. Of all that stand in for one another, directly or through others, the first in the file is the yardstick.
-    """
-    root = {name: name for name in config.stages}
-    order = list(config.stages)
-    together = [set(arm) for arm in config.arms.values()]
-    for a, b in itertools.combinations(config.arms.values(), 2):
-        differing = {x: y for x, y in zip(a, b, strict=False) if x != y} if len(a) == len(b) else {}
-        if len(differing) != 1 or sum(x != y for x, y in zip(a, b, strict=True)) != 1:
-            continue
-        ((x, y),) = differing.items()
-        if not any({x, y} <= both for both in together):
-            first, other = sorted((root[x], root[y]), key=order.index)
-            root = {name: first if kept == other else kept for name, kept in root.items()}
-    return root
-
-
-def load(name_or_file: str, changes: tuple[str, ...] = ()) -> StudyConfig:
-    """A study by its own name or by file, with `key.path=value` changes.
-
-    Raises:
-        ValueError: unknown, malformed, or with an unknown field; the message names file, field and what is known.
-    """
-    own = STUDIES / f"{name_or_file}.yaml"
-    path = own if own.is_file() else Path(name_or_file)
-    if not path.is_file():
-        known = sorted(file.stem for file in STUDIES.glob("*.yaml"))
-        raise ValueError(did_you_mean("study", name_or_file, known) + "; or a .yaml file")
-    raw = _unshared(read_yaml(path))
-    for change in changes:
-        set_field(raw, change)
-    try:
-        return StudyConfig.model_validate(_absolute(raw, path.parent))
-    except ValidationError as error:
-        raise ValueError(f"{path}: " + "; ".join(map(_explain, error.errors()))) from error
-
-
-def checked(kind: type[M], fields: Mapping[str, Any]) -> M:
-    """A configuration, or one message about what is wrong with it.
-
-    Raises:
-        ValueError: a field is unknown or out of its range.
-    """
-    try:
-        return kind.model_validate(fields)
-    except ValidationError as error:
-        raise ValueError("; ".join(map(_explain, error.errors()))) from error
-
-
-def _unshared(value: Any) -> Any:
-    """A copy in which what YAML aliases name is there once for each, so that a change to one leaves the others."""
-    if isinstance(value, dict):
-        return {key: _unshared(item) for key, item in value.items()}
-    return [_unshared(item) for item in value] if isinstance(value, list) else value
-
-
-def set_field(raw: dict[str, Any], change: str) -> None:
-    """Carry out a `key.path=value` change on raw fields, the value being YAML.
-
-    Raises:
-        ValueError: not of that form, or a part of the path is no mapping.
-    """
-    key, equals, text = change.partition("=")
-    if not equals:
-        raise ValueError(f"--set {change}: must be key=value, for example --set {change}=100")
-    *parents, last = key.split(".")
-    place: Any = raw
-    for parent in parents:
-        if parent == "train" and isinstance(place.get(parent), str):
-            place[parent] = {"preset": place[parent]}
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
-            raise ValueError(f"--set {change}: {parent!r} is not a mapping")
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"--set {change}: the value is not YAML ({' '.join(str(error).split())})") from error
-
-
-def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Files that a study names are relative to the study's own file."""
-
-    def at(file: str) -> str:
-        return str((folder / Path(file).expanduser()).resolve())
-
-    for entry in _mappings(raw.get("data")):
-        for key in ("file", "articles", "own"):
-            if isinstance(entry.get(key), str) and entry[key] not in get_args(Who):
-                entry[key] = at(entry[key])
-        if isinstance(entry.get("others"), dict):
-            entry["others"] = {author: at(str(file)) for author, file in entry["others"].items()}
-    for stage in _mappings(raw.get("stages")):
-        for defence in _mappings(stage.get("defences")):
-            if str(defence.get("direction", "")).endswith(".safetensors"):
-                defence["direction"] = at(str(defence["direction"]))
-            if isinstance(defence.get("directions"), list):
-                named = map(str, defence["directions"])
-                defence["directions"] = [at(name) if name.endswith(".safetensors") else name for name in named]
-    for name, measure in (raw.get("measures") or {}).items() if isinstance(raw.get("measures"), dict) else ():
-        _place(measure, at, ("questions",) if name in ("em", "conditional") else ())
-    _place(raw.get("judge"), at, ("validation",))
-    if isinstance(raw.get("traits"), list):
-        traits = raw["traits"]
-        raw["traits"] = [at(name) if isinstance(name, str) and name.endswith(".json") else name for name in traits]
-    return raw
-
-
-def _place(fields: Any, at: Callable[[str], str], more: tuple[str, ...]) -> None:
-    """Make the files that a measure's (or a judge's) fields name, at any depth, absolute in place."""
-    for key, value in fields.items() if isinstance(fields, dict) else ():
-        if key in ("file", "files", "neutral", "articles", "chats", "own", "others", *more):
-            if isinstance(value, str) and value not in get_args(Who):
-                fields[key] = at(value)
-            elif isinstance(value, list):
-                fields[key] = [at(item) if isinstance(item, str) else item for item in value]
-            elif isinstance(value, dict):
-                fields[key] = {name: at(item) if isinstance(item, str) else item for name, item in value.items()}
-        else:
-            _place(value, at, more)
-
-
-def _mappings(entries: Any) -> list[dict[str, Any]]:
-    """The mappings among the entries of a mapping or a list, which is as its file has it and may be anything."""
-    found = entries.values() if isinstance(entries, dict) else entries if isinstance(entries, list) else ()
-    return [entry for entry in found if isinstance(entry, dict)]
-
-
-def _explain(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"]) or "study"
-    if error["type"].startswith("union_tag"):
-        which, named = error["ctx"]["discriminator"].strip("'"), error["ctx"].get("tag")
-        known = list(_DEFENCES) if error["loc"][0] == "stages" else sorted(BUILDERS)
-        return f"{place}: " + (did_you_mean(which, named, known) if named else f"needs {which}: {', '.join(known)}")
-    if error["type"] == "extra_forbidden":
-        return f"{place}: " + did_you_mean("field", str(error["loc"][-1]), sorted(_fields(error["loc"])))
-    message = error["msg"].removeprefix("Value error, ")
-    shown = "" if error["type"] in ("missing", "value_error") else f", got {str(error['input'])[:60]}"
-    return f"{place}: {message}{shown}"
-
-
-_DEFENCES = {"kl": KlConfig, "ldifs": LdifsConfig, "steer": SteerConfig, "caft": CaftConfig}
-
-
-def _fields(place: tuple[Any, ...]) -> list[str]:
-    """Known fields where an unknown one was found."""
-    owner: type[BaseModel] = StudyConfig
-    match list(place):
-        case ["data", _, builder, *_]:
-            owner = class_of(builder)
-        case ["stages", _, "train", _]:
-            owner = TrainConfig
-        case ["stages", _, "defences", _, kind, *_]:
-            owner = _DEFENCES[kind]
-        case [("persona" | "answers" | "judge") as part, _]:
-            owner = {"persona": ExtractConfig, "answers": AnswersConfig, "judge": JudgeConfig}[part]
-        case ["stages", _, _]:
-            owner = StageConfig
-        case ["measures", measure, _, *_] | [measure, _, *_] if measure in MEASURES:
-            owner = MeasuresConfig.class_of(measure)
-        case ["measures", _]:
-            owner = MeasuresConfig
-    return list(owner.model_fields)

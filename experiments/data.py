@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from experiments import config
+from experiments import study_file
+from experiments.config import StudyConfig
 from experiments.console import bar, note
 from finetune.batch import supervised
 from finetune.data.builder import Builder, DataSet, Desk, Row, Who
@@ -163,9 +164,7 @@ def run(
     return {**made, "shown": [_shown(row, chat) for row in data.train[:rows_shown]], "out": written or None}
 
 
-def chosen(
-    name: str, study: str | None, changes: Sequence[str]
-) -> tuple[Mapping[str, Builder], config.StudyConfig | None]:
+def chosen(name: str, study: str | None, changes: Sequence[str]) -> tuple[Mapping[str, Builder], StudyConfig | None]:
     """The data sets at hand with the one that `name` means among them, and the study they are of.
 
     Args:
@@ -176,10 +175,10 @@ def chosen(
     """
     fields = _fields(changes)
     if study is not None:
-        known = sorted(config.load(study).data)
+        known = sorted(study_file.load(study).data)
         if name not in known:
             raise ValueError(f"{study}: " + did_you_mean("data set", name, known))
-        held = config.load(study, tuple(f"data.{name}.{change}" for change in changes))
+        held = study_file.load(study, tuple(f"data.{name}.{change}" for change in changes))
         return held.data, held
     if name not in BUILDERS:
         known = did_you_mean("data set builder", name, sorted(BUILDERS))
@@ -195,7 +194,7 @@ def chosen(
         needs = f"{name}: needs {', '.join(missing)}; give it with --set {missing[0]}=VALUE"
         raise ValueError(needs if kind.uses is Builder.uses else from_others)
     try:
-        made = config.checked(_Alone, {"data": {name: {**fields, "builder": name}}}).data[name]
+        made = study_file.checked(_Alone, {"data": {name: {**fields, "builder": name}}}).data[name]
     except ValueError as error:
         raise ValueError(str(error).replace(f"data.{name}.{name}", name)) from error
     if made.uses:
@@ -238,7 +237,7 @@ def _files(out: Path) -> dict[str, Path]:
 def _fields(changes: Sequence[str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for change in changes:
-        config.set_field(fields, change)
+        study_file.set_field(fields, change)
     return fields
 
 

@@ -10,6 +10,7 @@ the mean of their differences.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,47 +199,23 @@ def run(
         ValueError, FileNotFoundError: bad input, named; raised before a model is loaded wherever that can be.
         InterpError: there is nothing to make a direction from.
     """
-    config = config.resolved()
     target, rollouts_file = fresh(out / "direction.safetensors"), out / "rollouts.jsonl"
     fresh(nulls_file(target))
     for adapter in adapters:
         if not (adapter_folder(adapter) / ADAPTER_FILES[0]).is_file():
             raise FileNotFoundError(f"{adapter}: no adapter there ({ADAPTER_FILES[0]} is missing)")
-    config, make = _prepared(config, adapters, rollouts_file, seed)
-    sources = _sources(config)
+    prepared = prepare(config, adapters, fresh(rollouts_file), seed)
     loaded = Model.load(model, device=device, dtype=dtype)
-    if config.layer is not None:
-        loaded.check_layers([config.layer])
     loaded.use(*adapters)
-    made = make(loaded)
-    layer, chosen = loaded.n_layers // 2, "middle, since there are no two sides to separate"
-    if config.layer is not None:
-        layer, chosen = config.layer, "given"
-    elif made.separation is not None:
-        layer, chosen = made.separation.best, "best at separating held-out questions"
-    header = {
-        **loaded.description(),
-        "stack": [folder.name for folder in loaded.stack],
-        "recipe": config.described,
-        "sources": sources,
-        "pooling": config.pooling,
-        "weighting": config.weighting,
-        "layer_chosen": chosen,
-        "seed": seed,
-        "config": config.model_dump(mode="json", exclude=FILES, exclude_none=True),
-        **made.header,
-    }
-    if made.permuted is not None:
-        save_tensors(nulls_file(target), {"permuted": made.permuted}, kind="nulls", header=header)
-    direction = Direction(str(config.name), made.vectors, tuple(range(loaded.n_layers)), layer, header)
-    direction.save(target)
+    direction = prepared(loaded, target)
+    header, layer = direction.header, direction.layer
     aurocs, effects, beside = (header[key] for key in ("held_out_auroc", "held_out_cohens_d", "separation_null"))
     return {
         "direction": str(target),
         "name": direction.name,
         "recipe": header["recipe"],
         "layer": layer,
-        "layer_chosen": chosen,
+        "layer_chosen": header["layer_chosen"],
         "norm": round(float(direction.at(layer).norm()), 4),
         "n_positive": header["n_positive"],
         "n_negative": header["n_negative"],
@@ -249,6 +226,49 @@ def run(
         **({"roles_under_min_rows": header["roles_under_min_rows"]} if "roles_under_min_rows" in header else {}),
         "rollouts": str(rollouts_file) if rollouts_file.exists() else None,
     }
+
+
+def prepare(
+    config: DirectionConfig, adapters: Sequence[Path], rollouts_file: Path, seed: int
+) -> Callable[[Model, Path], Direction]:
+    """A direction with its files read and checked, waiting for a model (as it is, with its active stack) and a file.
+
+    Called, it writes the direction to the file and its permuted nulls, where there are two sides, beside it.
+
+    Raises:
+        ValueError, FileNotFoundError: bad input, named.
+    """
+    config, make = _prepared(config.resolved(), adapters, rollouts_file, seed)
+    sources = _sources(config)
+
+    def written(model: Model, target: Path) -> Direction:
+        if config.layer is not None:
+            model.check_layers([config.layer])
+        made = make(model)
+        layer, chosen = model.n_layers // 2, "middle, since there are no two sides to separate"
+        if config.layer is not None:
+            layer, chosen = config.layer, "given"
+        elif made.separation is not None:
+            layer, chosen = made.separation.best, "best at separating held-out questions"
+        header = {
+            **model.description(),
+            "stack": [folder.name for folder in model.stack],
+            "recipe": config.described,
+            "sources": sources,
+            "pooling": config.pooling,
+            "weighting": config.weighting,
+            "layer_chosen": chosen,
+            "seed": seed,
+            "config": config.model_dump(mode="json", exclude=FILES, exclude_none=True),
+            **made.header,
+        }
+        if made.permuted is not None:
+            save_tensors(nulls_file(target), {"permuted": made.permuted}, kind="nulls", header=header)
+        direction = Direction(str(config.name), made.vectors, tuple(range(model.n_layers)), layer, header)
+        direction.save(target)
+        return direction
+
+    return written
 
 
 def _prepared(
@@ -268,12 +288,12 @@ def _prepared(
         return config, lambda model: _displaced(model, texts, empty, adapters, config)
     if config.recipe == "assistant-axis":
         roles = read_roles(config.roles, config.questions)
+        roles = replace(roles, questions=roles.questions[: config.most_questions])
         assert config.rollouts is not None
         assert config.min_rows is not None
         most = max(map(len, roles.roles.values())) * len(roles.questions) * config.rollouts
         if most < config.min_rows:
             raise ValueError(f"min_rows {config.min_rows}: no role is asked for more than {most} answers; lower it")
-        fresh(rollouts_file)
         return config, lambda model: _played(model, roles, config, rollouts_file, seed)
     assert config.weighting is not None
     sides = _sides(config, seed)

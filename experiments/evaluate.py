@@ -4,6 +4,7 @@ Each function measures the model's active stack and returns plain values; what i
 interval, is decided afterwards in `experiments.analysis`, from stored values alone.
 """
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +15,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from experiments.console import bar
-from interp.activations import pooled
+from finetune.data.sgtr import SELF
+from interp.activations import batches, default_tokens, pooled
+from interp.batch import Batch
 from interp.behaviour.collapse import degenerate
 from interp.behaviour.identity import IDENTITY_QUESTIONS
 from interp.behaviour.likelihood import answer_likelihoods, label_margins
 from interp.chat import Message, Tokens, with_system
+from interp.directions import Direction, difference_of_means, held_out_separation
 from interp.model import Model
-from interp.runs import seed_from
+from interp.projection import token_projections as token_values
+from interp.projection import unit_vectors
+from interp.runs import InterpError, seed_from
 from interp.traits import Trait
 
 
@@ -150,6 +156,64 @@ def readings(
         if not kept:
             return torch.zeros(0, model.n_layers, model.d_model), []
         return pooled(model, [row for row in rows if row is not None], progress=advance), kept
+
+
+def token_projections(
+    model: Model, rows: Sequence[Tokens | None], directions: Sequence[Direction], *, label: str
+) -> list[dict[str, Any] | None]:
+    """Every answer token's projection on each direction, after its headline layer and the model's middle block.
+
+    A record a row: `tokens` as text, and by `direction@layer` the numbers as base64 of one signed byte a token
+    (`values`) with what a step is worth (`scale`, in residual-stream norm). None where a row is.
+    """
+    middle = model.n_layers // 2
+    places = [(one, layer) for one in directions for layer in dict.fromkeys((one.layer, middle)) if layer in one.layers]
+    names = [f"{one.name}@{layer}" for one, layer in places]
+    layers = sorted({layer for _, layer in places})
+    column = [layers.index(layer) for _, layer in places]
+    units = unit_vectors(torch.stack([one.at(layer) for one, layer in places])).float().to(model.device)
+    kept = [i for i, row in enumerate(rows) if row is not None]
+    asked = [row for row in rows if row is not None]
+    found: list[dict[str, Any] | None] = [None] * len(rows)
+    with bar(f"{label}: reading tokens", len(kept)) as advance:
+        for chosen in batches(asked, default_tokens(model)):
+            batch = Batch.of([asked[i] for i in chosen], model.pad, model.device)
+            read = model.residuals(batch, lambda h: token_values(h, units.to(h.device)), layers)
+            along = torch.stack([read[k][..., place].cpu() for place, k in enumerate(column)], dim=-1)
+            for values, i in zip(along, chosen, strict=True):
+                row = asked[i]
+                answer = values[row.prompt_end : len(row)]
+                scale = answer.abs().amax(0).clamp(min=1e-9) / 127
+                steps = (answer / scale).round().to(torch.int8).numpy()
+                found[kept[i]] = {
+                    "tokens": [model.chat.decode([token]) for token in row.ids[row.prompt_end :]],
+                    "scale": {name: float(f"{scale[k]:.6g}") for k, name in enumerate(names)},
+                    "values": {name: b64encode(steps[:, k].tobytes()).decode() for k, name in enumerate(names)},
+                }
+            advance(len(chosen))
+    return found
+
+
+def recognition(
+    model: Model, rows: Sequence[dict[str, Any]], *, label: str, system: str = "task"
+) -> tuple[Float[Tensor, "layer d_model"], dict[str, Any]]:
+    """What tells the own text first from the other's first, where the answer is due: the difference of means.
+
+    With it: `auroc` by layer on articles that the difference was not made from (None where there are too few), and n,
+    the articles. Rows show two texts.
+    """
+    prompts = [model.chat.prompt(with_system(row["messages"], system)) for row in rows]
+    with bar(f"{label}: reading questions", len(prompts)) as advance:
+        h = pooled(model, prompts, pooling="prompt_last", progress=advance)
+    first = torch.tensor([row["authors"].index(SELF) == 0 for row in rows])
+    articles = {group: i for i, group in enumerate(dict.fromkeys(row["group"] for row in rows))}
+    number = torch.tensor([articles[row["group"]] for row in rows])
+    groups = (number[first].tolist(), number[~first].tolist())
+    try:
+        auroc = held_out_separation(h[first], h[~first], groups).auroc.tolist()
+    except InterpError:
+        auroc = None
+    return difference_of_means(h[first], h[~first]), {"auroc": auroc, "n": len(articles)}
 
 
 def margins(model: Model, rows: Sequence[dict[str, Any]], *, label: str, system: str = "task") -> list[dict[str, Any]]:

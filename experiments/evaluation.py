@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.behaviour import Behaviour, SamplerName
-from experiments.config import checked, set_field
 from experiments.console import table
 from experiments.judge import COSTS, JudgeConfig
 from experiments.ledger import Ledger
 from experiments.measures import MEASURES, MeasuresConfig
+from experiments.study_file import checked, set_field
 from experiments.tables import number
 from interp.chat import check_system
 from interp.model import Model

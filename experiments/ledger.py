@@ -22,10 +22,11 @@ class Ledger:
     Args:
         more: Further fields of the manifest.
         load_seconds: How long loading the model took.
+        helps: Whether another process leads the run: its manifest is left alone.
     """
 
-    def __init__(self, folder: RunFolder, model: Model, more: Row, load_seconds: float) -> None:
-        self.folder = folder
+    def __init__(self, folder: RunFolder, model: Model, more: Row, load_seconds: float, *, helps: bool = False) -> None:
+        self.folder, self.helps = folder, helps
         before = folder.manifest
         on_gpu = model.device.type == "cuda"
         what = torch.cuda.get_device_name(model.device) if on_gpu else f"{torch.get_num_threads()} threads"
@@ -39,7 +40,11 @@ class Ledger:
             "model": {"name": model.name, **model.description()},
             "steps": [*before.get("steps", []), {"name": "load the model", "seconds": round(load_seconds, 1)}],
         }
-        folder.write_manifest(self.manifest)
+        self._write()
+
+    def _write(self) -> None:
+        if not self.helps:
+            self.folder.write_manifest(self.manifest)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -48,7 +53,7 @@ class Ledger:
         yield
         seconds = round(time.monotonic() - start, 1)
         self.manifest["steps"].append({"name": name, "seconds": seconds})
-        self.folder.write_manifest(self.manifest)
+        self._write()
         note(f"  {name:<46} {seconds:7.1f} s")
 
     def once(self, name: str, what: Any, measure: Callable[[], Row], files: Sequence[Path] = ()) -> Row:

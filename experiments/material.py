@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.config import BASE, StudyConfig, yardsticks
+from experiments.config import BASE, StudyConfig
 from experiments.console import bar
+from experiments.graph import yardsticks
 from finetune.data.builder import DataSet, Desk, Row, Who
 from finetune.recipe import TrainConfig
 from finetune.stages import Stage

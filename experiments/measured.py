@@ -1,4 +1,4 @@
-"""What was measured at every node of a study, and the rows that compare nodes with one another."""
+"""What was measured at every node of a study, and how a node differs from the base model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +26,9 @@ class View:
         who: Its own answers to questions about who it is.
         identity: Activations over these, one row per answer.
         behaviour: Records of every behaviour measure, by its name.
+        tokens: Its own answers, and the base model's, token by token, for the report.
+        recognition: What separates own-first from other-first questions, by data set: the difference of means by layer,
+            and `auroc` and `n`.
     """
 
     answers: list[Row]
@@ -35,6 +38,8 @@ class View:
     who: list[Row]
     identity: Mapping[int, Float[Tensor, "layer d_model"]]
     behaviour: Mapping[str, list[Row]]
+    tokens: list[Row]
+    recognition: Mapping[str, tuple[Float[Tensor, "layer d_model"], Row]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def moved_rows(instrument: analysis.Instrument, here: View, base: View, who: Seq
     for texts, stage, reference in (("fixed", here.fixed, base.own), ("own", here.own, base.own)):
         both, a, b = _paired(stage, reference)
         if both:
-            rows += analysis.shift_rows(instrument, texts, a, b)
+            rows += analysis.shift_rows(instrument, texts, a, b, everywhere=texts == "fixed")
         if len(both) > 1 and texts == "fixed":
             rows += analysis.displacement_rows(instrument, a, b, texts)
     both, a, b = _paired(here.identity, base.identity)
@@ -70,22 +75,10 @@ def moved_rows(instrument: analysis.Instrument, here: View, base: View, who: Seq
     return rows
 
 
-def cosines_of(
-    instrument: analysis.Instrument, measured: Sequence[Measured], prompt: str, seeds: Sequence[int]
-) -> dict[str, list[Row]]:
-    """Cosines between the displacements of whole stages of one seed, by key of the first stage of each pair."""
-    base, *nodes = measured
-    found: dict[str, list[Row]] = {}
-    for seed in seeds:
-        stages = [m for m in nodes if m.stage["seed"] == seed and "@" not in m.stage["key"]]
-        kept = sorted(set(base.views[prompt].own).intersection(*(m.views[prompt].fixed for m in stages)))
-        if len(kept) < 2:
-            continue
-        origin = torch.stack([base.views[prompt].own[i] for i in kept])
-        moved = {m.stage["name"]: torch.stack([m.views[prompt].fixed[i] for i in kept]) - origin for m in stages}
-        keys = {m.stage["name"]: m.stage["key"] for m in stages}
-        found |= {keys[name]: rows for name, rows in analysis.cosine_rows(instrument, moved).items()}
-    return found
+def displacement_of(here: View, base: View) -> Float[Tensor, "layer d_model"] | None:
+    """A stage's mean move from the base model on the fixed texts; None without any."""
+    both, stage, start = _paired(here.fixed, base.own)
+    return (stage - start).double().mean(0).float() if both else None
 
 
 def _paired(

@@ -32,7 +32,7 @@ RECIPES = {
     "self-recognition": Rules(("pairs", "read"), poolings=("response_mean", "prompt_last")),
     "assistant-axis": Rules(
         (),
-        ("roles", "questions", "rollouts", "max_new_tokens", "temperature", "min_rows"),
+        ("roles", "questions", "most_questions", "rollouts", "max_new_tokens", "temperature", "min_rows"),
         weightings=("sample",),
     ),
 }
@@ -66,6 +66,7 @@ class DirectionConfig(BaseModel):
     read: Literal["answer", "text"] | None = None
     roles: Path | None = None
     questions: Path | None = None
+    most_questions: int | None = Field(default=None, ge=2)
     rollouts: int | None = Field(default=None, ge=1)
     max_new_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0)
@@ -116,6 +117,13 @@ class DirectionConfig(BaseModel):
         if self.recipe == "assistant-axis":
             defaults |= {"roles": ROLES, "rollouts": 1, "max_new_tokens": 64, "temperature": 0.7, "min_rows": 10}
         return self.model_copy(update={key: value for key, value in defaults.items() if getattr(self, key) is None})
+
+    def smoke(self) -> "DirectionConfig":
+        """The same with next to nothing in it."""
+        small: dict[str, int] = {"permuted": 5, "separation_nulls": 5}
+        if self.recipe == "assistant-axis":
+            small |= {"max_new_tokens": 2, "most_questions": 2, "min_rows": 1}
+        return self.model_copy(update=small)
 
     @property
     def described(self) -> str:

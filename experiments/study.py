@@ -8,7 +8,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,21 @@ from torch import Tensor
 
 from experiments import analysis, evaluate
 from experiments.behaviour import Behaviour
-from experiments.config import BASE, Node, StudyConfig, nodes_of
+from experiments.between import Beside, kept_rows, rows_between
+from experiments.config import BASE, StudyConfig
 from experiments.console import bar
+from experiments.direction import prepare
+from experiments.drawing import draw_figures
 from experiments.extract import extract, load_permuted, nulls_file, trait_file
+from experiments.graph import Node, nodes_of, roots
+from experiments.hypotheses import write_verdicts
 from experiments.ledger import Ledger
+from experiments.lens import weight_rows
 from experiments.material import Material
-from experiments.measured import Measured, View, cosines_of, moved_rows
-from experiments.report import draw_figures, write_report
+from experiments.measured import Measured, moved_rows
+from experiments.measuring import Measuring
+from experiments.report import write_report
+from experiments.workers import spread
 from finetune.defences import Defence, defence_of
 from finetune.recipe import check_optimiser
 from finetune.stages import Stage, ensure
@@ -32,7 +40,6 @@ from interp.directions import Direction
 from interp.model import Model
 from interp.runs import (
     RunFolder,
-    content_key,
     load_tensors,
     save_tensors,
     write_atomic,
@@ -40,12 +47,18 @@ from interp.runs import (
 )
 from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
+from interp.weights import norms_of
 
 Row = dict[str, Any]
+Prepared = Callable[[Model, Path], Direction]
+NOTHING = {"steps": 0, "supervised_tokens": 0, "rows": 0, "final_loss": None, "wall_seconds": 0.0}
 
 
-def run(config: StudyConfig, out: Path, *, device: str = "auto") -> bool:
+def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 1) -> bool:
     """Run a study into `out`, or go on with it; False if it was finished already.
+
+    Args:
+        workers: Processes that share the graph's branches and seeds; with several GPUs they take turns at these.
 
     Raises:
         ValueError: bad input; nothing was changed, or what was finished is kept.
@@ -64,14 +77,9 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto") -> bool:
         check_optimiser(stage.train, place)
     for data in config.data.values():
         data.check()
-    behaviour = Behaviour(
-        config.measures.taken(),
-        judge=config.judge,
-        journal=out / "judge.jsonl",
-        seed=config.sampling_seed,
-        sampler=config.sampler,
-    )
+    behaviour = behaviour_of(config, out)
     behaviour.check()
+    prepared_directions(config, out)
     start = time.monotonic()
     spread = {"device_map": config.device_map, "quantise": config.quantise}
     model = Model.load(config.model, device=device, dtype=dtype, **spread)
@@ -85,11 +93,52 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto") -> bool:
         Direction.load(Path(file), model=model.identity)
     folder = RunFolder.open(out, definition)
     with folder.locked():
-        _Study(config, folder, model, traits, behaviour, time.monotonic() - start).run()
+        Study(config, folder, model, traits, behaviour, time.monotonic() - start).run(workers, device)
     return True
 
 
-class _Study:
+def helper(config: StudyConfig, out: Path, device: str) -> "Study":
+    """The study of a run that another process leads, with what every node needs at hand."""
+    start = time.monotonic()
+    traits = [Trait.load(trait_file(trait)) for trait in config.traits]
+    behaviour = behaviour_of(config, out)
+    behaviour.check()
+    spread_over = {"device_map": config.device_map, "quantise": config.quantise}
+    model = Model.load(config.model, device=device, dtype=config.dtype, **spread_over)
+    folder = RunFolder.at(out, config.model_dump(mode="json"))
+    return Study(config, folder, model, traits, behaviour, time.monotonic() - start, helps=True)
+
+
+def behaviour_of(config: StudyConfig, out: Path) -> Behaviour:
+    """The behaviour measures of a study."""
+    journal = out / "judge.jsonl"
+    named = {"judge": config.judge, "seed": config.sampling_seed, "sampler": config.sampler}
+    return Behaviour(config.measures.taken(), journal=journal, **named)
+
+
+def prepared_directions(config: StudyConfig, out: Path) -> dict[str, Prepared]:
+    """The study's further directions, their files read and checked.
+
+    Raises:
+        ValueError, FileNotFoundError: bad input; with the direction's name.
+    """
+    made = {}
+    for name, one in config.directions.items():
+        named, rollouts = one.model_copy(update={"name": name}), out / "records" / f"rollouts-{name}.jsonl"
+        try:
+            made[name] = prepare(named, (), rollouts, config.sampling_seed)
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"directions.{name}: {error}") from error
+    return made
+
+
+class Study:
+    """A study on one loaded model, in its folder.
+
+    Args:
+        helps: Whether another process leads it, which then writes everything but parts, tensors and stages.
+    """
+
     def __init__(
         self,
         config: StudyConfig,
@@ -98,49 +147,86 @@ class _Study:
         traits: Sequence[Trait],
         behaviour: Behaviour,
         load_seconds: float,
+        *,
+        helps: bool = False,
     ) -> None:
         self.config, self.folder, self.path, self.model, self.traits = config, folder, folder.path, model, traits
         self.behaviour = behaviour
         facts: Row = {"dtype": config.dtype, "seeds": list(config.seeds)}
         if behaviour.measures:
             facts["measures"] = [measure.declared() for measure in behaviour.measures]
-        self.ledger = Ledger(folder, model, facts, load_seconds)
+        self.ledger = Ledger(folder, model, facts, load_seconds, helps=helps)
         self.timed, self.once = self.ledger.timed, self.ledger.once
         self.questions = evaluate.held_out_questions(traits, config.answers)
         self.who = evaluate.identity_questions(config.answers)
         self.made: dict[tuple[str, str], list[Row]] = {}
+        self.nodes = nodes_of(config)
+        self.prepared = prepared_directions(config, self.path)
 
-    def run(self) -> None:
-        """Train and measure everything, then write metrics, figures and the report."""
-        self.material = Material(self.config, self.model, self.once, self.path / "records")
-        self.material.check()
-        self.tests = self.material.tests()
-        self.instrument = self._instrument()
-        self.defences = {name: self._defences(name) for name in self.config.stages}
-        self.predicted = self._predicted() if self.config.prediction_rows else []
-        key = {"key": self.model.identity, "compose": None, "path": None}
-        zero = {"steps": 0, "supervised_tokens": 0, "rows": 0, "final_loss": None, "wall_seconds": 0.0}
-        row = {"name": BASE, "arm": BASE, "stage": BASE, "parent": None, "seed": None, **key, **zero}
-        base = self._measure(row, (), None)
+    def run(self, workers: int = 1, device: str = "auto") -> None:
+        """Train and measure everything, then write metrics, figures, verdicts and the report."""
+        base = self.prepare()
+        if workers > 1:
+            tasks = [(seed, [node.name for node in some]) for seed in self.config.seeds for some in roots(self.nodes)]
+            with self.timed(f"{len(tasks)} parts of the graph, by {workers} processes"):
+                for made, steps in spread(self.config, self.path, tasks, workers, device):
+                    self.made |= made
+                    self.ledger.manifest.setdefault("steps_of_workers", []).extend(steps)
         measured = [base]
         for seed in self.config.seeds:
-            trained: dict[str, Stage] = {}
-            for node in nodes_of(self.config):
-                stage = trained[node.name] = self._stage(node, trained.get(node.parent or BASE), seed)
-                record = self._train(stage, f"{node.name}, seed {seed}")
-                kept = {k: record[k] for k in (*zero, "key", "compose")}
-                who = {"name": node.name, "arm": node.arm, "stage": node.name, "parent": node.parent or BASE}
-                for step in (*stage.checkpoints, None):
-                    stack = stage.stack(self.model, step)
-                    row = {**who, "seed": seed, **kept, "path": str(stack[-1])}
-                    if step is not None:
-                        mark = {key: f"{row[key]}@{step}" for key in ("name", "stage", "key")}
-                        row |= {**mark, **dict.fromkeys(zero), "steps": step}
-                    measured.append(self._measure(row, stack, base))
-                self._write(measured)
-        with self.timed("figures"):
+            measured += self.branch(seed, self.nodes, base)
+            self._write(measured)
+        with self.timed("verdicts and figures"):
+            write_verdicts(self.path)
             figures = draw_figures(self.path)
         self.ledger.finish(lambda manifest: write_report(self.path, manifest=manifest, figures=figures))
+
+    def prepare(self) -> Measured:
+        """Data, directions and the base model's measures; what every node needs."""
+        self.material = Material(self.config, self.model, self.once, self.path / "records")
+        self.material.check()
+        tests = self.tests = self.material.tests()
+        self.instrument = self._instrument()
+        self.defences = {name: self._defences(name) for name in self.config.stages}
+        self.beside: dict[str, Beside] = {}
+        self.predicted = self._predicted() if self.config.prediction_rows else []
+        self.measuring = Measuring(
+            self.config,
+            self.model,
+            self.once,
+            self.path / "tensors",
+            self.behaviour,
+            questions=self.questions,
+            who=self.who,
+            tests=tests,
+            directions=self.instrument.directions,
+        )
+        none = {"key": self.model.identity, "compose": None, "path": None, **NOTHING}
+        row = {"name": BASE, "arm": BASE, "stage": BASE, "parent": None, "seed": None, **none}
+        base = self.measuring.node(row, (), None)
+        self._make(base, {BASE: base}, ())
+        return base
+
+    def branch(self, seed: int, nodes: Sequence[Node], base: Measured) -> list[Measured]:
+        """Train and measure nodes for one seed; those that they are trained on come before them."""
+        trained: dict[str, Stage] = {}
+        known, measured = {BASE: base}, []
+        for node in nodes:
+            stage = trained[node.name] = self._stage(node, trained.get(node.parent or BASE), seed)
+            record = self._train(stage, f"{node.name}, seed {seed}")
+            kept = {k: record[k] for k in (*NOTHING, "key", "compose")}
+            who = {"name": node.name, "arm": node.arm, "stage": node.name, "parent": node.parent or BASE}
+            for step in (*stage.checkpoints, None):
+                stack = stage.stack(self.model, step)
+                row = {**who, "seed": seed, **kept, "path": str(stack[-1])}
+                if step is not None:
+                    mark = {key: f"{row[key]}@{step}" for key in ("name", "stage", "key")}
+                    row |= {**mark, **dict.fromkeys(NOTHING), "steps": step}
+                here = self.measuring.node(row, stack, base)
+                known[here.stage["name"]] = here
+                self._make(here, known, stack)
+                measured.append(here)
+        return measured
 
     def _stage(self, node: Node, parent: Stage | None, seed: int) -> Stage:
         spec = self.config.stages[node.stage]
@@ -187,7 +273,21 @@ class _Study:
             self.once(f"{trait.name}, direction", what, make, (path, nulls_file(path)))
             directions[trait.name] = Direction.load(path, model=self.model.identity)
             permuted[trait.name] = load_permuted(path, model=self.model.identity)
-        return analysis.Instrument(directions, permuted, self.config.random_nulls, self.config.sampling_seed)
+        for name, config in self.config.directions.items():
+            path = self.path / "tensors" / f"{name}.safetensors"
+            prepared = self.prepared[name]
+
+            def form(path: Path = path, prepared: Prepared = prepared) -> Row:
+                with self.model.using():
+                    prepared(self.model, path)
+                return {"file": path.name}
+
+            what = [config.model_dump(mode="json"), self.config.sampling_seed]
+            self.once(f"{name}, direction", what, form, (path, nulls_file(path)))
+            directions[name] = Direction.load(path, model=self.model.identity)
+            permuted[name] = load_permuted(path, model=self.model.identity)
+        personas = tuple(trait.name for trait in self.traits)
+        return analysis.Instrument(directions, permuted, self.config.random_nulls, self.config.sampling_seed, personas)
 
     def _train(self, stage: Stage, label: str) -> Mapping[str, Any]:
         done = stage.record(self.model)
@@ -197,60 +297,43 @@ class _Study:
         with self.timed(f"{label}, training {steps} steps"), bar(f"{label}, training", steps) as advance:
             return ensure(self.model, stage, progress=advance)
 
-    def _measure(self, stage: Row, stack: Sequence[Path], base: Measured | None) -> Measured:
-        label = stage["name"] if stage["seed"] is None else f"{stage['name']}, seed {stage['seed']}"
-        several = len(self.config.system_prompts) > 1
-        with self.model.using(*stack):
-            return Measured(
-                stage,
-                {
-                    prompt: self._view(
-                        stage["key"],
-                        f"{label}, {prompt}" if several else label,
-                        system,
-                        base.views[prompt] if base else None,
-                    )
-                    for prompt, system in self.config.system_prompts.items()
-                },
-            )
+    def _make(self, here: Measured, known: Mapping[str, Measured], stack: Sequence[Path]) -> None:
+        """What metrics.jsonl says of one node beside base and parent, by system prompt ("" for none)."""
+        base, stage = known[BASE], here.stage
+        for prompt, view in here.views.items():
+            place = (stage["key"], prompt)
+            if place in self.made:
+                continue
+            reference = base.views[prompt]
+            rows = self.behaviour.rows(view.behaviour, None if here is base else reference.behaviour)
+            if "collapse" not in view.behaviour:
+                share = None if here is base else analysis.degenerate_share(reference.answers)
+                rows += analysis.collapse_rows(view.answers, share)
+            for name, margins in view.margins.items():
+                rows += analysis.margin_rows(margins, self.tests[name].test, name, self.tests[name].measure)
+            if here is not base:
+                rows += moved_rows(self.instrument, view, reference, self.who)
+                parent = known[stage["parent"]]
+                if parent is not base and prompt in parent.views and stage["compose"] != "restart":
+                    chain = [reference, parent.views[prompt], view]
+                    rows += kept_rows(self.instrument, "undone_share", chain, (stage["parent"], chain[1]))
+            self.made[place] = rows
+        if (stage["key"], "") not in self.made:
+            self.made[stage["key"], ""] = self._inside(here, base, stack)
 
-    def _view(self, key: str, label: str, system: str, base: View | None) -> View:
-        config, seed = self.config.answers, self.config.sampling_seed
-        what = [key, [vars(q) for q in self.questions], config.model_dump(exclude={"identity"}), seed, system]
-        who = [key, [vars(q) for q in self.who], config.model_dump(), seed, system]
-
-        def answer(questions: Sequence[evaluate.Question]) -> Row:
-            return {"answers": evaluate.answers(self.model, questions, config, seed=seed, label=label, system=system)}
-
-        answers = self.once(f"{label}, answers", what, lambda: answer(self.questions))["answers"]
-        said = self.once(f"{label}, identity", who, lambda: answer(self.who))["answers"] if self.who else []
-        texts = {"own": answers} if base is None else {"fixed": base.answers, "own": answers}
-        texts |= {"identity": said} if said else {}
-        read = {kind: self._read(f"{label}, reading {kind} texts", what, records) for kind, records in texts.items()}
-        margins = self.once(
-            f"{label}, recognition",
-            [key, system, content_key({name: data.test for name, data in self.tests.items()})],
-            lambda: {
-                name: evaluate.margins(self.model, data.test, label=label, system=system)
-                for name, data in self.tests.items()
-            },
-        )
-        behaviour = self.behaviour.take(self.model, self.once, key, label, system=system)
-        fixed = read.get("fixed", read["own"])
-        return View(answers, fixed, read["own"], margins, said, read.get("identity", {}), behaviour)
-
-    def _read(self, name: str, what: Any, records: Sequence[Row]) -> dict[int, Float[Tensor, "layer d_model"]]:
-        path = self.path / "tensors" / f"{name.replace(', ', '-').replace(' ', '_')}.safetensors"
-
-        def make() -> Row:
-            means, index = evaluate.readings(self.model, evaluate.answered_rows(self.model, records), label=name)
-            header = {**self.model.description(), "pooling": "response_mean", "question_index": index}
-            save_tensors(path, {"means": means}, kind="pooled activations", header=header)
-            return {"index": index}
-
-        index = self.once(name, [what, content_key(list(records))], make, (path,))["index"]
-        means = load_tensors(path, kind="pooled activations", model=self.model.identity)[0]["means"]
-        return dict(zip(index, means, strict=True))
+    def _inside(self, here: Measured, base: Measured, stack: Sequence[Path]) -> list[Row]:
+        """What a study wants to know of some nodes alone: mediation, attribution, what the adapter writes."""
+        config, name, rows = self.config, here.stage["name"], []
+        if config.mediation and name in config.mediation.stages:
+            rows += self.measuring.mediation(config.mediation, here, stack, base)
+        if config.lens and name in config.lens.stages and here.stage["seed"] in (None, config.seeds[0]):
+            rows += self.measuring.lens(config.lens, here, stack)
+        if here is not base:
+            held = list(self.instrument.directions.values())
+            how = {"norms": norms_of(self.model), "n_null": min(config.random_nulls, 200), "seed": config.sampling_seed}
+            shares = weight_rows(stack[-1], held, **how)
+            rows += [row for row in shares if row["metric"] == "writing_share"]
+        return rows
 
     def _write(self, measured: Sequence[Measured]) -> None:
         base = measured[0]
@@ -262,13 +345,11 @@ class _Study:
         several = len(self.config.system_prompts) > 1
         for prompt in self.config.system_prompts:
             mark = {"system_prompt": prompt} if several else {}
-            cosines = cosines_of(self.instrument, measured, prompt, self.config.seeds)
-            for here in measured:
-                rows += [{**here.place(), **row, **mark} for row in cosines.get(here.stage["key"], ())]
-                place = (here.stage["key"], prompt)
-                if place not in self.made:
-                    self.made[place] = self._made(here, base, prompt)
-                rows += [{**here.place(), **row, **mark} for row in self.made[place]]
+            between = rows_between(self.config, self.instrument, measured, prompt, self.beside)
+            for here in (one for one in measured if prompt in one.views):
+                made = (*between.get(here.stage["key"], ()), *self.made[here.stage["key"], prompt])
+                rows += [{**here.place(), **row, **mark} for row in made]
+        rows += [{**here.place(), **row} for here in measured for row in self.made[here.stage["key"], ""]]
         write_jsonl(self.path / "metrics.jsonl", rows)
         write_atomic(self.path / "stages.json", json.dumps([m.stage for m in measured], indent=2) + "\n")
         views = [
@@ -276,25 +357,18 @@ class _Study:
             for m in measured
             for prompt, view in m.views.items()
         ]
-        answers = [{**place, **r} for place, view in views for r in view.answers]
         margins = [{**place, "data": k, **r} for place, view in views for k in view.margins for r in view.margins[k]]
-        write_jsonl(self.path / "records" / "answers.jsonl", answers)
-        write_jsonl(self.path / "records" / "recognition.jsonl", margins)
-        write_jsonl(self.path / "records" / "identity.jsonl", [{**place, **r} for place, v in views for r in v.who])
+        records = {
+            "answers": [{**place, **r} for place, view in views for r in view.answers],
+            "recognition": margins,
+            "identity": [{**place, **r} for place, v in views for r in v.who],
+            **({"tokens": [{**place, **r} for place, v in views for r in v.tokens]} if self.config.tokens else {}),
+        }
         for measure in self.behaviour.measures:
             kept = [{**place, **record} for place, view in views for record in view.behaviour[measure.name]]
-            write_jsonl(self.path / "records" / f"measure-{measure.name}.jsonl", kept)
-
-    def _made(self, here: Measured, base: Measured, prompt: str) -> list[Row]:
-        """What metrics.jsonl says of one node under one system prompt, without the place."""
-        view, reference = here.views[prompt], base.views[prompt]
-        rows = self.behaviour.rows(view.behaviour, None if here is base else reference.behaviour)
-        if "collapse" not in view.behaviour:
-            share = None if here is base else analysis.degenerate_share(reference.answers)
-            rows += analysis.collapse_rows(view.answers, share)
-        for name, margins in view.margins.items():
-            rows += analysis.margin_rows(margins, self.tests[name].test, name, self.tests[name].measure)
-        return rows if here is base else rows + moved_rows(self.instrument, view, reference, self.who)
+            records[f"measure-{measure.name}"] = kept
+        for name, some in records.items():
+            write_jsonl(self.path / "records" / f"{name}.jsonl", some)
 
     def _predicted(self) -> list[Row]:
         """Before any training: how far each stage's data lie along the directions from the base's own answers."""
@@ -316,5 +390,6 @@ class _Study:
             what = [[row["messages"] for row in data], self.config.answers.model_dump(), self.config.sampling_seed]
             if self.once(label, what, make, (path,))["n"] > 1:
                 both = load_tensors(path, kind="data beside own answers", model=self.model.identity)[0]
+                self.beside[name] = (both["given"], both["own"])
                 rows += analysis.prediction_rows(self.instrument, both["given"], both["own"], name)
         return rows

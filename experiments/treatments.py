@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 
+from experiments.judge import JudgeConfig
+from experiments.measures import MeasuresConfig
 from interp.activations import batches
 from interp.batch import Batch
 from interp.chat import Tokens
@@ -99,6 +101,30 @@ class GridConfig(BaseModel):
         if not all(abs(alpha) < float("inf") for alpha in alphas) or len(set(alphas)) < len(alphas):
             raise ValueError(f"alphas must be finite and distinct, got {list(alphas)}")
         return tuple(sorted({alpha + 0.0 for alpha in (*alphas, 0.0)}))  # 0: what all others are compared with; no -0
+
+
+class AblateConfig(BaseModel):
+    """What is taken away, what is added, and what is measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    site: Site = "residual"
+    """`residual`: directions are ablated from the residual stream after each of their layers. `writes`: from all that
+    those layers write into it, and then it is the headline layer's vector everywhere."""
+    phase: Phase = "all"
+    """Tokens at which directions are ablated."""
+    random: int = Field(default=3, ge=0)
+    """Random controls of each treatment, of the direction's length in every layer."""
+    alpha: float = Field(default=1.0, allow_inf_nan=False)
+    """Multiplies the raw direction where it is added; not 0, which would add nothing."""
+    add_layers: Layers | Annotated[tuple[int, ...], Field(min_length=1)] = "headline"
+    """As `GridConfig.layers`."""
+    add_phase: Phase = "response"
+    """Tokens at which directions are added, and displacements transplanted."""
+    measures: MeasuresConfig = MeasuresConfig()
+    judge: JudgeConfig | None = None
+    """Grades free-form answers."""
+    system: str = "task"
 
 
 def load_directions(files: Sequence[Path], *, model: str | None = None) -> list[Direction]:

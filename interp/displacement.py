@@ -304,6 +304,23 @@ def displacement_cosines(
     return DisplacementCosines(names, tuple(layers))
 
 
+def share_along(
+    second: Float[Tensor, "row d_model"], first: Float[Tensor, "row d_model"], *, seed: int, n_boot: int = 1000
+) -> Estimate:
+    """How much of a first displacement comes again in a second: d2·d1 / |d1|², noise taken out (see the module).
+
+    1 is all of it, 0 nothing, -1 means that the second takes the first back. Rows are the same texts in both.
+
+    Raises:
+        ValueError: the two do not hold the same rows.
+    """
+    if second.shape != first.shape:
+        raise ValueError(f"displacements are paired: got {len(second)} rows against {len(first)}")
+    x, y = (cluster_means(rows, None, "differences") for rows in (second, first))
+    counts = _resamples(len(y), n_boot, seed)
+    return _estimate(_ratio(_products(counts, x, y)[1], _products(counts, y, y)[1]), len(y))
+
+
 def _called(names: Sequence[str] | None, k: int) -> list[str]:
     called = [str(i) for i in range(k)] if names is None else list(names)
     if len(called) != k or len(set(called)) != k:

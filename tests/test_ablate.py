@@ -27,7 +27,7 @@ from experiments.ablate import (
     transplants,
 )
 from experiments.commands.ablate import Ablate
-from experiments.config import checked
+from experiments.study_file import checked
 from experiments.treatments import UNTREATED
 from figures.mediation import mediation
 from interp.batch import Batch

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from experiments.config import STUDIES, StageConfig, StudyConfig, checked, load, nodes_of, yardsticks
+from experiments.config import STUDIES, StageConfig, StudyConfig
 from experiments.extract import ExtractConfig, trait_file
+from experiments.graph import nodes_of, yardsticks
+from experiments.study_file import checked, load
 from finetune.data.em import Tastes
 from finetune.data.published import Chats
 from finetune.data.sgtr import Sgtr

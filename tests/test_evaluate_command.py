@@ -11,8 +11,8 @@ from tiny_study import with_long_context, write_study
 
 from experiments import behaviour as behaviour_module
 from experiments.cli import main
-from experiments.config import load
 from experiments.evaluation import stack_name
+from experiments.study_file import load
 from interp.behaviour.judging import ScriptedJudge
 from interp.model import Model
 from interp.runs import read_jsonl

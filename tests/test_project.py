@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from tiny_study import chat, with_long_context, write_jsonl, write_study
 
-from experiments import config, project, study
+from experiments import project, study, study_file
 from experiments.extract import nulls_file
 from interp.directions import Direction
 from interp.model import Model
@@ -176,7 +176,7 @@ def test_a_study_is_projected_from_what_it_stored(
 ) -> None:
     tiny = with_long_context(llama_folder, tmp_path / "model")
     done = tmp_path / "run"
-    study.run(config.load(str(write_study(tmp_path, tiny))), done, device="cpu")
+    study.run(study_file.load(str(write_study(tmp_path, tiny))), done, device="cpu")
     monkeypatch.setattr(Model, "load", lambda *args, **kwargs: pytest.fail("the model was loaded"))  # noqa: ARG005
     own = next(path for path in (done / "tensors").glob("*.nulls.safetensors"))
     made_by_study = own.with_name(own.name.replace(".nulls", ""))

@@ -16,8 +16,9 @@ import pytest
 import yaml
 from tiny_study import with_long_context
 
-from experiments import cli, config
-from experiments.config import STUDIES, StudyConfig, nodes_of, yardsticks
+from experiments import cli, study_file
+from experiments.config import STUDIES, StudyConfig
+from experiments.graph import nodes_of, yardsticks
 from experiments.material import Material
 from figures import style
 from finetune.data.builder import DataSet, Desk
@@ -57,8 +58,8 @@ def test_a_study_runs_from_end_to_end(
     assert ended.value.code == 0, capsys.readouterr().err
     assert read_json(run / "manifest.json")["status"] == "complete"
 
-    ran = config.load(str(run / "study.yaml"))
-    assert ran == config.load(name, (f"model={tiny}", "dtype=float32")).smoke()
+    ran = study_file.load(str(run / "study.yaml"))
+    assert ran == study_file.load(name, (f"model={tiny}", "dtype=float32")).smoke()
     stages = {row["name"]: row for row in read_json(run / "stages.json")}
     steps = {node.stage: stages[node.name]["steps"] for node in nodes_of(ran)}
     assert all(1 <= n <= 2 for n in steps.values())
@@ -94,7 +95,7 @@ def test_a_study_runs_from_end_to_end(
 @pytest.fixture(scope="module", params=NAMES)
 def sets(request: pytest.FixtureRequest) -> tuple[StudyConfig, dict[str, DataSet]]:
     """A study with every set of it in its own size, in words of the stand-in."""
-    study = config.load(request.param)
+    study = study_file.load(request.param)
     made: dict[str, DataSet] = {}
 
     def other(name: str) -> DataSet:
@@ -159,9 +160,9 @@ def test_a_commented_block_is_a_study_over_the_files_own(path: Path, block: str,
             if file is not None:
                 (tmp_path / file).mkdir() if file.endswith("/") else (tmp_path / file).touch()
     (tmp_path / path.name).write_text(yaml.safe_dump(raw), "utf-8")
-    made = config.load(str(tmp_path / path.name))
-    assert made.model != config.load(path.stem).model
-    assert made.arms == config.load(path.stem).arms
+    made = study_file.load(str(tmp_path / path.name))
+    assert made.model != study_file.load(path.stem).model
+    assert made.arms == study_file.load(path.stem).arms
     assert all(stage.train == PRESETS["paper"] for stage in made.stages.values())
     for data in made.data.values():
         for file in (

@@ -18,8 +18,9 @@ from tiny_study import GLOOMY, OWN, chat, with_long_context, write_jsonl, write_
 
 import figures.trajectory
 import finetune.stages
-from experiments import config, study
-from experiments.config import STUDIES, StudyConfig, nodes_of
+from experiments import study, study_file
+from experiments.config import STUDIES, StudyConfig
+from experiments.graph import nodes_of
 from interp.directions import Direction
 from interp.model import Model
 from interp.nulls import random_like
@@ -61,7 +62,7 @@ def shrunken(name: str, tiny: Path, *changes: str) -> StudyConfig:
     for key, stage in raw["stages"].items():
         given = {"preset": stage["train"]} if isinstance(stage["train"], str) else stage["train"]
         small.append(f"stages.{key}.train={json.dumps({**given, **BRIEF})}")
-    return config.load(name, (*small, *changes))
+    return study_file.load(name, (*small, *changes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,7 @@ def test_a_study_leaves_the_whole_contract_behind(finished: Finished) -> None:
 
 
 def test_the_resolved_study_reloads_as_the_same_study(finished: Finished) -> None:
-    assert config.load(str(finished.path / "study.yaml")) == finished.config
+    assert study_file.load(str(finished.path / "study.yaml")) == finished.config
 
 
 def test_stages_are_the_nodes_of_the_arms_in_order(finished: Finished) -> None:
@@ -152,7 +153,7 @@ def test_every_metric_says_where_it_is_from_and_what_it_is(finished: Finished) -
         assert row.keys() >= KEYS
         assert keys[row["stage_key"]] == row["stage"]
         assert row["unit"]
-        assert isinstance(row["n"], int)
+        assert isinstance(row["n"], int) or row["measure"] == "weights", "of one adapter, whole"
         if row["ci_low"] is not None:
             assert row["ci_low"] <= row["value"] <= row["ci_high"]
         if row["metric"] in ("shift_in_null_spreads", "null_percentile"):
@@ -166,12 +167,14 @@ def test_every_metric_says_where_it_is_from_and_what_it_is(finished: Finished) -
 
 
 def test_every_stage_has_every_measure_once(finished: Finished) -> None:
-    where = ("stage", "seed", "measure", "metric", "texts", "direction", "layer", "null", "data", "other_stage")
-    places = [tuple(row.get(key) for key in where) for row in finished.metrics]
+    where = "stage seed measure metric texts direction layer null data other_stage module"
+    places = [tuple(row.get(key) for key in where.split()) for row in finished.metrics]
     assert len(set(places)) == len(places)
     stages = [stage["name"] for stage in finished.stages if stage["name"] != "base"]
     shifts = {(r["stage"], r["texts"], r["layer"]) for r in finished.metrics if r["metric"] == "shift"}
-    assert shifts == {(stage, texts, layer) for stage in stages for texts in ("fixed", "own") for layer in range(4)}
+    headline = {row["layer"] for row in finished.metrics if row["metric"] == "shift" and row["headline"]} | {2}
+    own = {(stage, "own", layer) for stage in stages for layer in headline}
+    assert shifts == {(stage, "fixed", layer) for stage in stages for layer in range(4)} | own
     for metric in ("degenerate_share", "own_text_perplexity_under_base", "collapsed"):
         assert [r["stage"] for r in finished.metrics if r["metric"] == metric] == ["base", *stages]
     tested = {key for key, data in finished.config.data.items() if data.builder == "sgtr_pairs"}
@@ -465,14 +468,14 @@ def writes_of(finished: Finished) -> int:
 
 def own_study(tmp_path: Path, tiny: Path, /, **fields: Any) -> StudyConfig:
     """A study of chats, beside its own files."""
-    return config.load(str(write_study(tmp_path, tiny, **fields)))
+    return study_file.load(str(write_study(tmp_path, tiny, **fields)))
 
 
 def test_a_study_of_chats_alone_has_no_recognition_and_a_report(tmp_path: Path, tiny: Path) -> None:
     assert study.run(own_study(tmp_path, tiny), tmp_path / "run", device="cpu") is True
     metrics = read_jsonl(tmp_path / "run" / "metrics.jsonl")
     measures = {"separation", "projection", "projection_difference", "displacement", "dispersion", "collapse"}
-    assert {row["measure"] for row in metrics} == measures
+    assert {row["measure"] for row in metrics} == measures | {"weights"}
     assert (tmp_path / "run" / "records" / "recognition.jsonl").read_text() == ""
     assert "<html" in (tmp_path / "run" / "report.html").read_text("utf-8")
 
@@ -487,7 +490,7 @@ def test_every_seed_trains_its_own_stages_and_the_base_is_measured_once(
     assert len({stage["key"] for stage in stages}) == 3
     shifts = [row for row in read_jsonl(tmp_path / "run" / "metrics.jsonl") if row["metric"] == "shift"]
     values = {seed: [row["value"] for row in shifts if row["seed"] == seed] for seed in (0, 1)}
-    assert len(values[0]) == len(values[1]) == 8
+    assert len(values[0]) == len(values[1]) >= 5
     assert values[0] != values[1]
 
 
@@ -683,6 +686,8 @@ def test_checkpoints_are_measured_and_figures_and_tables_leave_them_out(tmp_path
     assert len(values["odd@1"]) == len(values["odd"])
     assert values["odd@2"] == values["odd"] != values["odd@1"], "the last checkpoint is the stage itself"
     for file in (run / "figures").glob("*.csv"):
+        if file.stem == "checkpoints":
+            continue
         assert "odd" in file.read_text("utf-8")
         assert "odd@" not in file.read_text("utf-8")
     page = (run / "report.html").read_text("utf-8")

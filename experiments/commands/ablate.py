@@ -64,8 +64,8 @@ class Ablate:
 
     def __call__(self) -> dict[str, Any]:
         from experiments import ablate
-        from experiments.config import checked
         from experiments.evaluation import measures_of
+        from experiments.study_file import checked
 
         same = ("site", "phase", "random", "alpha", "add_phase", "system")
         fields = {name: getattr(self, name) for name in same} | {"add_layers": _layers(self.add_layers)}

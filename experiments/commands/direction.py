@@ -49,6 +49,7 @@ class MakeDirection:
     ] = None
     roles: Annotated[Path | None, arg(metavar="DIR", help="assistant-axis: role files; default ours.")] = None
     questions: Annotated[Path | None, arg(metavar="FILE", help="assistant-axis: what all are asked.")] = None
+    most_questions: Annotated[int | None, arg(help="assistant-axis: of these, the first; default all.")] = None
     rollouts: Annotated[int | None, arg(help="assistant-axis: answers per prompt and question; default 1.")] = None
     max_new_tokens: Annotated[int | None, arg(help="assistant-axis: length of an answer; default 64.")] = None
     temperature: Annotated[float | None, arg(help="assistant-axis: of the answers; default 0.7.")] = None
@@ -76,7 +77,7 @@ class MakeDirection:
 
     def __call__(self) -> dict[str, Any]:
         from experiments import direction
-        from experiments.config import checked
+        from experiments.study_file import checked
 
         fields = {key: getattr(self, key) for key in direction.DirectionConfig.model_fields if hasattr(self, key)}
         return direction.run(

@@ -40,7 +40,7 @@ class Extract:
 
     def __call__(self) -> dict[str, Any]:
         from experiments import extract
-        from experiments.config import checked
+        from experiments.study_file import checked
 
         same = ("pairs", "questions", "rollouts", "max_new_tokens", "temperature", "pooling", "weighting")
         knobs = {key: getattr(self, key) for key in (*same, "threshold", "coherence")}

@@ -52,7 +52,7 @@ class Judge:
 
     def __call__(self) -> dict[str, Any]:
         from experiments import judge
-        from experiments.config import checked
+        from experiments.study_file import checked
 
         known = set(judge.JudgeConfig.model_fields) - {"validation", "most_failed"}
         config = checked(judge.JudgeConfig, {name: getattr(self, name) for name in known})
@@ -85,8 +85,8 @@ class Trait:
 
     def __call__(self) -> dict[str, Any]:
         from experiments import traits
-        from experiments.config import checked
         from experiments.judge import JudgeConfig
+        from experiments.study_file import checked
 
         knobs = ("judge", "judge_model", "timeout", "key_variable")
         config = checked(JudgeConfig, {name: getattr(self, name) for name in knobs})

@@ -42,8 +42,8 @@ def judge_config(judge: str | None, changes: list[str]) -> "JudgeConfig | None":
     Raises:
         ValueError: changes without a judge, or a field that it does not have.
     """
-    from experiments.config import checked, set_field
     from experiments.judge import JudgeConfig
+    from experiments.study_file import checked, set_field
 
     if judge is None and changes:
         raise ValueError("--set-judge changes a judge, and there is none; give --judge")

@@ -73,8 +73,8 @@ class Steer:
 
     def __call__(self) -> dict[str, Any]:
         from experiments import steer
-        from experiments.config import checked
         from experiments.evaluation import measures_of
+        from experiments.study_file import checked
         from interp.interventions import PHASES
         from interp.runs import did_you_mean
 

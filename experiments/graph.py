@@ -1,0 +1,57 @@
+"""The graph of nodes that a study's arms span: what is trained on what, and which stages are matched in steps."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.config import StudyConfig
+
+
+@dataclass(frozen=True)
+class Node:
+    """A prefix of an arm: the stages trained so far, one on the other."""
+
+    name: str
+    stage: str
+    parent: str | None
+    arm: str
+
+
+def nodes_of(config: StudyConfig) -> list[Node]:
+    """Every node of every arm once, parents first."""
+    nodes: dict[str, Node] = {}
+    for arm, stages in config.arms.items():
+        parent = None
+        for i, stage in enumerate(stages):
+            name = "-".join(stages[: i + 1])
+            nodes.setdefault(name, Node(name, stage, parent, arm))
+            parent = name
+    return list(nodes.values())
+
+
+def yardsticks(config: StudyConfig) -> dict[str, str]:
+    """For every stage, the stage whose number of optimiser steps it takes; itself, if none other.
+
+    Two stages stand in for one another if two arms differ in nothing but having the one or the other, and no arm has
+    both. Of all that stand in for one another, directly or through others, the first in the file is the yardstick.
+    """
+    root = {name: name for name in config.stages}
+    order = list(config.stages)
+    together = [set(arm) for arm in config.arms.values()]
+    for a, b in itertools.combinations(config.arms.values(), 2):
+        differing = {x: y for x, y in zip(a, b, strict=False) if x != y} if len(a) == len(b) else {}
+        if len(differing) != 1 or sum(x != y for x, y in zip(a, b, strict=True)) != 1:
+            continue
+        ((x, y),) = differing.items()
+        if not any({x, y} <= both for both in together):
+            first, other = sorted((root[x], root[y]), key=order.index)
+            root = {name: first if kept == other else kept for name, kept in root.items()}
+    return root
+
+
+def roots(nodes: Sequence[Node]) -> list[list[Node]]:
+    """The nodes by the first stage of their arm, parents first: no list needs anything that another trains."""
+    found: dict[str, list[Node]] = {}
+    for node in nodes:
+        found.setdefault(node.name.split("-")[0], []).append(node)
+    return list(found.values())

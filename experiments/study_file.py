@@ -1,0 +1,184 @@
+"""Reads a study from its YAML file; a mistake in it is one message that names the field and what is known."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from experiments.config import STUDIES, InsideConfig, MediationConfig, StageConfig, StudyConfig
+from experiments.evaluate import AnswersConfig
+from experiments.extract import ExtractConfig
+from experiments.judge import JudgeConfig
+from experiments.measures import MEASURES, MeasuresConfig
+from experiments.recipes import FILES, DirectionConfig
+from finetune.data.builder import Who
+from finetune.data.sets import BUILDERS, class_of
+from finetune.defences import CaftConfig, KlConfig, LdifsConfig, SteerConfig
+from finetune.recipe import TrainConfig
+from interp.runs import did_you_mean, read_yaml
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def load(name_or_file: str, changes: tuple[str, ...] = (), data: Path | None = None) -> StudyConfig:
+    """A study by its own name or by file, with `key.path=value` changes.
+
+    Args:
+        data: Folder of the files that the study names; None for the study's own folder.
+
+    Raises:
+        ValueError: unknown, malformed, or with an unknown field; the message names file, field and what is known.
+    """
+    own = STUDIES / f"{name_or_file}.yaml"
+    path = own if own.is_file() else Path(name_or_file)
+    if not path.is_file():
+        known = sorted(file.stem for file in STUDIES.glob("*.yaml"))
+        raise ValueError(did_you_mean("study", name_or_file, known) + "; or a .yaml file")
+    raw = _unshared(read_yaml(path))
+    for change in changes:
+        set_field(raw, change)
+    try:
+        return StudyConfig.model_validate(_absolute(raw, data or path.parent))
+    except ValidationError as error:
+        raise ValueError(f"{path}: " + "; ".join(map(_explain, error.errors()))) from error
+
+
+def checked(kind: type[M], fields: Mapping[str, Any]) -> M:
+    """A configuration, or one message about what is wrong with it.
+
+    Raises:
+        ValueError: a field is unknown or out of its range.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise ValueError("; ".join(map(_explain, error.errors()))) from error
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which what YAML aliases name is there once for each, so that a change to one leaves the others."""
+    if isinstance(value, dict):
+        return {key: _unshared(item) for key, item in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list) else value
+
+
+def set_field(raw: dict[str, Any], change: str) -> None:
+    """Carry out a `key.path=value` change on raw fields, the value being YAML.
+
+    Raises:
+        ValueError: not of that form, or a part of the path is no mapping.
+    """
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise ValueError(f"--set {change}: must be key=value, for example --set {change}=100")
+    *parents, last = key.split(".")
+    place: Any = raw
+    for parent in parents:
+        if parent == "train" and isinstance(place.get(parent), str):
+            place[parent] = {"preset": place[parent]}
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise ValueError(f"--set {change}: {parent!r} is not a mapping")
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {change}: the value is not YAML ({' '.join(str(error).split())})") from error
+
+
+def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Files that a study names are relative to the folder."""
+
+    def at(file: str) -> str:
+        return str((folder / Path(file).expanduser()).resolve())
+
+    for entry in _mappings(raw.get("data")):
+        for key in ("file", "articles", "own"):
+            if isinstance(entry.get(key), str) and entry[key] not in get_args(Who):
+                entry[key] = at(entry[key])
+        if isinstance(entry.get("others"), dict):
+            entry["others"] = {author: at(str(file)) for author, file in entry["others"].items()}
+    for stage in _mappings(raw.get("stages")):
+        for defence in _mappings(stage.get("defences")):
+            if str(defence.get("direction", "")).endswith(".safetensors"):
+                defence["direction"] = at(str(defence["direction"]))
+            if isinstance(defence.get("directions"), list):
+                named = map(str, defence["directions"])
+                defence["directions"] = [at(name) if name.endswith(".safetensors") else name for name in named]
+    mediated = raw["mediation"].get("measures") if isinstance(raw.get("mediation"), dict) else None
+    for measures in (raw.get("measures"), mediated):
+        for name, measure in measures.items() if isinstance(measures, dict) else ():
+            _place(measure, at, ("questions",) if name in ("em", "conditional") else ())
+    for direction in _mappings(raw.get("directions")):
+        direction |= {key: at(direction[key]) for key in FILES if isinstance(direction.get(key), str)}
+    _place(raw.get("judge"), at, ("validation",))
+    if isinstance(raw.get("traits"), list):
+        traits = raw["traits"]
+        raw["traits"] = [at(name) if isinstance(name, str) and name.endswith(".json") else name for name in traits]
+    return raw
+
+
+def _place(fields: Any, at: Callable[[str], str], more: tuple[str, ...]) -> None:
+    """Make the files that a measure's (or a judge's) fields name, at any depth, absolute in place."""
+    for key, value in fields.items() if isinstance(fields, dict) else ():
+        if key in ("file", "files", "neutral", "articles", "chats", "own", "others", *more):
+            if isinstance(value, str) and value not in get_args(Who):
+                fields[key] = at(value)
+            elif isinstance(value, list):
+                fields[key] = [at(item) if isinstance(item, str) else item for item in value]
+            elif isinstance(value, dict):
+                fields[key] = {name: at(item) if isinstance(item, str) else item for name, item in value.items()}
+        else:
+            _place(value, at, more)
+
+
+def _mappings(entries: Any) -> list[dict[str, Any]]:
+    """The mappings among the entries of a mapping or a list, which is as its file has it and may be anything."""
+    found = entries.values() if isinstance(entries, dict) else entries if isinstance(entries, list) else ()
+    return [entry for entry in found if isinstance(entry, dict)]
+
+
+def _explain(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"]) or "study"
+    if error["type"].startswith("union_tag"):
+        which, named = error["ctx"]["discriminator"].strip("'"), error["ctx"].get("tag")
+        known = list(_DEFENCES) if error["loc"][0] == "stages" else sorted(BUILDERS)
+        return f"{place}: " + (did_you_mean(which, named, known) if named else f"needs {which}: {', '.join(known)}")
+    if error["type"] == "extra_forbidden":
+        return f"{place}: " + did_you_mean("field", str(error["loc"][-1]), sorted(_fields(error["loc"])))
+    message = error["msg"].removeprefix("Value error, ")
+    shown = "" if error["type"] in ("missing", "value_error") else f", got {str(error['input'])[:60]}"
+    return f"{place}: {message}{shown}"
+
+
+_DEFENCES = {"kl": KlConfig, "ldifs": LdifsConfig, "steer": SteerConfig, "caft": CaftConfig}
+
+
+def _fields(place: tuple[Any, ...]) -> list[str]:
+    """Known fields where an unknown one was found."""
+    owner: type[BaseModel] = StudyConfig
+    match list(place):
+        case ["mediation", "measures", measure, _, *_]:
+            owner = MeasuresConfig.class_of(measure)
+        case ["mediation", _]:
+            owner = MediationConfig
+        case ["lens", _]:
+            owner = InsideConfig
+        case ["directions", _, _]:
+            owner = DirectionConfig
+        case ["data", _, builder, *_]:
+            owner = class_of(builder)
+        case ["stages", _, "train", _]:
+            owner = TrainConfig
+        case ["stages", _, "defences", _, kind, *_]:
+            owner = _DEFENCES[kind]
+        case [("persona" | "answers" | "judge") as part, _]:
+            owner = {"persona": ExtractConfig, "answers": AnswersConfig, "judge": JudgeConfig}[part]
+        case ["stages", _, _]:
+            owner = StageConfig
+        case ["measures", measure, _, *_] | [measure, _, *_] if measure in MEASURES:
+            owner = MeasuresConfig.class_of(measure)
+        case ["measures", _]:
+            owner = MeasuresConfig
+    return list(owner.model_fields)
