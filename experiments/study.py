@@ -177,7 +177,8 @@ class Study:
             measured += self.branch(seed, self.nodes, base)
             self._write(measured)
         with self.timed("verdicts and figures"):
-            write_verdicts(self.path)
+            if self.config.roles:
+                write_verdicts(self.path)
             figures = draw_figures(self.path)
         self.ledger.finish(lambda manifest: write_report(self.path, manifest=manifest, figures=figures))
 

@@ -122,7 +122,7 @@ def _limits(rows: Sequence[Row], room: float, least: float) -> tuple[float, floa
 def _n(row: Row) -> str:
     if not row["n"]:
         return "n = 0"
-    return f"n = {row['n']}" + (f", {row['n_seeds']} seeds" if row["n_seeds"] else "")
+    return f"n = {row['n']}" + (f", {row['n_seeds']} seed{'s' * (row['n_seeds'] > 1)}" if row["n_seeds"] else "")
 
 
 def _keys(rows: Sequence[Row]) -> list[Artist]:

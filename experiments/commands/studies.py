@@ -62,14 +62,18 @@ class Study:
 
 @dataclass(frozen=True)
 class Report:
-    """Make a run's figures and report again, from its stored numbers alone."""
+    """Make a run's verdicts, figures and report again, from its stored numbers alone."""
 
     run: Positional[Annotated[Path, arg(metavar="DIR", help="A run folder.")]]
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        from experiments import report, summary
+        from experiments import hypotheses, report, summary
+        from figures.trajectory import run_file
+        from interp.runs import read_yaml
 
+        if read_yaml(run_file(self.run, "study.yaml")).get("roles"):
+            hypotheses.write_verdicts(self.run)
         path = report.write_report(self.run)
         if not self.json:
             summary.print_table(self.run)
