@@ -40,7 +40,7 @@ def workload(config: StudyConfig, drafts: Drafts, traits: Sequence[Trait]) -> li
     found = []
     for name, asked in drafts.written.items():
         users = drafts.users(name)
-        of = [node for node in nodes if config.stages[node.stage].data in users and node.parent]
+        of = {node.parent for node in nodes if config.stages[node.stage].data in users and node.parent}
         for who, (n, longest, prompts) in asked:
             once = Work(n, n * longest, prompts)
             found.append((f"texts of {name}", 1 + len(of) * n_seeds if who == "stage" else 1, once))
