@@ -146,9 +146,8 @@ def shift_rows(
                         {**common, "metric": "shift", **moved.raw.row(), "unit": "residual-stream norm"},
                         {**common, "metric": "shift_in_null_spreads", **spreads, "unit": unit, **beside, **band},
                     ]
-                    if not brief:
-                        toward = {"metric": "displacement_cosine", "value": moved.cosine, "unit": "cosine"}
-                        rows.append({**common, **toward, **alone})
+                    toward = {"metric": "displacement_cosine", "value": moved.cosine, "unit": "cosine"}
+                    rows.append({**common, **toward, **alone})
                 elif kind in ("covariance", "permuted"):
                     spread = {"metric": f"shift_in_{kind}_spreads", **moved.in_null_spreads.row(), **beside}
                     band = {"null_low": moved.null_low, "null_high": moved.null_high}

@@ -67,7 +67,7 @@ def test_a_stage_that_did_not_move_has_no_shift_in_spreads() -> None:
     for layer in LAYERS:
         assert one(rows, layer=layer, metric="shift")["value"] == 0
         assert one(rows, layer=layer, metric="shift_in_null_spreads")["value"] is None
-        assert one(rows, layer=layer, metric="null_percentile", null="random")["value"] == 50
+    assert one(rows, layer=1, metric="null_percentile", null="random")["value"] == 50
     assert not [row for row in rows if row.get("null") == "cross_trait"]
 
 
@@ -81,7 +81,15 @@ def test_the_nulls_of_a_direction_do_not_depend_on_its_company() -> None:
 def test_every_row_of_a_shift_has_its_place_and_unit() -> None:
     rows = shift_rows(instrument("up", "down"), "fixed", rows_of(2), rows_of(1))
     keys = [(r["direction"], r["layer"], r["metric"], r.get("null")) for r in rows]
-    assert len(set(keys)) == len(keys) == 2 * 3 * 10
+    brief = {("shift", None), ("displacement_cosine", None)}
+    brief |= {("shift_in_null_spreads", "random"), ("shift_in_covariance_spreads", "covariance")}
+    whole = brief | {("shift_in_permuted_spreads", "permuted")}
+    whole |= {("null_percentile", kind) for kind in ("random", "covariance", "components", "permuted", "cross_trait")}
+    expected = {(name, k, *key) for name in ("up", "down") for k in LAYERS for key in (whole if k == 1 else brief)}
+    assert set(keys) == expected
+    assert len(keys) == len(expected)
+    headlines = shift_rows(instrument("up", "down"), "own", rows_of(2), rows_of(1), everywhere=False)
+    assert headlines == [{**row, "texts": "own"} for row in rows if row["layer"] == 1]
     for row in rows:
         assert {"measure", "metric", "value", "ci_low", "ci_high", "n", "unit", "pooling", "headline"} <= row.keys()
 

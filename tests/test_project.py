@@ -188,6 +188,8 @@ def test_a_study_is_projected_from_what_it_stored(
         rows = [r for r in read_jsonl(path / "metrics.jsonl") if r["metric"] in ("shift", "displacement_cosine")]
         return {tuple(row.get(k) for k in key): row["value"] for row in rows}
 
-    assert shifts(tmp_path / "again") == pytest.approx(shifts(done), abs=1e-6)
+    again, stored = shifts(tmp_path / "again"), shifts(done)
+    assert {where: again[where] for where in stored} == pytest.approx(stored, abs=1e-6)
+    assert {where[2] for where in again.keys() - stored.keys()} == {"own"}, "a study reads own texts at headlines alone"
     with pytest.raises(FileNotFoundError, match=r"no stages\.json in it; --run names the folder of a study"):
         project.over_run(direction=made_by_study, run=tmp_path, out=tmp_path / "third", n_random=20, seed=0)
