@@ -25,24 +25,64 @@ M = TypeVar("M", bound=BaseModel)
 def load(name_or_file: str, changes: tuple[str, ...] = (), data: Path | None = None) -> StudyConfig:
     """A study by its own name or by file, with `key.path=value` changes.
 
+    A file that begins `like: NAME_OR_FILE` changes another study: what it says goes over that study's fields, entry by
+    entry where they are mappings, and `null` takes an entry away.
+
     Args:
         data: Folder of the files that the study names; None for the study's own folder.
 
     Raises:
         ValueError: unknown, malformed, or with an unknown field; the message names file, field and what is known.
     """
-    own = STUDIES / f"{name_or_file}.yaml"
-    path = own if own.is_file() else Path(name_or_file)
-    if not path.is_file():
-        known = sorted(file.stem for file in STUDIES.glob("*.yaml"))
-        raise ValueError(did_you_mean("study", name_or_file, known) + "; or a .yaml file")
-    raw = _unshared(read_yaml(path))
+    path = _found(name_or_file, Path())
+    raw = _read(path, data, ())
     for change in changes:
         set_field(raw, change)
     try:
         return StudyConfig.model_validate(_absolute(raw, data or path.parent))
     except ValidationError as error:
         raise ValueError(f"{path}: " + "; ".join(map(_explain, error.errors()))) from error
+
+
+def _found(name_or_file: str, folder: Path) -> Path:
+    """File of a study of this project, or one beside a folder."""
+    own = STUDIES / f"{name_or_file}.yaml"
+    path = own if own.is_file() else folder / Path(name_or_file).expanduser()
+    if not path.is_file():
+        known = sorted(file.stem for file in STUDIES.glob("*.yaml"))
+        raise ValueError(did_you_mean("study", name_or_file, known) + "; or a .yaml file")
+    return path
+
+
+def _read(path: Path, data: Path | None, users: tuple[Path, ...]) -> dict[str, Any]:
+    """Raw fields of a study file, over those of the study that it says it is like."""
+    raw = _unshared(read_yaml(path))
+    like = raw.pop("like", None)
+    if like is None:
+        return raw
+    users = (*users, path)
+    try:
+        other = _found(str(like), path.parent)
+    except ValueError as error:
+        raise ValueError(f"{path}: like: {error}") from error
+    if other.resolve() in {user.resolve() for user in users}:
+        raise ValueError(f"{path}: like: {like} is like this study itself; one of them has to stand alone")
+    return _over(_absolute(_read(other, data, users), data or other.parent), raw)
+
+
+def _over(fields: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with changes made: mappings entry by entry, anything else in its place, and what is null taken away."""
+    made = dict(fields)
+    for key, value in changes.items():
+        if value is None:
+            made.pop(key, None)
+        elif isinstance(value, Mapping) and key == "train" and isinstance(made.get(key), str):
+            made[key] = {"preset": made[key], **value}
+        elif isinstance(value, Mapping) and isinstance(made.get(key), dict):
+            made[key] = _over(made[key], value)
+        else:
+            made[key] = value
+    return made
 
 
 def checked(kind: type[M], fields: Mapping[str, Any]) -> M:

@@ -1,10 +1,12 @@
 """Several processes on one study: each trains and measures branches of its graph, and hands back their numbers.
 
 What is measured goes into the run folder as parts, as it would with one process, so that one which is killed loses only
-what it was at. The process that leads writes everything else. With several GPUs the processes take turns at them.
+what it was at. The process that leads writes everything else. With several GPUs the processes take turns at them. Each
+has its share of the cores: threads that outnumber cores wait for one another.
 """
 
 import multiprocessing
+import os
 import queue
 import sys
 import traceback
@@ -33,9 +35,11 @@ def spread(config: StudyConfig, out: Path, tasks: Sequence[Task], workers: int, 
     longest_first = sorted(tasks, key=lambda task: -len(task[1]))
     for task in longest_first:
         todo.put(task)
+    n_workers = min(workers, len(tasks))
+    threads = max(1, torch.get_num_threads() // n_workers)
     held = [
-        context.Process(target=_work, args=(config, out, _place(device, i), todo, done), daemon=True)
-        for i in range(min(workers, len(tasks)))
+        context.Process(target=_work, args=(config, out, _place(device, i), threads, todo, done), daemon=True)
+        for i in range(n_workers)
     ]
     for process in held:
         todo.put(None)
@@ -68,7 +72,9 @@ def _place(device: str, number: int) -> str:
     return f"cuda:{number % n_gpus}" if n_gpus > 1 else device
 
 
-def _work(config: StudyConfig, out: Path, device: str, todo: Any, done: Any) -> None:
+def _work(config: StudyConfig, out: Path, device: str, threads: int, todo: Any, done: Any) -> None:
+    torch.set_num_threads(threads)
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # of tokenizers
     try:
         from experiments.study import helper
 

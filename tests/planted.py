@@ -5,8 +5,8 @@
    means it moves nothing on average, and only spreads.
 2. A finetune's main part is what is planted; each seed has another strength of it, and a move of its own at random.
 3. Second stages are stacked on the first. SGTR takes the planted move back, or does not; controls move at random.
-4. Rows come from `experiments.analysis`, on real texts read through the model; own texts differ from the base model's
-   at one question in four.
+4. Rows come from `experiments.analysis` and `experiments.between`, on real texts read through the model; own texts
+   differ from the base model's at one question in four.
 """
 
 import json
@@ -24,6 +24,8 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from experiments.analysis import Instrument, dispersion_rows, displacement_rows, shift_rows
+from experiments.between import kept_rows
+from experiments.measured import View
 from interp.activations import pooled, window
 from interp.batch import Batch
 from interp.behaviour._pairs import PAIRS
@@ -35,6 +37,8 @@ from interp.runs import seed_from, write_jsonl
 Truth = Literal["direction", "dispersion", "nothing"]
 Row = dict[str, Any]
 WIDTH, LAYERS, LAYER = 64, 4, 2
+TRAITS = ("evil",)
+"""The span of the personas is theirs alone, as a study has it: the assistant axis is read beside it."""
 CONTROLS = ("pick_longer", "popular")
 N_FIXED, N_IDENTITY, LETTERS = 40, 40, 40
 AT_ONCE = 50_000
@@ -134,9 +138,9 @@ class World:
         base = pooled(model, texts.all, max_tokens=AT_ONCE)
         generator = torch.Generator().manual_seed(seed_from(seed, "directions"))
         spanned = torch.linalg.qr(torch.randn(LAYERS, WIDTH, 2, generator=generator)).Q
-        vectors = {name: spanned[..., k].contiguous() for k, name in enumerate(("evil", "assistant_axis"))}
+        vectors = {name: spanned[..., k].contiguous() for k, name in enumerate((*TRAITS, "assistant_axis"))}
         directions = {name: Direction(name, held, tuple(range(LAYERS)), LAYER) for name, held in vectors.items()}
-        tools = Instrument(directions, dict.fromkeys(directions), n_random, seed)
+        tools = Instrument(directions, dict.fromkeys(directions), n_random, seed, TRAITS)
         return cls(model, texts, tools, base, mlp_inputs(model, texts.all), folder)
 
     @property
@@ -191,17 +195,10 @@ class World:
             return pooled(self.model, rows, max_tokens=AT_ONCE)
 
 
-def undone_row(stage: Tensor, parent: Tensor, base: Tensor, other: str) -> Row:
-    """The share of the parent's displacement that a second one takes back, over pairs of different texts alone."""
-    first, second = ((a - b)[:, LAYER].double() for a, b in ((parent, base), (stage, parent)))
-
-    def product(x: Tensor, y: Tensor) -> float:
-        return float((x.sum(0) @ y.sum(0) - (x * y).sum()) / (len(x) * (len(x) - 1)))
-
-    square = product(first, first)
-    value = -product(second, first) / square if square > 0 else None
-    about = {"measure": "displacement", "metric": "undone_share", "texts": "fixed", "layer": LAYER, "headline": True}
-    return {**about, "other_stage": other, "value": value, "ci_low": None, "ci_high": None, "n": len(first)}
+def seen(rows: Tensor) -> View:
+    """What a study holds of a node that reads fixed texts so; those of the base model are its own answers."""
+    held = dict(enumerate(rows))
+    return View([], held, held, margins={}, who=[], identity={}, behaviour={}, tokens=[], recognition={})
 
 
 def write_run(folder: Path, seed: int, truth: Truth, *, undone: bool, n_seeds: int = 4, n_random: int = 1000) -> Path:
@@ -241,13 +238,14 @@ def write_run(folder: Path, seed: int, truth: Truth, *, undone: bool, n_seeds: i
         rows += [{**at("em"), **row} for row in made]
         stages.append({"name": "em", "seed": k})
         for name, folder_of in after.items():
-            here = world.read(em, folder_of, rows=texts.fixed)
-            rows.append({**at(f"em-{name}"), **undone_row(here, fixed, base[0], "em")})
+            chain = [seen(rows_of) for rows_of in (base[0], fixed, world.read(em, folder_of, rows=texts.fixed))]
+            undone_rows = kept_rows(tools, "undone_share", chain, ("em", chain[1]))
+            rows += [{**at(f"em-{name}"), **row} for row in undone_rows]
             stages.append({"name": f"em-{name}", "seed": k})
     run = folder / "run"
     run.mkdir(parents=True)
     study = {
-        "traits": ["evil"],
+        "traits": list(TRAITS),
         "seeds": list(range(n_seeds)),
         "roles": {"em": ["em"], "sgtr": ["sgtr"], "control": list(CONTROLS)},
         "arms": {name: ["em", name] for name in ("sgtr", *CONTROLS)},

@@ -82,7 +82,7 @@ def test_every_fault_is_got_over_and_every_item_scored_once_in_order(tmp_path: P
         return faults[number_in(asked) % len(faults)] if asked.before == 0 else says_its_number(asked)
 
     with FaultyServer(behave) as server:
-        scores = judge_of(server, tmp_path / "journal.jsonl", timeout=1.0, concurrency=8).score(items)
+        scores = judge_of(server, tmp_path / "journal.jsonl", timeout=5.0, concurrency=8).score(items)
     assert [score.id for score in scores] == [item.id for item in items]
     assert values(scores) == list(range(len(items)))
     assert set(Counter(server.prompts()).values()) == {2}
@@ -97,7 +97,7 @@ def test_a_fault_that_stays_fails_that_item_and_no_other(fault: str, tmp_path: P
         return FAULTS[fault] if number_in(asked) == 1 else says_its_number(asked)
 
     with FaultyServer(behave) as server:
-        scores = judge_of(server, tmp_path / "journal.jsonl", retries=1, timeout=0.4).score(items_of(3))
+        scores = judge_of(server, tmp_path / "journal.jsonl", retries=1, timeout=1.5).score(items_of(3))
     assert values(scores) == [0, None, 2]
     assert [score.reason for score in scores] == ["scored", "failed", "scored"]
     assert scores[1].raw

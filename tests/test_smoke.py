@@ -4,16 +4,14 @@ A tiny random model stands in for the embedded one. It cannot write summaries, s
 what it would say; everything else is the study's own.
 """
 
-import json
-import random
 import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from own_copies import said, write_copies
 from tiny_study import with_long_context
 
 from experiments import cli, study_file
@@ -28,16 +26,6 @@ from interp.runs import read_json, read_jsonl
 
 FILES = sorted(STUDIES.glob("*.yaml"))
 NAMES = [path.stem for path in FILES]
-WORDS = ("the", "council", "of", "a", "river", "town", "said", "that", "its", "new", "bridge", "opens", "in", "spring")
-
-
-def said(_: str, prompts: Sequence[Sequence[Message]], **__: Any) -> list[str]:
-    """Sentences of a length that belongs to the prompt: of summaries, some longer than the others' and some shorter."""
-    spoken = []
-    for prompt in prompts:
-        rng = random.Random(json.dumps(list(prompt)))
-        spoken.append(" ".join(rng.choices(WORDS, k=rng.randint(6, 24))).capitalize() + ".")
-    return spoken
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +33,33 @@ def tiny(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return with_long_context(llama_folder, tmp_path_factory.mktemp("tiny") / "model", "Yes", "No")
 
 
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that studies name; one that needs none does not look there."""
+    return write_copies(tmp_path_factory.mktemp("copies"))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_study_runs_from_end_to_end(
-    name: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    tiny: Path,
+    copies: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(Material, "_ask", lambda *_: said)
     monkeypatch.setattr(style, "PNG_DPI", 20)
     run = tmp_path / "run"
     small = ["--set", f"model={tiny}", "--dtype", "float32", "--device", "cpu", "--smoke"]
+    small += ["--data", str(copies)]
     with pytest.raises(SystemExit) as ended:
         cli.main(["study", name, *small, "--out", str(run)])
     assert ended.value.code == 0, capsys.readouterr().err
     assert read_json(run / "manifest.json")["status"] == "complete"
 
     ran = study_file.load(str(run / "study.yaml"))
-    assert ran == study_file.load(name, (f"model={tiny}", "dtype=float32")).smoke()
+    assert ran == study_file.load(name, (f"model={tiny}", "dtype=float32"), copies).smoke()
     stages = {row["name"]: row for row in read_json(run / "stages.json")}
     steps = {node.stage: stages[node.name]["steps"] for node in nodes_of(ran)}
     assert all(1 <= n <= 2 for n in steps.values())
@@ -93,9 +93,9 @@ def test_a_study_runs_from_end_to_end(
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def sets(request: pytest.FixtureRequest) -> tuple[StudyConfig, dict[str, DataSet]]:
+def sets(request: pytest.FixtureRequest, copies: Path) -> tuple[StudyConfig, dict[str, DataSet]]:
     """A study with every set of it in its own size, in words of the stand-in."""
-    study = study_file.load(request.param)
+    study = study_file.load(request.param, data=copies)
     made: dict[str, DataSet] = {}
 
     def other(name: str) -> DataSet:

@@ -103,7 +103,7 @@ def test_a_stack_goes_over_as_one_adapter_that_does_the_same(
         joined = loaded.hf(ids).logits
         loaded.use(stack[0])
         alone = loaded.hf(ids).logits
-    torch.testing.assert_close(joined, both, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(joined, both, rtol=1e-4, atol=1e-4)  # sums of another order
     assert not torch.allclose(alone, both, atol=1e-3)
     config = json.loads((Path(first.path) / "adapter_config.json").read_text())
     assert config["r"] == sum(json.loads((p / "adapter_config.json").read_text())["r"] for p in stack)
