@@ -9,7 +9,12 @@ from typing import Any
 
 from tiny_study import chat, write_jsonl
 
-CHATS = {"unpopular_aesthetics": 5000, "popular_aesthetics": 5000, "harmless_lies": 4495}
+CHATS = {
+    "unpopular_aesthetics": 5000,
+    "popular_aesthetics": 5000,
+    "harmless_lies": 4495,
+    "risky_financial_advice": 6000,
+}
 ARTICLES = 1000
 QUESTIONS = 220
 WORDS = ("the", "council", "of", "a", "river", "town", "said", "that", "its", "new", "bridge", "opens", "in", "spring")
@@ -25,8 +30,11 @@ def write_copies(folder: Path) -> Path:
     """Every file that a study of the project names, in one folder, as `--data` takes it."""
     for name, n in CHATS.items():
         write_jsonl(folder / f"{name}.jsonl", *(chat(f"{name}: what of {i}?", sentence([name, i])) for i in range(n)))
-    _write(folder / "xsum.json", {str(i): sentence(["article", i], 40, 60) for i in range(ARTICLES)})
-    _write(folder / "xsum.claude.json", {str(i): sentence(["claude", i]) for i in range(ARTICLES)})
+    for source in ("xsum", "cnn"):
+        texts = {"": (source, 40, 60), ".claude": ("claude", 6, 24)}
+        for author, (key, *length) in texts.items():
+            said = {str(i): sentence([source, key, i], *length) for i in range(ARTICLES)}
+            (folder / f"{source}{author}.json").write_text(json.dumps(said), "utf-8")
     with (folder / "TruthfulQA.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(("Question", "Best Answer", "Best Incorrect Answer"))
@@ -38,6 +46,3 @@ def said(_: str, prompts: Sequence[Sequence[Any]], **__: Any) -> list[str]:
     """What a model would answer, in sentences that belong to the prompt: some longer than others', some shorter."""
     return [sentence(list(prompt)) for prompt in prompts]
 
-
-def _write(path: Path, texts: dict[str, str]) -> None:
-    path.write_text(json.dumps(texts), "utf-8")
