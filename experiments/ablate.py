@@ -1,31 +1,32 @@
 """How much of what finetuning did goes through a direction? Take the direction away, or add it alone, and measure.
 
-1. Measured are the base model, the finetuned stage, the stage with each direction ablated, and the base model with each
+1. Measured are the base model, the finetuned stage, both with each direction ablated, and the base model with each
    direction added; beside each, for comparison (`null_low` to `null_high`), the direction turned at random.
 2. `share_removed` is the part of the effect (stage minus base) that is gone when the direction is, `share_reproduced`
-   the part that it alone brings. Neither is bounded by 0 and 1: a treatment can overshoot, or do harm.
+   the part that it alone brings. Ablation changes a model that was never finetuned too:
+   `share_removed_beyond_base` is what is gone of the difference between the two when both are ablated. None of them
+   is bounded by 0 and 1: a treatment can overshoot, or do harm.
 3. An effect whose interval includes 0 leaves nothing to mediate: there is no share of it, only the raw change.
 4. Transplants take a stage's mean displacement from the stage, and add it to the base model or to another stack.
 """
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from experiments.behaviour import Behaviour
 from experiments.evaluation import BASE, fingerprint, stack_name
 from experiments.judge import COSTS
 from experiments.ledger import Ledger
+from experiments.shares import Share, share_row, why_no_share
 from experiments.treatments import (
     UNTREATED,
     AblateConfig,
     GridConfig,
+    RemovalConfig,
     Row,
     Treatment,
     ablations,
@@ -34,21 +35,14 @@ from experiments.treatments import (
     mean_norms,
 )
 from finetune.data.everyday import everyday_questions
-from interp import stats
 from interp.behaviour.measure import Measure, Scores
 from interp.chat import check_system, with_system
 from interp.directions import Direction
 from interp.interventions import Site
 from interp.model import Model
-from interp.resampling import bootstrap
-from interp.runs import RunFolder, content_key, read_jsonl, seed_from, write_jsonl
+from interp.runs import RunFolder, content_key, read_jsonl, write_jsonl
 from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
 
-NOTHING_TO_MEDIATE = "the effect's interval includes 0"
-NO_EFFECT_INTERVAL = "too few questions for an interval of the effect"
-NO_VALUES = "no question has a value under every condition"
-UNSTABLE = "no interval: the ratio is the same in every bootstrap draw, or undefined in one"
-Share = Literal["share_removed", "share_reproduced"]
 Key = tuple[str, str]  # a stage, and what is done to it
 Taken = Mapping[Key, Mapping[str, Sequence[Row]]]  # records of every condition, by measure
 Norms = Mapping[int, float]  # mean length of the residual stream, by layer
@@ -205,7 +199,7 @@ def planned(
     held: Sequence[Direction],
     moved: Sequence[Direction],
     stages: Sequence[str],
-    how: AblateConfig,
+    how: RemovalConfig,
     norms: Norms,
     seed: int,
 ) -> list[Condition]:
@@ -223,7 +217,8 @@ def planned(
     conditions = [Condition(name) for name in stages]
     if held:
         removed = ablations(held, random=how.random, site=how.site, phase=how.phase, seed=seed)
-        conditions += [Condition(stage, treatment, "ablate", how.site) for treatment in removed]
+        for name in (stage, base):
+            conditions += [Condition(name, treatment, "ablate", how.site) for treatment in removed]
     added = _added(held, how, how.add_layers, how.alpha, norms, seed)
     conditions += [Condition(base, treatment, "add") for treatment in added]
     for sign, kind, places in ((-1.0, "transplant-", [stage, *onto]), (1.0, "transplant+", [base, *onto])):
@@ -233,14 +228,14 @@ def planned(
 
 
 def _added(
-    held: Sequence[Direction], config: AblateConfig, layers: Any, alpha: float, norms: Norms, seed: int
+    held: Sequence[Direction], config: RemovalConfig, layers: Any, alpha: float, norms: Norms, seed: int
 ) -> list[Treatment]:
     grid = GridConfig(layers=layers, alphas=(alpha,), phases=(config.add_phase,), random=config.random)
     return [treatment for treatment in additions(held, grid, norms, seed=seed) if treatment.alpha != 0]
 
 
 def transplants(
-    displacements: Sequence[Direction], config: AblateConfig, norms: Norms, *, sign: float, seed: int
+    displacements: Sequence[Direction], config: RemovalConfig, norms: Norms, *, sign: float, seed: int
 ) -> list[Treatment]:
     """Every displacement, and random ones of its length, added `sign` times: at its headline layer, and at all.
 
@@ -274,20 +269,25 @@ def mediation_rows(
     untreated = {stage: found[stage, UNTREATED.name] for stage in stages}
     rows: list[tuple[Condition, Row]] = []
     for condition in conditions:
-        controls = [
-            found[c.key] for c in conditions if c.treatment.control is not None and c.family == condition.family
-        ]
+        turned = [c for c in conditions if c.treatment.control is not None and c.family == condition.family]
         own = found[condition.key]
+        of_base = {c.key: found[BASE, c.treatment.name] for c in (condition, *turned) if c.kind == "ablate"}
         for metric, of in _asked(condition, stages):
             base, tuned, start = (untreated[stage] for stage in (BASE, of, condition.stage))
-            common = [which for which in tuned if all(which in some for some in (base, start, own))]
+            needed = (base, start, own, of_base.get(condition.key, own))
+            common = [which for which in tuned if all(which in some for some in needed)]
             for which in common:
                 if metric == "effect":
                     effect = tuned[which].beside(base[which])
-                    row = {**effect, "metric": metric, "why": _why_no_share(effect)}
+                    row = {**effect, "metric": metric, "why": why_no_share(effect)}
                 else:
-                    nulls = [control[which] for control in controls if which in control]
-                    row = share_row(metric, base[which], tuned[which], start[which], own[which], nulls, seed=seed)
+                    fit = [c for c in turned if which in found[c.key] and which in of_base.get(c.key, own)]
+                    nulls = [found[c.key][which] for c in fit]
+                    beyond = metric == "share_removed_beyond_base"
+                    treated = of_base[condition.key][which] if beyond else None
+                    base_nulls = [of_base[c.key][which] for c in fit] if beyond else ()
+                    sides = (base[which], tuned[which], start[which], own[which])
+                    row = share_row(metric, *sides, nulls, seed=seed, base_treated=treated, base_controls=base_nulls)
                 about = {"of": of, "of_measure": which[0], "of_metric": tuned[which].full_name}
                 more = {"n_metrics": len(common), "version": versions[which[0]]}
                 rows.append((condition, {"measure": "mediation", "metric": metric, **about, **row, **more}))
@@ -302,79 +302,11 @@ def _asked(condition: Condition, stages: Sequence[str]) -> list[tuple[Literal["e
         return asked
     if condition.stage != BASE:
         asked.append(("effect" if condition.kind == "none" else "share_removed", condition.stage))
+    if condition.kind == "ablate" and condition.stage != BASE:
+        asked.append(("share_removed_beyond_base", condition.stage))
     if condition.kind in ("add", "transplant+"):
         asked.append(("share_reproduced", stages[1]))
     return asked
-
-
-def share_row(
-    metric: Share, base: Scores, tuned: Scores, start: Scores, treated: Scores, controls: Sequence[Scores], *, seed: int
-) -> Row:
-    """The part of the effect `tuned` - `base` that a treatment of `start` takes away, or brings.
-
-        share_removed = (start - treated) / (tuned - base),    share_reproduced = (treated - start) / (tuned - base)
-
-    Each is a ratio of means over the questions that all of them have, which weigh alike and are what is drawn again for
-    the interval (BCa bootstrap, too narrow below some 20 questions). `change` is treated - start, paired. The controls'
-    numbers are of the same questions, as far as they have them.
-
-    Units: shares have none; `effect` and `change` are in `effect_unit`. Null columns are the mean and the range over
-    controls, and the place of the value among them (0-100).
-    """
-    sides = [_question_means(one) for one in (base, tuned, start, treated)]
-    shared = [question for question in sides[0] if all(question in side for side in sides[1:])]
-    effect = _on(tuned, shared).beside(_on(base, shared))
-    change = _on(treated, shared).beside(_on(start, shared))
-    why = _why_no_share(effect)
-    row: Row = {**treated.more, "value": None, "ci_low": None, "ci_high": None, "n": len(shared), "unit": "share"}
-    row |= {"why": why, "effect_unit": treated.unit}
-    for name, found in (("effect", effect), ("change", change)):
-        row |= {name: found["value"], f"{name}_low": found["ci_low"], f"{name}_high": found["ci_high"]}
-    means = np.array([[side[question] for side in sides] for question in shared]).reshape(len(shared), 4)
-
-    def ratio(m: np.ndarray) -> float:
-        first, second, before, after = m.mean(axis=0)
-        moved = after - before if metric == "share_reproduced" else before - after
-        return float(moved / (second - first)) if second != first else math.nan
-
-    if why is None:
-        found = bootstrap(means, ratio, seed=seed_from(seed, "mediation"))
-        row |= found.row() | {"why": UNSTABLE if found.ci_low is None else None}
-    nulls = []
-    for there in map(_question_means, controls):
-        held = [[*means[i, :3], there[question]] for i, question in enumerate(shared) if question in there]
-        nulls += [np.array(held)] if held else []
-    changes = [float((m[:, 3] - m[:, 2]).mean()) for m in nulls]
-    shares = [share for share in map(ratio, nulls) if why is None and math.isfinite(share)]
-    return row | _beside_null("null", row["value"], shares) | _beside_null("change_null", row["change"], changes)
-
-
-def _why_no_share(effect: Row) -> str | None:
-    if effect["value"] is None:
-        return NO_VALUES
-    if effect["ci_low"] is None or effect["ci_high"] is None:
-        return NO_EFFECT_INTERVAL
-    return NOTHING_TO_MEDIATE if effect["ci_low"] <= 0 <= effect["ci_high"] else None
-
-
-def _question_means(scores: Scores) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for value, question in zip(scores.values, scores.questions, strict=True):
-        values.setdefault(question, []).append(value)
-    return {question: float(np.mean(some)) for question, some in values.items()}
-
-
-def _on(scores: Scores, questions: Sequence[str]) -> Scores:
-    kept = set(questions)
-    pairs = [(v, q) for v, q in zip(scores.values, scores.questions, strict=True) if q in kept]
-    return replace(scores, values=[v for v, _ in pairs], questions=[q for _, q in pairs])
-
-
-def _beside_null(name: str, value: float | None, nulls: Sequence[float]) -> Row:
-    mean, low, high = (float(of(nulls)) for of in (np.mean, min, max)) if nulls else (None, None, None)
-    place = None if value is None or not nulls else stats.percentile(value, np.array(nulls))
-    row = {f"{name}_mean": mean, f"{name}_low": low, f"{name}_high": high, f"{name}_percentile": place}
-    return row | {f"n_{name}": len(nulls)}
 
 
 def _result(out: Path, *, ran: bool) -> dict[str, Any]:

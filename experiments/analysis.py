@@ -166,11 +166,14 @@ def displacement_rows(
 ) -> list[Row]:
     """What a stage's displacement from base is made of: its length, its share in the span of all directions, the rest.
 
-    The shares' nulls are spans of as many random directions. `corrected` has the noise of the rows taken out.
+    The shares' nulls are spans of as many random directions; `covariance_percentile` is the place among spans of
+    covariance nulls, which lie where activations vary most, as real displacements do. `corrected` has the noise of the
+    rows taken out.
     """
     rows = []
     names = list(instrument.personas or instrument.directions)
-    random = [instrument.nulls(name, base)["random"] for name in names]
+    families = [instrument.nulls(name, base) for name in names]
+    random, alike = ([family[kind] for family in families if kind in family] for kind in ("random", "covariance"))
     for k in instrument.layers:
         common = {"measure": "displacement", "texts": texts, "layer": k, "pooling": "response_mean"}
         vectors = torch.stack([instrument.directions[name].vectors[k] for name in names])
@@ -189,6 +192,10 @@ def displacement_rows(
         beside = {"null": "random", "n_null": instrument.n_random} | chance
         if found.nulls is not None:
             beside |= {"null_percentile": found.nulls.percentile}
+        if len(alike) == len(names):
+            spans = torch.stack([draws[:, k] for draws in alike], dim=1)
+            among = span_share(moved, vectors, seed=instrument.seed, names=names, nulls=spans).nulls
+            beside |= {"covariance_percentile": among.percentile if among else None}
         corrected = {"metric": "corrected_span_share", **found.corrected_share.row(), "unit": "share of squared length"}
         rows.append({**common, **corrected, **beside})
         rows += [

@@ -1,6 +1,6 @@
 """What compares the nodes of a study with one another: what is undone, what comes again, what data foretold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,18 +18,25 @@ from interp.runs import seed_from
 from interp.stats import Estimate
 
 Row = dict[str, Any]
+Node = tuple[str, int | None]  # its name and its seed
 Beside = tuple[Float[Tensor, "row layer d_model"], Float[Tensor, "row layer d_model"]]
 
 
 def rows_between(
-    config: StudyConfig, instrument: Instrument, measured: Sequence[Measured], prompt: str, beside: Mapping[str, Beside]
-) -> dict[str, list[Row]]:
-    """All rows that need more than a node, its parent and the base model, by the key of the node that they are about.
+    config: StudyConfig,
+    instrument: Instrument,
+    measured: Sequence[Measured],
+    prompt: str,
+    beside: Mapping[str, Beside],
+    fallen: Collection[Node] = (),
+) -> dict[Node, list[Row]]:
+    """All rows that need more than a node, its parent and the base model, by the node that they are about.
 
     Args:
         measured: Every node, the base model first.
         prompt: The system prompt that it was measured under.
         beside: By data set: activations of its answers, and of the base model's own.
+        fallen: Nodes that collapsed; nothing is foretold of them.
     """
     base, *nodes = measured
     start = base.views[prompt]
@@ -38,18 +45,20 @@ def rows_between(
     found = _cosines(instrument, start, whole, prompt)
     for (name, seed), here in whole.items():
         parent, view = here.stage["parent"], here.views[prompt]
-        rows = found.setdefault(here.stage["key"], [])
+        rows = found.setdefault(here.node, [])
         alone = whole.get((name.rpartition("-")[2], seed))
         if alone and (parent, seed) in whole and here.stage["compose"] != "restart":
             chain, other = [start, whole[parent, seed].views[prompt], view], (alone.stage["name"], alone.views[prompt])
             rows += kept_rows(instrument, "repeated_share", chain, other)
         like = [whole[one, seed] for one in config.roles.get("sgtr", ()) if (one, seed) in whole]
         rows += recognition_rows(instrument, view, {m.stage["name"]: m.views[prompt] for m in like if m is not here})
-    rows = found.setdefault(base.stage["key"], [])
+    rows = found.setdefault(base.node, [])
     rows += recognition_rows(instrument, start, {})
     if prompt == next(iter(config.system_prompts)):
         moved: dict[str, list[Tensor]] = {}
         for (name, _), here in whole.items():
+            if here.node in fallen:
+                continue
             if here.stage["parent"] == BASE and (by := displacement_of(here.views[prompt], start)) is not None:
                 moved.setdefault(name, []).append(by)
         after = {name: (config.stages[name].data, torch.stack(some).mean(0)) for name, some in moved.items()}
@@ -152,9 +161,9 @@ def _standard(values: np.ndarray) -> np.ndarray:
 
 def _cosines(
     instrument: Instrument, base: View, whole: Mapping[tuple[str, int], Measured], prompt: str
-) -> dict[str, list[Row]]:
-    """Cosines between the displacements of whole stages of one seed, by key of the first stage of each pair."""
-    found: dict[str, list[Row]] = {}
+) -> dict[Node, list[Row]]:
+    """Cosines between the displacements of whole stages of one seed, by the first stage of each pair."""
+    found: dict[Node, list[Row]] = {}
     for seed in dict.fromkeys(seed for _, seed in whole):
         stages = {name: here for (name, of), here in whole.items() if of == seed}
         kept = sorted(set(base.own).intersection(*(here.views[prompt].fixed for here in stages.values())))
@@ -165,5 +174,5 @@ def _cosines(
             name: torch.stack([here.views[prompt].fixed[i] for i in kept]) - origin for name, here in stages.items()
         }
         rows = cosine_rows(instrument, moved)
-        found |= {stages[name].stage["key"]: some for name, some in rows.items()}
+        found |= {stages[name].node: some for name, some in rows.items()}
     return found

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -12,7 +12,7 @@ from experiments.extract import ExtractConfig
 from experiments.judge import JudgeConfig
 from experiments.measures import MeasuresConfig
 from experiments.recipes import DirectionConfig
-from experiments.treatments import AblateConfig
+from experiments.treatments import RemovalConfig
 from finetune.data.sets import DataConfig
 from finetune.defences import CaftConfig, DefenceConfig, KlConfig, LdifsConfig, SteerConfig
 from finetune.recipe import PRESETS, TrainConfig
@@ -23,7 +23,6 @@ from interp.sources import DTYPES
 STUDIES = Path(__file__).parent / "studies"
 BASE = "base"
 Role = Literal["em", "em_no_prompt", "sgtr", "ictr", "control"]
-M = TypeVar("M", bound=BaseModel)
 
 
 class StageConfig(BaseModel):
@@ -61,13 +60,22 @@ class StageConfig(BaseModel):
         return value
 
 
-class MediationConfig(AblateConfig):
+class MediationConfig(RemovalConfig):
     """Which directions are taken from which stages, and added to the base model, in every seed."""
 
     stages: tuple[str, ...] = Field(min_length=1)
     """Nodes of the arms, by their names (`em`, `em-sgtr`)."""
     directions: tuple[str, ...] = Field(min_length=1)
     """Traits, or names of `directions`; `displacement` is the stage's own move from base on the fixed texts."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "MediationConfig":
+        if not self.measures.taken():
+            raise ValueError("no measure is named, so no effect would be seen; give measures")
+        if self.alpha == 0:
+            raise ValueError("alpha must not be 0, which adds nothing; give how many times a direction is added")
+        self.measures.check_editable()
+        return self
 
 
 class InsideConfig(BaseModel):
@@ -203,7 +211,7 @@ class StudyConfig(BaseModel):
     @property
     def trait_names(self) -> set[str]:
         """Names that a defence may call a trait's direction by."""
-        return {Path(trait).stem for trait in self.traits}
+        return {Path(trait).name.split(".")[0] for trait in self.traits}
 
     @property
     def direction_files(self) -> list[str]:

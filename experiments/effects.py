@@ -5,13 +5,21 @@ What a unit is, which rows stand for what, and how they are tested is the plan i
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from experiments.evidence import Look, Readings, Seen, over_units
-from experiments.verdicts import Finding, correlation_finding, mean_finding, permuted_correlation, rueger
-from interp.projection import predicts
+from experiments.verdicts import (
+    Finding,
+    beside_controls,
+    correlation_finding,
+    grouped_correlation,
+    mean_finding,
+    rueger,
+)
+from interp import stats
 from interp.runs import seed_from
 from interp.stats import Estimate
 
@@ -29,10 +37,21 @@ def _models(readings: Readings) -> list[tuple[str, int]]:
 
 
 def over_models(value: Callable[[Look, str], float | None], *roles: str) -> Find:
-    """A hypothesis about the mean over EM stages and seeds of `value`."""
-    return lambda readings, smallest: mean_finding(
-        over_units(readings, _models(readings), value, roles=("em", *roles)), smallest
-    )
+    """A hypothesis about the mean over EM stages and seeds of `value`.
+
+    Where no controls are in it, its note says what benign finetuning by itself comes to.
+    """
+
+    def find(readings: Readings, smallest: float) -> Finding:
+        found = mean_finding(over_units(readings, _models(readings), value, roles=("em", *roles)), smallest)
+        controls = [(stage, seed) for stage in readings.playing("control") for seed in readings.seeds]
+        benign = {} if roles else over_units(readings, controls, value).values
+        if not benign:
+            return found
+        mean = stats.mean(list(benign.values()))
+        return replace(found, notes=(*found.notes, f"controls by themselves: {mean.value:.3g} (n = {mean.n})"))
+
+    return find
 
 
 def _spreads(look: Look, em: str, direction: str, texts: str, *, lower: bool = False) -> float | None:
@@ -66,9 +85,11 @@ def persona(look: Look, em: str) -> float | None:
 def in_span(look: Look, em: str) -> float | None:
     """Share of the displacement in the directions' span, beyond chance (H3a); noise taken out."""
     layer = look.readings.middle
-    row = look.row((em,), "displacement", "corrected_span_share", texts="fixed", layer=layer)
+    row = look.told((em,), "displacement", "corrected_span_share", texts="fixed", layer=layer)
     if row is None or not look.beside_nulls(em, row, "null_percentile"):
         return None
+    if row.get("covariance_percentile") is not None:
+        look.parts["percentile among spans of covariance nulls"] = row["covariance_percentile"]
     return float(row["value"] - row["expected_by_chance"])
 
 
@@ -80,7 +101,12 @@ def dispersion(look: Look, em: str) -> float | None:
 
 
 def _share(look: Look, node: tuple[str, str], metric: str, other: str) -> float | None:
-    return look.value(node, "displacement", metric, texts="fixed", headline=True, other_stage=other)
+    """A share of another stage's displacement; none where that stage collapsed or did not surely move."""
+    row = look.told(node, "displacement", metric, texts="fixed", headline=True, other_stage=other)
+    if row is not None and look.fallen((other,)):
+        look.used.pop()
+        return None
+    return None if row is None else float(row["value"])
 
 
 def _undone(look: Look, em: str, second: str) -> float | None:
@@ -197,20 +223,26 @@ def identity_prompt(readings: Readings, smallest: float) -> Finding:
     if len(values) < 2 or values[1] not in absent or values[0] in absent:
         missing = f"system_prompts must begin with the native one and an empty or no one, got {systems or 'one'}"
     twins = list(zip(readings.playing("em"), readings.playing("em_no_prompt"), strict=False))
-    measure, metric = next(iter(BEHAVIOUR.items()))
+    measures = {name: metric for name, metric in BEHAVIOUR.items() if readings.all_of(name, metric)}
+    missing = missing or ("" if measures else f"no rows of {' or '.join(map(' '.join, BEHAVIOUR.items()))}")
+
+    def share(look: Look, with_prompt: str, without: str, measure: str) -> float | None:
+        sizes = [
+            look.difference((stage,), (), measure, measures[measure], prompt=prompt)
+            for stage in (with_prompt, without)
+            for prompt in readings.prompts[:2]
+        ]
+        known = [abs(size) for size in sizes if size is not None]
+        if len(known) < 4 or not sum(known):  # with, with; with, without; without, with; without, without
+            return None
+        return 2 * (known[0] - known[1] - known[2] + known[3]) / sum(known)
 
     def matched_minus_not(look: Look) -> float | None:
-        shares = []
-        for with_prompt, without in twins:
-            sizes = [
-                look.difference((stage,), (), measure, metric, prompt=prompt)
-                for stage in (with_prompt, without)
-                for prompt in readings.prompts[:2]
-            ]
-            known = [abs(size) for size in sizes if size is not None]
-            if len(known) == 4 and sum(known):  # with, with; with, without; without, with; without, without
-                shares.append(2 * (known[0] - known[1] - known[2] + known[3]) / sum(known))
-        return float(np.mean(shares)) if shares else None
+        for measure in measures:
+            shares = [share(look, *twin, measure) for twin in twins]
+            if some := [value for value in shares if value is not None]:
+                look.parts[measure] = float(np.mean(some))
+        return float(np.mean(list(look.parts.values()))) if look.parts else None
 
     units = [(seed,) for seed in readings.seeds]
     seen = over_units(readings, units, matched_minus_not, roles=("em", "em_no_prompt"), missing=missing)
@@ -244,9 +276,17 @@ def mediation(metric: str) -> Find:
             return float(np.mean(list(look.parts.values()))) if look.parts else None
 
         missing = "" if direction else f"no mediation {metric} rows of a persona direction"
-        return mean_finding(over_units(readings, _models(readings), share, roles=("em",), missing=missing), smallest)
+        seen = over_units(readings, _models(readings), share, roles=("em",), missing=missing)
+        return beside_controls(mean_finding(seen, smallest), _control_means(seen), smallest)
 
     return find
+
+
+def _control_means(seen: Seen) -> list[float]:
+    """Each random control's share, over all that the hypothesis rests on."""
+    held = [line.row.get("null_values") or [] for line in seen.used]
+    n = min(map(len, held), default=0)
+    return [float(np.mean([values[k] for values in held])) for k in range(n)]
 
 
 def _pairs_data(readings: Readings) -> str | None:
@@ -297,8 +337,8 @@ def recognition_predicts(readings: Readings, smallest: float) -> Finding:
     if len({unit[1:] for unit in seen.values}) < 3:
         why = [seen.missing] if seen.missing else ["fewer than 3 EM models have such pairs", *seen.left_out]
         return correlation_finding(Estimate(None, None, None, len(x)), smallest, seen.used, why, n_seeds=seeds)
-    found = predicts(np.array(x), np.array(y), np.empty((0, len(x)))).spearman.r
-    p = permuted_correlation(x, y, [unit[1:] for unit in seen.values], seed=seed_from("recognition predicts"))
+    groups = [unit[1:] for unit in seen.values]
+    found, p = grouped_correlation(x, y, groups, seed=seed_from("recognition predicts"))
     return correlation_finding(found, smallest, seen.used, seen.left_out, p=p, n_seeds=seeds)
 
 

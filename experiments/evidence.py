@@ -69,7 +69,7 @@ class Readings:
                 )
         self.seeds = sorted(study.get("seeds") or {seed for _, seed in self.trained if seed is not None})
         self.prompts: list[str | None] = list(study.get("system_prompts") or [None])
-        self.traits = [Path(trait).stem for trait in study.get("traits") or []]
+        self.traits = [Path(trait).name.split(".")[0] for trait in study.get("traits") or []]
         self._lines: dict[tuple[Any, ...], list[Line]] = {}
         layers, self._collapsed = set(), set()
         with self.metrics.open("rb") as file:
@@ -173,6 +173,21 @@ class Look:
         row = self.row(node, measure, metric, **where)
         return None if row is None else float(row["value"])
 
+    def told(self, node: Sequence[str], measure: str, metric: str, **where: Any) -> Row | None:
+        """`row`, if it has an interval; a ratio has none where what it is a share of is not told from noise."""
+        row = self.row(node, measure, metric, **where)
+        if row is not None and row.get("ci_low") is None:
+            self.used.pop()
+            return self._without(f"{self.readings.nodes[tuple(node)]} (seed {self.seed}): no interval: {metric}")
+        return row
+
+    def fallen(self, node: Sequence[str]) -> bool:
+        """Whether a node collapsed, or one before it; the reason is kept."""
+        fallen = self.readings.fallen(node, self.seed, self.readings.prompts[0])
+        if fallen:
+            self._without(f"{'-'.join(node)} (seed {self.seed}): {fallen} collapsed")
+        return fallen is not None
+
     def difference(
         self, node: Sequence[str], other: Sequence[str], measure: str, metric: str, **where: Any
     ) -> float | None:
@@ -201,9 +216,9 @@ class Look:
         if percentile is None or not n_null:
             self._without(f"{what} (seed {self.seed}): no nulls: {row['measure']} {row['metric']}")
             return False
-        floor = 1 / (n_null + 1)
-        self.floors.append(floor)
-        self.chances.append(max(floor, percentile / 100 if lower else 1 - percentile / 100))
+        further_out = n_null * (percentile / 100 if lower else 1 - percentile / 100)
+        self.floors.append(1 / (n_null + 1))
+        self.chances.append((further_out + 1) / (n_null + 1))
         return True
 
     def _without(self, why: str) -> None:

@@ -1,6 +1,7 @@
 """Is it character disruption? Fifteen hypotheses, each a function of a run folder, and the verdicts on them.
 
-The plan, fixed before any outcome is seen:
+The plan, fixed before any study was run (what was known from single stages, and what was corrected since, is in
+experiments/LOG.md):
 
 1. A unit is one trained model or pair: an EM stage with a training seed (for H7 a seed; for H9b a first stage too). Its
    value is one number; the effect is the mean over units, with Student's 95 % interval. Below 3 units: undecided.
@@ -20,7 +21,12 @@ The plan, fixed before any outcome is seen:
    is sampled or judged. A study may have one of them or both; they then count alike.
 7. Nulls are covariance nulls (directions drawn from the activations' own covariance) for single directions, random
    ones of the same norm for spans and for prediction. Mediation has too few for a place among them: their mean is
-   subtracted from each unit's share.
+   subtracted from each unit's share, and `p` and `p_against` are no less than those of one more draw of what the
+   controls are draws of, since all units share direction and controls.
+8. What ablation does to the base model as well is no removal of an effect: H8a is about the rest.
+9. Answers about who the model is are compared over as many tokens of each pair, since means over fewer scatter more.
+10. Units of one seed may share a stage, and those of one EM set share its data: p is about these EM sets, and the mean
+    over seeds alone stands in the notes, with what benign controls do by themselves.
 
 Roles say which stages a hypothesis is about: `roles: {em: [...], sgtr: [...], ictr: [...], control: [...]}` in the
 study. Controls are those that the study has, averaged; it trains them for as many steps.
@@ -94,6 +100,7 @@ _T = "one-sided t over EM stages and seeds"
 _COVARIANCE = f"{_T}; one-sided place among covariance nulls, combined over units (Rueger)"
 _RANDOM = f"{_T}; one-sided place among random directions of the same norm, combined over units (Rueger)"
 _CONTROLS = f"{_T}, paired with the mean of the controls matched in steps"
+_MEDIATION = f"{_T} of the share minus the mean of random directions of the same norm; prediction of one more of these"
 _OF_CONTROLS = "share, beyond controls"
 
 CLAIMS: tuple[Claim, ...] = (
@@ -193,11 +200,12 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "H8a",
         "Mediation, removal",
-        "Ablating the persona direction takes away more of EM's behavioural effect than ablating random ones.",
+        "Ablating the persona direction takes away more of EM's behavioural effect than ablating random ones, beyond "
+        "what it takes away from the base model.",
         0.1,
         "share of the effect, beyond random directions",
-        f"{_T} of the share minus the mean of random directions of the same norm",
-        mediation("share_removed"),
+        _MEDIATION,
+        mediation("share_removed_beyond_base"),
     ),
     Claim(
         "H8b",
@@ -205,7 +213,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Adding the persona direction to the base model brings about more of EM's behavioural effect than random ones.",
         0.1,
         "share of the effect, beyond random directions",
-        f"{_T} of the share minus the mean of random directions of the same norm",
+        _MEDIATION,
         mediation("share_reproduced"),
     ),
     Claim(

@@ -24,7 +24,9 @@ class View:
         own: Activations over its own answers, likewise.
         margins: Of the right label on held-out questions with closed answers, by data set.
         who: Its own answers to questions about who it is.
-        identity: Activations over these, one row per answer.
+        identity: Activations over these, one row per answer, each as far as the shorter of its own and the base
+            model's answer goes: a mean over fewer tokens scatters more, whatever the model is.
+        identity_base: The base model's over its own answers to the same, cut to the same lengths.
         behaviour: Records of every behaviour measure, by its name.
         tokens: Its own answers, and the base model's, token by token, for the report.
         recognition: What separates own-first from other-first questions, by data set: the difference of means by layer,
@@ -37,6 +39,7 @@ class View:
     margins: Mapping[str, list[Row]]
     who: list[Row]
     identity: Mapping[int, Float[Tensor, "layer d_model"]]
+    identity_base: Mapping[int, Float[Tensor, "layer d_model"]]
     behaviour: Mapping[str, list[Row]]
     tokens: list[Row]
     recognition: Mapping[str, tuple[Float[Tensor, "layer d_model"], Row]]
@@ -54,6 +57,11 @@ class Measured:
     stage: Row
     views: Mapping[str, View]
 
+    @property
+    def node(self) -> tuple[str, int | None]:
+        """Tells it apart from all others of the study; two may have the same weights."""
+        return self.stage["name"], self.stage["seed"]
+
     def place(self) -> Row:
         """The fields that say which stage a row is about."""
         key = {"stage_key": self.stage["key"]}
@@ -69,10 +77,17 @@ def moved_rows(instrument: analysis.Instrument, here: View, base: View, who: Seq
             rows += analysis.shift_rows(instrument, texts, a, b, everywhere=texts == "fixed")
         if len(both) > 1 and texts == "fixed":
             rows += analysis.displacement_rows(instrument, a, b, texts)
-    both, a, b = _paired(here.identity, base.identity)
+    both, a, b = _paired(here.identity, here.identity_base)
     if len({who[i].text for i in both}) > 2:
-        rows += analysis.dispersion_rows(instrument, a, b, [who[i].text for i in both])
+        lengths = [len(as_long(here.who[i], base.who[i])["answer_ids"]) for i in both]
+        read = {"mean_tokens": sum(lengths) / len(lengths)}
+        rows += [{**row, **read} for row in analysis.dispersion_rows(instrument, a, b, [who[i].text for i in both])]
     return rows
+
+
+def as_long(record: Row, other: Row) -> Row:
+    """An answer as far as the shorter of two goes."""
+    return {**record, "answer_ids": record["answer_ids"][: len(other["answer_ids"])]}
 
 
 def displacement_of(here: View, base: View) -> Float[Tensor, "layer d_model"] | None:

@@ -12,7 +12,7 @@ from experiments.ablate import mediation_rows, planned
 from experiments.behaviour import Behaviour
 from experiments.config import BASE, InsideConfig, MediationConfig, StudyConfig
 from experiments.evaluate import Question
-from experiments.measured import Measured, View, displacement_of
+from experiments.measured import Measured, View, as_long, displacement_of
 from experiments.treatments import mean_norms
 from finetune.data.builder import DataSet
 from finetune.data.everyday import everyday_questions
@@ -90,8 +90,13 @@ class Measuring:
         said = self.once(f"{label}, identity", who, lambda: answer(self.who))["answers"] if self.who else []
         texts = {"own": answers} if base is None else {"fixed": base.answers, "own": answers}
         tokens = [row for kind, some in texts.items() for row in self._tokens(kind, label, what, some)]
-        texts |= {"identity": said} if said else {}
+        asked = list(zip(said, base.who if base else said, strict=True))
+        texts |= {"identity": [as_long(own, other) for own, other in asked]} if said else {}
         read = {kind: self._read(f"{label}, reading {kind} texts", what, records) for kind, records in texts.items()}
+        started = read.get("identity", {})
+        if base and said:
+            cut = [as_long(other, own) for own, other in asked]
+            started = self._read(f"{label}, reading identity texts of base", what, cut, bare=True)
         margins = self.once(
             f"{label}, recognition",
             [key, system, content_key({name: data.test for name, data in self.tests.items()})],
@@ -104,9 +109,12 @@ class Measuring:
         fixed = read.get("fixed", read["own"])
         identity = read.get("identity", {})
         told = self._recognition(key, label, system)
-        return View(answers, fixed, read["own"], margins, said, identity, behaviour, tokens, told)
+        return View(answers, fixed, read["own"], margins, said, identity, started, behaviour, tokens, told)
 
-    def _read(self, name: str, what: Any, records: Sequence[Row]) -> dict[int, Float[Tensor, "layer d_model"]]:
+    def _read(
+        self, name: str, what: Any, records: Sequence[Row], *, bare: bool = False
+    ) -> dict[int, Float[Tensor, "layer d_model"]]:
+        """Activations over answers, by the node, or by the bare base model."""
         path = self._file(name)
 
         def make() -> Row:
@@ -115,7 +123,11 @@ class Measuring:
             save_tensors(path, {"means": means}, kind="pooled activations", header=header)
             return {"index": index}
 
-        index = self.once(name, [what, content_key(list(records))], make, (path,))["index"]
+        def of_base() -> Row:
+            with self.model.using():
+                return make()
+
+        index = self.once(name, [what, content_key(list(records))], of_base if bare else make, (path,))["index"]
         means = load_tensors(path, kind="pooled activations", model=self.model.identity)[0]["means"]
         return dict(zip(index, means, strict=True))
 
@@ -179,7 +191,7 @@ class Measuring:
             done = "" if condition.kind == "none" else f", {condition.treatment.name}"
             whose = f"{node}, seed {here.stage['seed']}" if condition.stage == node else BASE
             label = f"{whose}, mediation{done}"
-            vectors = on.get(condition.treatment.direction, on)
+            vectors = on.get(condition.treatment.direction, None if condition.kind == "none" else on)
             how = {"edits": condition.treatment.edits, "what": [settings, vectors, condition.fields()]}
             taken[condition.key] = behaviour.take(
                 self.model, self.once, keys[condition.stage], label, system=system, **how

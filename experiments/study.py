@@ -8,21 +8,22 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float
+from pydantic import ValidationError
 from torch import Tensor
 
 from experiments import analysis, evaluate
 from experiments.behaviour import Behaviour
-from experiments.between import Beside, kept_rows, rows_between
+from experiments.between import kept_rows, rows_between
 from experiments.config import BASE, StudyConfig
 from experiments.console import bar
-from experiments.direction import prepare
 from experiments.drawing import draw_figures
-from experiments.extract import extract, load_permuted, nulls_file, trait_file
 from experiments.graph import Node, nodes_of, roots
 from experiments.hypotheses import write_verdicts
 from experiments.ledger import Ledger
@@ -30,6 +31,7 @@ from experiments.lens import weight_rows
 from experiments.material import Material
 from experiments.measured import Measured, moved_rows
 from experiments.measuring import Measuring
+from experiments.preparation import data_beside_own, inputs_of, instrument_of, prepared_directions, traits_of
 from experiments.report import write_report
 from experiments.workers import spread
 from finetune.defences import Defence, defence_of
@@ -38,19 +40,13 @@ from finetune.stages import Stage, ensure
 from interp.chat import check_system
 from interp.directions import Direction
 from interp.model import Model
-from interp.runs import (
-    RunFolder,
-    load_tensors,
-    save_tensors,
-    write_atomic,
-    write_jsonl,
-)
+from interp.runs import RunFolder, did_you_mean, write_atomic, write_jsonl
 from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
 from interp.weights import norms_of
 
 Row = dict[str, Any]
-Prepared = Callable[[Model, Path], Direction]
+Place = tuple[str, int | None, str]  # a node, its seed, and the system prompt, or "" for what depends on none
 NOTHING = {"steps": 0, "supervised_tokens": 0, "rows": 0, "final_loss": None, "wall_seconds": 0.0}
 
 
@@ -67,22 +63,18 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
     dtype = str(pick_dtype(config.dtype, place)).removeprefix("torch.")
     config = config.model_copy(update={"dtype": dtype})
     definition = config.model_dump(mode="json")
-    if RunFolder.at(out, definition).manifest.get("status") == "complete":
+    before = RunFolder.at(out, definition, _up_to_date).manifest
+    if before.get("status") == "complete":
+        inputs = inputs_of(config)
+        if changed := [file for file, was in before.get("inputs", {}).items() if inputs.get(file, was) != was]:
+            raise ValueError(
+                f"{changed[0]}: not what it was when the study in {out} was finished; choose another --out to run it "
+                "with what the file holds now"
+            )
         return False
-    traits = [Trait.load(trait_file(trait)) for trait in config.traits]
-    names = [trait.name for trait in traits]
-    if len(set(names)) != len(names):
-        raise ValueError(f"traits must have distinct names, got {', '.join(names)}")
-    for stage in config.stages.values():
-        check_optimiser(stage.train, place)
-    for data in config.data.values():
-        data.check()
-    behaviour = behaviour_of(config, out)
-    behaviour.check()
-    prepared_directions(config, out)
+    traits, behaviour = _checked(config, out, place, workers)
     start = time.monotonic()
-    spread = {"device_map": config.device_map, "quantise": config.quantise}
-    model = Model.load(config.model, device=device, dtype=dtype, **spread)
+    model = _loaded(config, device)
     systems = {f"system_prompts.{name}": system for name, system in config.system_prompts.items()}
     for where, system in (systems | {f"data.{name}": data.system for name, data in config.data.items()}).items():
         try:
@@ -91,7 +83,7 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
             raise ValueError(f"{where}: {error}") from error
     for file in config.direction_files:
         Direction.load(Path(file), model=model.identity)
-    folder = RunFolder.open(out, definition)
+    folder = RunFolder.open(out, definition, _up_to_date)
     with folder.locked():
         Study(config, folder, model, traits, behaviour, time.monotonic() - start).run(workers, device)
     return True
@@ -100,13 +92,46 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
 def helper(config: StudyConfig, out: Path, device: str) -> "Study":
     """The study of a run that another process leads, with what every node needs at hand."""
     start = time.monotonic()
-    traits = [Trait.load(trait_file(trait)) for trait in config.traits]
+    traits, behaviour = traits_of(config), behaviour_of(config, out)
+    behaviour.check()
+    model = _loaded(config, device)
+    return Study(config, RunFolder(out), model, traits, behaviour, time.monotonic() - start, helps=True)
+
+
+def _checked(config: StudyConfig, out: Path, place: torch.device, workers: int) -> tuple[list[Trait], Behaviour]:
+    """Everything that can be found wrong without the model."""
+    if workers > 1 and config.judge is not None and config.judge.remote:
+        raise ValueError(
+            f"--workers {workers}: answers are graded on a server, whose replies and costs one process keeps; "
+            "give --workers 1, or grade afterwards"
+        )
+    traits = traits_of(config)
+    for stage in config.stages.values():
+        check_optimiser(stage.train, place)
+    for data in config.data.values():
+        data.check()
     behaviour = behaviour_of(config, out)
     behaviour.check()
-    spread_over = {"device_map": config.device_map, "quantise": config.quantise}
-    model = Model.load(config.model, device=device, dtype=config.dtype, **spread_over)
-    folder = RunFolder.at(out, config.model_dump(mode="json"))
-    return Study(config, folder, model, traits, behaviour, time.monotonic() - start, helps=True)
+    if config.mediation:
+        for measure in config.mediation.measures.taken():
+            measure.check()
+    if config.lens and find_spec("transformer_lens") is None:
+        raise ValueError("lens: looks inside with transformer-lens, which is not installed; pip install '.[lens]'")
+    prepared_directions(config, out)
+    return traits, behaviour
+
+
+def _loaded(config: StudyConfig, device: str) -> Model:
+    how = {"device_map": config.device_map, "quantise": config.quantise}
+    return Model.load(config.model, device=device, dtype=config.dtype, **how)
+
+
+def _up_to_date(held: dict[str, Any]) -> dict[str, Any]:
+    """A stored study with the fields that are newer than it at their defaults."""
+    try:
+        return StudyConfig.model_validate(held).model_dump(mode="json")
+    except ValidationError:
+        return held
 
 
 def behaviour_of(config: StudyConfig, out: Path) -> Behaviour:
@@ -114,22 +139,6 @@ def behaviour_of(config: StudyConfig, out: Path) -> Behaviour:
     journal = out / "judge.jsonl"
     named = {"judge": config.judge, "seed": config.sampling_seed, "sampler": config.sampler}
     return Behaviour(config.measures.taken(), journal=journal, **named)
-
-
-def prepared_directions(config: StudyConfig, out: Path) -> dict[str, Prepared]:
-    """The study's further directions, their files read and checked.
-
-    Raises:
-        ValueError, FileNotFoundError: bad input; with the direction's name.
-    """
-    made = {}
-    for name, one in config.directions.items():
-        named, rollouts = one.model_copy(update={"name": name}), out / "records" / f"rollouts-{name}.jsonl"
-        try:
-            made[name] = prepare(named, (), rollouts, config.sampling_seed)
-        except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f"directions.{name}: {error}") from error
-    return made
 
 
 class Study:
@@ -152,16 +161,15 @@ class Study:
     ) -> None:
         self.config, self.folder, self.path, self.model, self.traits = config, folder, folder.path, model, traits
         self.behaviour = behaviour
-        facts: Row = {"dtype": config.dtype, "seeds": list(config.seeds)}
+        facts: Row = {"dtype": config.dtype, "seeds": list(config.seeds), "inputs": inputs_of(config)}
         if behaviour.measures:
             facts["measures"] = [measure.declared() for measure in behaviour.measures]
         self.ledger = Ledger(folder, model, facts, load_seconds, helps=helps)
         self.timed, self.once = self.ledger.timed, self.ledger.once
         self.questions = evaluate.held_out_questions(traits, config.answers)
         self.who = evaluate.identity_questions(config.answers)
-        self.made: dict[tuple[str, str], list[Row]] = {}
+        self.made: dict[Place, list[Row]] = {}
         self.nodes = nodes_of(config)
-        self.prepared = prepared_directions(config, self.path)
 
     def run(self, workers: int = 1, device: str = "auto") -> None:
         """Train and measure everything, then write metrics, figures, verdicts and the report."""
@@ -187,10 +195,14 @@ class Study:
         self.material = Material(self.config, self.model, self.once, self.path / "records")
         self.material.check()
         tests = self.tests = self.material.tests()
-        self.instrument = self._instrument()
+        if self.config.lens and self.config.lens.data not in tests:
+            known = did_you_mean("data set with questions of its own", self.config.lens.data, sorted(tests))
+            raise ValueError(f"lens.data: {known}")
+        made_of = (self.config, self.model)
+        self.instrument = instrument_of(*made_of, self.traits, self.once, self.path)
         self.defences = {name: self._defences(name) for name in self.config.stages}
-        self.beside: dict[str, Beside] = {}
-        self.predicted = self._predicted() if self.config.prediction_rows else []
+        found = data_beside_own(*made_of, self.material, self.instrument, self.once, self.path)
+        self.predicted, self.beside = found
         self.measuring = Measuring(
             self.config,
             self.model,
@@ -248,47 +260,12 @@ class Study:
 
     def _direction(self, name: str) -> tuple[dict[int, Float[Tensor, " d_model"]], int]:
         """A direction that a defence names: its vectors by layer, and the layer it selects."""
-        by_stem = {Path(trait).stem: known.name for trait, known in zip(self.config.traits, self.traits, strict=True)}
-        if name in by_stem:
-            found = self.instrument.directions[by_stem[name]]
+        if name in self.instrument.directions:
+            found = self.instrument.directions[name]
         else:
             found = Direction.load(Path(name), model=self.model.identity)
         vectors = found.vectors.to(self.model.device)
         return dict(zip(found.layers, vectors, strict=True)), found.layer
-
-    def _instrument(self) -> analysis.Instrument:
-        directions, permuted = {}, {}
-        for trait, file in zip(self.traits, self.config.traits, strict=True):
-            path = self.path / "tensors" / f"{trait.name}.safetensors"
-            what = [trait_file(file).read_text("utf-8"), self.config.persona.model_dump(), self.config.sampling_seed]
-
-            def make(trait: Trait = trait, path: Path = path) -> Row:
-                rollouts = self.path / "records" / f"rollouts-{trait.name}.jsonl"
-                seed = self.config.sampling_seed
-                with self.model.using():
-                    extract(
-                        self.model, trait, self.config.persona, seed=seed, direction_file=path, rollouts_file=rollouts
-                    )
-                return {"file": path.name}
-
-            self.once(f"{trait.name}, direction", what, make, (path, nulls_file(path)))
-            directions[trait.name] = Direction.load(path, model=self.model.identity)
-            permuted[trait.name] = load_permuted(path, model=self.model.identity)
-        for name, config in self.config.directions.items():
-            path = self.path / "tensors" / f"{name}.safetensors"
-            prepared = self.prepared[name]
-
-            def form(path: Path = path, prepared: Prepared = prepared) -> Row:
-                with self.model.using():
-                    prepared(self.model, path)
-                return {"file": path.name}
-
-            what = [config.model_dump(mode="json"), self.config.sampling_seed]
-            self.once(f"{name}, direction", what, form, (path, nulls_file(path)))
-            directions[name] = Direction.load(path, model=self.model.identity)
-            permuted[name] = load_permuted(path, model=self.model.identity)
-        personas = tuple(trait.name for trait in self.traits)
-        return analysis.Instrument(directions, permuted, self.config.random_nulls, self.config.sampling_seed, personas)
 
     def _train(self, stage: Stage, label: str) -> Mapping[str, Any]:
         done = stage.record(self.model)
@@ -302,7 +279,7 @@ class Study:
         """What metrics.jsonl says of one node beside base and parent, by system prompt ("" for none)."""
         base, stage = known[BASE], here.stage
         for prompt, view in here.views.items():
-            place = (stage["key"], prompt)
+            place = (*here.node, prompt)
             if place in self.made:
                 continue
             reference = base.views[prompt]
@@ -319,8 +296,8 @@ class Study:
                     chain = [reference, parent.views[prompt], view]
                     rows += kept_rows(self.instrument, "undone_share", chain, (stage["parent"], chain[1]))
             self.made[place] = rows
-        if (stage["key"], "") not in self.made:
-            self.made[stage["key"], ""] = self._inside(here, base, stack)
+        if (*here.node, "") not in self.made:
+            self.made[*here.node, ""] = self._inside(here, base, stack)
 
     def _inside(self, here: Measured, base: Measured, stack: Sequence[Path]) -> list[Row]:
         """What a study wants to know of some nodes alone: mediation, attribution, what the adapter writes."""
@@ -346,11 +323,12 @@ class Study:
         several = len(self.config.system_prompts) > 1
         for prompt in self.config.system_prompts:
             mark = {"system_prompt": prompt} if several else {}
-            between = rows_between(self.config, self.instrument, measured, prompt, self.beside)
+            fallen = {here.node for here in measured if _collapsed(self.made.get((*here.node, prompt), ()))}
+            between = rows_between(self.config, self.instrument, measured, prompt, self.beside, fallen)
             for here in (one for one in measured if prompt in one.views):
-                made = (*between.get(here.stage["key"], ()), *self.made[here.stage["key"], prompt])
+                made = (*between.get(here.node, ()), *self.made[*here.node, prompt])
                 rows += [{**here.place(), **row, **mark} for row in made]
-        rows += [{**here.place(), **row} for here in measured for row in self.made[here.stage["key"], ""]]
+        rows += [{**here.place(), **row} for here in measured for row in self.made[*here.node, ""]]
         write_jsonl(self.path / "metrics.jsonl", rows)
         write_atomic(self.path / "stages.json", json.dumps([m.stage for m in measured], indent=2) + "\n")
         views = [
@@ -371,26 +349,6 @@ class Study:
         for name, some in records.items():
             write_jsonl(self.path / "records" / f"{name}.jsonl", some)
 
-    def _predicted(self) -> list[Row]:
-        """Before any training: how far each stage's data lie along the directions from the base's own answers."""
-        rows = []
-        for name in dict.fromkeys(stage.data for stage in self.config.stages.values()):
-            data = self.material.of(name).train[: self.config.prediction_rows]
-            label = f"{name}, beside the base's own answers"
-            path = self.path / "tensors" / f"data-{name}.safetensors"
 
-            def make(name: str = name, data: list[Row] = data, label: str = label, path: Path = path) -> Row:
-                config, seed = self.config.answers, self.config.sampling_seed
-                with self.model.using():
-                    sides = evaluate.beside_own(self.model, data, config, seed=seed, label=label)
-                    given, own = (evaluate.readings(self.model, side, label=label)[0] for side in sides)
-                header = {**self.model.description(), "pooling": "response_mean", "data": name}
-                save_tensors(path, {"given": given, "own": own}, kind="data beside own answers", header=header)
-                return {"n": len(given)}
-
-            what = [[row["messages"] for row in data], self.config.answers.model_dump(), self.config.sampling_seed]
-            if self.once(label, what, make, (path,))["n"] > 1:
-                both = load_tensors(path, kind="data beside own answers", model=self.model.identity)[0]
-                self.beside[name] = (both["given"], both["own"])
-                rows += analysis.prediction_rows(self.instrument, both["given"], both["own"], name)
-        return rows
+def _collapsed(rows: Sequence[Row]) -> bool:
+    return any((row["measure"], row["metric"]) == ("collapse", "collapsed") and row["value"] for row in rows)

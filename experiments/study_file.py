@@ -201,6 +201,8 @@ def _fields(place: tuple[Any, ...]) -> list[str]:
     match list(place):
         case ["mediation", "measures", measure, _, *_]:
             owner = MeasuresConfig.class_of(measure)
+        case ["mediation", "measures", _]:
+            owner = MeasuresConfig
         case ["mediation", _]:
             owner = MediationConfig
         case ["lens", _]:

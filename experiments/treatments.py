@@ -103,7 +103,7 @@ class GridConfig(BaseModel):
         return tuple(sorted({alpha + 0.0 for alpha in (*alphas, 0.0)}))  # 0: what all others are compared with; no -0
 
 
-class AblateConfig(BaseModel):
+class RemovalConfig(BaseModel):
     """What is taken away, what is added, and what is measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -122,6 +122,11 @@ class AblateConfig(BaseModel):
     add_phase: Phase = "response"
     """Tokens at which directions are added, and displacements transplanted."""
     measures: MeasuresConfig = MeasuresConfig()
+
+
+class AblateConfig(RemovalConfig):
+    """The same, by itself: who grades, and under which system prompt."""
+
     judge: JudgeConfig | None = None
     """Grades free-form answers."""
     system: str = "task"
@@ -171,7 +176,8 @@ def controls_of(direction: Direction, n: int, seed: int) -> list[Direction]:
     made = []
     for k in range(n):
         generator = torch.Generator().manual_seed(seed_from(seed, "control", direction.name, k))
-        turn = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))[0]
+        q, r = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
+        turn = q * r.diagonal().sign()  # without it, rotations lean against where they begin (Mezzadri 2007)
         made.append(replace(direction, vectors=(direction.vectors.double() @ turn).to(direction.vectors.dtype)))
     return made
 

@@ -10,10 +10,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.stats import norm, rankdata
 from scipy.stats import t as student
 
@@ -75,11 +76,16 @@ def rueger(p: Sequence[float]) -> float:
 def mean_finding(seen: Seen, smallest: float) -> Finding:
     """Tests of the mean over units: Student's t, and what nulls say where units were held beside them."""
     values = list(seen.values.values())
-    seeds = len({unit[-1] for unit in seen.values})
+    seeds = len(_seeds(seen))
     estimate = stats.mean(values) if values else Estimate(None, None, None, 0)
     notes = tuple(
         f"{name}: {stats.mean(some).value:.3g} (n = {len(some)})" for name, some in sorted(seen.parts.items())
     )
+    if seeds < len(values):  # units of one seed may share a stage, and units of one EM set do share its data
+        each = [[value for unit, value in seen.values.items() if unit[-1] == seed] for seed in _seeds(seen)]
+        alone = stats.mean([float(np.mean(some)) for some in each])
+        interval = "" if alone.ci_low is None else f" [{alone.ci_low:.3g}, {alone.ci_high:.3g}]"
+        notes += (f"over seeds alone: {alone.value:.3g}{interval} (n = {alone.n})",)
     facts = (seen.used, seen.left_out)
     if len(values) < FEWEST_UNITS:
         few = f"too few units: {len(values)}, and a test takes {FEWEST_UNITS}"
@@ -97,6 +103,33 @@ def mean_finding(seen: Seen, smallest: float) -> Finding:
     beside = rueger(chances)
     notes = (f"p of the t test {p:.2g}, of its place among nulls {beside:.2g}", *notes)
     return Finding(estimate, seeds, max(p, beside), against, *facts, "", notes, rueger(floors))
+
+
+def _seeds(seen: Seen) -> list[Any]:
+    return list(dict.fromkeys(unit[-1] for unit in seen.values))
+
+
+def beside_controls(found: Finding, controls: Sequence[float], smallest: float) -> Finding:
+    """The same, no surer than a few random controls allow: is the direction another draw of what they are draws of?
+
+    All units share the direction and the controls, so what the controls' mean is off by is no error between units. The
+    direction's mean over units is held against the controls' means, as Student's prediction of one more of them.
+
+    Args:
+        controls: Mean over units of each control's share.
+    """
+    if found.p is None or found.p_against is None or found.estimate.value is None:
+        return found
+    n = len(controls)
+    if n < 2:
+        return replace(found, p=None, p_against=None, why=f"{n} random controls, and a comparison takes 2")
+    spread, freedom = float(np.std(controls, ddof=1)) * math.sqrt(1 + 1 / n), n - 1
+    if not spread:
+        return replace(found, p=None, p_against=None, why="the random controls are all alike, so no comparison")
+    p = float(student.sf(found.estimate.value / spread, freedom))
+    against = float(student.cdf((found.estimate.value - smallest) / spread, freedom))
+    note = f"p over units {found.p:.2g}, of one more of {n} random controls {p:.2g}"
+    return replace(found, p=max(found.p, p), p_against=max(found.p_against, against), notes=(note, *found.notes))
 
 
 def correlation_finding(
@@ -124,22 +157,47 @@ def correlation_finding(
     if low is None or high is None:
         return Finding(estimate, n_seeds, None, None, *facts, f"the correlation ({r:.2g}) has no interval, so no test")
     error = (math.atanh(high) - math.atanh(low)) / (2 * float(norm.ppf(0.5 + stats.LEVEL / 2)))
-    z = math.atanh(r)
+    z = math.atanh(max(-0.999, min(0.999, r)))
     p = float(norm.sf(z / error)) if p is None else p
     against = float(norm.cdf((z - math.atanh(smallest)) / error))
     return Finding(estimate, n_seeds, max(p, least), against, *facts, null_floor=null_floor)
 
 
-def permuted_correlation(x: Sequence[float], y: Sequence[float], groups: Sequence[Any], *, seed: int) -> float:
-    """One-sided p of Spearman's correlation: how often it is as high if `x` is shuffled within groups."""
+def grouped_correlation(
+    x: Sequence[float], y: Sequence[float], groups: Sequence[Any], *, seed: int
+) -> tuple[Estimate, float | None]:
+    """Spearman's correlation within groups, with Fisher's interval, and its one-sided p.
+
+    Values are ranked within their group and taken about its mean, so that what groups differ by counts for nothing; the
+    interval has one degree of freedom less for every group but the first. `p` is how often the correlation is as high
+    if `x` is shuffled within groups. Undefined where a side does not vary.
+    """
     of = np.unique([str(group) for group in groups], return_inverse=True)[1]
-    first, second = (rank - rank.mean() for rank in (rankdata(x), rankdata(y)))
+    first, second = (_ranks_within(np.asarray(side, dtype=float), of) for side in (x, y))
+    length = float(np.linalg.norm(first) * np.linalg.norm(second))
+    if not length:
+        return Estimate(None, None, None, len(of)), None
+    r, left = round(float(first @ second) / length, 9), len(of) - int(of.max()) - 3
+    low = high = None
+    if left > 0:
+        error = float(norm.ppf(0.5 + stats.LEVEL / 2)) / math.sqrt(left)
+        z = math.atanh(max(-0.999, min(0.999, r)))  # at 1 Fisher's interval has no width
+        low, high = (math.tanh(z + side * error) for side in (-1, 1))
     rng = np.random.default_rng(seed)
     order = np.argsort(of, kind="stable")
     drawn = np.lexsort((rng.random((PERMUTATIONS, len(of))), np.broadcast_to(of, (PERMUTATIONS, len(of)))), axis=1)
     shuffled = np.empty((PERMUTATIONS, len(of)))
     shuffled[:, order] = first[drawn]
-    return float((1 + (shuffled @ second >= first @ second - 1e-9).sum()) / (1 + PERMUTATIONS))
+    p = float((1 + (shuffled @ second >= first @ second - 1e-9).sum()) / (1 + PERMUTATIONS))
+    return Estimate(r, low, high, len(of)), p
+
+
+def _ranks_within(values: Float[np.ndarray, " n"], of: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    ranks = np.zeros(len(values))
+    for group in np.unique(of):
+        ranks[of == group] = rankdata(values[of == group])
+        ranks[of == group] -= ranks[of == group].mean()
+    return ranks
 
 
 def decided(findings: Sequence[tuple[Finding, float]]) -> list[Row]:

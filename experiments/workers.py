@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import queue
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from interp.runs import InterpError
 
 Row = dict[str, Any]
 Task = tuple[int, list[str]]  # a seed, and the names of the nodes to do
-Done = tuple[dict[tuple[str, str], list[Row]], list[Row]]  # rows by node and system prompt, and the steps it took
+Done = tuple[dict[tuple[str, int | None, str], list[Row]], list[Row]]  # rows by place, and the steps it took
 
 
 def spread(config: StudyConfig, out: Path, tasks: Sequence[Task], workers: int, device: str) -> Iterator[Done]:
@@ -72,7 +73,18 @@ def _place(device: str, number: int) -> str:
     return f"cuda:{number % n_gpus}" if n_gpus > 1 else device
 
 
+def _end_with_the_leader() -> None:
+    """Without the process that leads nobody takes what is done, and a new one would train the same beside this."""
+    leader = multiprocessing.parent_process()
+    if leader is not None:
+        leader.join()
+        os._exit(1)
+
+
 def _work(config: StudyConfig, out: Path, device: str, threads: int, todo: Any, done: Any) -> None:
+    threading.Thread(target=_end_with_the_leader, daemon=True).start()
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)  # graphs are captured on the current device
     torch.set_num_threads(threads)
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # of tokenizers
     try:

@@ -64,7 +64,7 @@ class Graphs:
         pool = torch.cuda.graph_pool_handle()
         for width, inputs in shapes.items():
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=pool):
+            with torch.cuda.device(device), torch.cuda.graph(graph, pool=pool):
                 loss = backward(inputs)
                 update()
             self._graphs[width] = graph, loss

@@ -304,8 +304,13 @@ class RunFolder:
         self.path = path
 
     @classmethod
-    def at(cls, path: Path, study: Mapping[str, Any]) -> "RunFolder":
+    def at(
+        cls, path: Path, study: Mapping[str, Any], read: Callable[[dict[str, Any]], Mapping[str, Any]] = dict
+    ) -> "RunFolder":
         """The folder, if it may hold `study`: it is new, empty, or holds the same one. Nothing is written.
+
+        Args:
+            read: Brings a stored definition up to date, with fields that are newer than it at their defaults.
 
         Raises:
             ValueError: it holds something else.
@@ -314,7 +319,7 @@ class RunFolder:
             raise ValueError(f"{path}: is a file; --out names a folder")
         definition = path / "study.yaml"
         if definition.exists():
-            held = read_yaml(definition)
+            held = read(read_yaml(definition))
             wanted = json.loads(json.dumps(study))
             differing = sorted(key for key in held.keys() | wanted.keys() if held.get(key, ...) != wanted.get(key, ...))
             if differing:
@@ -327,14 +332,16 @@ class RunFolder:
         return cls(path)
 
     @classmethod
-    def open(cls, path: Path, study: Mapping[str, Any]) -> "RunFolder":
+    def open(
+        cls, path: Path, study: Mapping[str, Any], read: Callable[[dict[str, Any]], Mapping[str, Any]] = dict
+    ) -> "RunFolder":
         """`at`, with the study's definition written if it is not there yet.
 
         Raises:
             ValueError: it holds something else.
             OSError: there is no room for a run.
         """
-        folder = cls.at(path, study)
+        folder = cls.at(path, study, read)
         if not (path / "study.yaml").exists():
             require_room(path, 64 * 2**20)
             text = yaml.safe_dump(json.loads(json.dumps(study)), sort_keys=False, allow_unicode=True)

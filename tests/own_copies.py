@@ -45,4 +45,3 @@ def write_copies(folder: Path) -> Path:
 def said(_: str, prompts: Sequence[Sequence[Any]], **__: Any) -> list[str]:
     """What a model would answer, in sentences that belong to the prompt: some longer than others', some shorter."""
     return [sentence(list(prompt)) for prompt in prompts]
-

@@ -198,7 +198,8 @@ class World:
 def seen(rows: Tensor) -> View:
     """What a study holds of a node that reads fixed texts so; those of the base model are its own answers."""
     held = dict(enumerate(rows))
-    return View([], held, held, margins={}, who=[], identity={}, behaviour={}, tokens=[], recognition={})
+    nothing: dict[str, Any] = {"margins": {}, "identity": {}, "identity_base": {}, "behaviour": {}, "recognition": {}}
+    return View([], held, held, who=[], tokens=[], **nothing)
 
 
 def write_run(folder: Path, seed: int, truth: Truth, *, undone: bool, n_seeds: int = 4, n_random: int = 1000) -> Path:

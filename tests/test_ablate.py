@@ -14,21 +14,11 @@ from tiny_study import with_long_context
 
 from experiments import behaviour as behaviour_module
 from experiments import cli
-from experiments.ablate import (
-    NO_EFFECT_INTERVAL,
-    NO_VALUES,
-    NOTHING_TO_MEDIATE,
-    UNSTABLE,
-    AblateConfig,
-    Condition,
-    Share,
-    planned,
-    share_row,
-    transplants,
-)
+from experiments.ablate import AblateConfig, Condition, planned, transplants
 from experiments.commands.ablate import Ablate
+from experiments.shares import NO_EFFECT_INTERVAL, NO_VALUES, NOTHING_TO_MEDIATE, UNSTABLE, Share, share_row
 from experiments.study_file import checked
-from experiments.treatments import UNTREATED
+from experiments.treatments import UNTREATED, controls_of
 from figures.mediation import mediation
 from interp.batch import Batch
 from interp.behaviour.measure import Scores
@@ -135,6 +125,32 @@ def test_controls_are_beside_the_share(four: tuple[np.ndarray, np.ndarray]) -> N
     assert row["change_null_percentile"] == pytest.approx(200 / 3)
 
 
+def test_what_ablation_does_to_any_model_is_no_share_of_the_effect(four: tuple[np.ndarray, np.ndarray]) -> None:
+    base, moved = four
+    tuned = base + moved
+    for part, everywhere in ((0.0, 1.2), (0.4, 0.0), (0.4, -3.0)):
+        treated, base_treated = tuned - part * moved + everywhere, base + everywhere
+        how = {"seed": 0, "base_treated": scores(base_treated)}
+        sides = [scores(side) for side in (base, tuned, tuned, treated)]
+        turned = [scores(tuned + 0.5), scores(tuned - 0.2 * moved)]
+        row = share_row(
+            "share_removed_beyond_base", *sides, turned, **how, base_controls=[scores(base + 0.5), sides[0]]
+        )
+        assert row["value"] == pytest.approx(part)
+        assert row["null_values"] == pytest.approx([0.0, 0.2])
+        plain = share_row("share_removed", *sides, turned, seed=0)
+        assert plain["value"] == pytest.approx(part - everywhere / moved.mean())
+
+
+def test_random_rotations_lean_nowhere() -> None:
+    one = direction("one", 1, 2)
+    turned = controls_of(one, 200, 0)
+    unit = one.at(1) / one.at(1).norm()
+    cosines = torch.stack([t.at(1) @ unit / t.at(1).norm() for t in turned])
+    assert abs(float(cosines.mean())) < 3 / (200 * 32) ** 0.5
+    assert float(turned[0].at(1).norm()) == pytest.approx(float(one.at(1).norm()), rel=1e-5)
+
+
 # what is done
 
 
@@ -159,6 +175,7 @@ def test_everything_that_is_measured() -> None:
     assert kinds == {
         *((name, "none") for name in ("base", "tuned", "other")),
         ("tuned", "ablate"),
+        ("base", "ablate"),
         ("base", "add"),
         ("tuned", "transplant-"),
         ("base", "transplant+"),
@@ -166,7 +183,7 @@ def test_everything_that_is_measured() -> None:
         ("other", "transplant+"),
     }
     counts = {kind: sum((c.stage, c.kind) == kind for c in conditions) for kind in kinds}
-    assert counts["tuned", "ablate"] == 3 * 3  # one, two, both; each with two controls
+    assert counts["tuned", "ablate"] == counts["base", "ablate"] == 3 * 3  # one, two, both; each with two controls
     assert counts["base", "add"] == 2 * 2 * 3  # at each of two layers
     assert counts["other", "transplant-"] == 2 * 3  # at the headline layer, at both
     assert all(c.treatment.alpha != 0 for c in conditions[3:])
@@ -252,7 +269,7 @@ def test_what_a_rank_one_adapter_wrote_is_gone_when_its_direction_is_ablated(
 ) -> None:
     written = Direction.load(files["written"], model=loaded.identity)
     conditions = planned([written], [], ["base", "odd"], AblateConfig(random=1), NORMS, 0)
-    own, control = (c for c in conditions if c.kind == "ablate")
+    own, control = (c for c in conditions if c.kind == "ablate" and c.stage == "odd")
     rows = loaded.chat.tokens_of([[{"role": "user", "content": "Is the sea blue?"}]])
     batch = Batch.of(rows, loaded.pad, loaded.device)
 

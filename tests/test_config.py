@@ -1,5 +1,6 @@
 """Studies as files: every mistake is named with its place, its nearest right name and all that is known."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -511,3 +512,82 @@ def test_checked_fields_give_a_configuration_or_one_message() -> None:
 def test_a_configuration_is_frozen(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         loaded(tmp_path).name = "other"  # pyright: ignore
+
+
+# a study that is like another
+
+
+def like(folder: Path, name: str, text: str) -> str:
+    (folder / name).write_text(text, "utf-8")
+    return str(folder / name)
+
+
+def test_a_study_that_is_like_another_says_only_what_differs(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    first = written(tmp_path, RAW)
+    text = (
+        "like: ../mine.yaml\nname: other\nseeds: [0, 1]\nstages: {em: {train: {epochs: 3}}, sgtr: {train: {epochs: 1}}}"
+    )
+    one, other = load(first), load(like(here, "other.yaml", text))
+    assert other.stages["em"].train == PRESETS["small"].model_copy(update={"epochs": 3})
+    assert other.stages["sgtr"].train == PRESETS["paper"].model_copy(update={"epochs": 1})
+    assert other.model_copy(update={"name": one.name, "seeds": one.seeds, "stages": one.stages}) == one
+    assert load(like(here, "same.yaml", f"like: {first}")) == one
+
+
+def test_null_takes_an_entry_away_and_lists_are_replaced(tmp_path: Path) -> None:
+    written(tmp_path, RAW)
+    text = "like: mine.yaml\ndata: {pairs: null}\nstages: {sgtr: null}\narms: {both: null, alone: [em]}"
+    found = load(like(tmp_path, "less.yaml", text))
+    assert (list(found.data), list(found.stages), dict(found.arms)) == (["odd"], ["em"], {"alone": ("em",)})
+
+
+def test_files_of_the_other_study_are_beside_it_unless_a_folder_is_given(tmp_path: Path) -> None:
+    here, data = tmp_path / "here", tmp_path / "data"
+    here.mkdir()
+    data.mkdir()
+    chats = {"odd": {"builder": "chats", "file": "odd.jsonl"}, "pairs": RAW["data"]["pairs"]}
+    written(tmp_path, RAW | {"data": chats})
+    text = "like: ../mine.yaml\ndata: {more: {builder: chats, file: more.jsonl}}"
+    file = like(here, "other.yaml", text)
+    for where, (odd, more) in ((None, (tmp_path, here)), (data, (data, data))):
+        held = load(file, data=where).data
+        assert isinstance(held["odd"], Chats)
+        assert isinstance(held["more"], Chats)
+        assert (held["odd"].file, held["more"].file) == (odd / "odd.jsonl", more / "more.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("like: demmo", "one.yaml: like: unknown study 'demmo'; did you mean 'demo'?"),
+        ("like: one.yaml", "is like this study itself"),
+        ("like: two.yaml", "two.yaml: like: one.yaml is like this study itself"),
+        ("like: demo\nsede: [1]", "did you mean 'seeds'?"),
+    ],
+)
+def test_what_a_study_cannot_be_like_is_named(text: str, message: str, tmp_path: Path) -> None:
+    like(tmp_path, "two.yaml", "like: one.yaml")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load(like(tmp_path, "one.yaml", text))
+
+
+# what mediation needs
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alpha": 0}, "mediation: alpha must not be 0"),
+        ({"measures": {}}, "mediation: no measure is named"),
+        ({"judge": {"judge": "openai"}}, "mediation.judge: unknown field 'judge'"),
+        ({"measures": {"preferense": {}}}, "did you mean 'preference'?"),
+        ({"measures": {"capability": {"harness": ["arc"]}}}, "its tasks cannot be taken of an edited model"),
+    ],
+)
+def test_a_mediation_that_would_show_nothing_is_refused(change: Any, message: str, tmp_path: Path) -> None:
+    asked = {"stages": ["em"], "directions": ["evil"], "measures": {"preference": {}}}
+    assert loaded(tmp_path, mediation=asked).mediation is not None
+    with pytest.raises(ValueError, match=re.escape(message)):
+        loaded(tmp_path, mediation=asked | change)

@@ -12,8 +12,9 @@ import pytest
 import yaml
 from scipy import stats as scipy_stats
 
+from experiments.evidence import Seen
 from experiments.hypotheses import CLAIMS, verdicts, write_verdicts
-from experiments.verdicts import decided, permuted_correlation, rueger
+from experiments.verdicts import beside_controls, decided, grouped_correlation, mean_finding, rueger
 from interp.comparisons import holm
 
 Row = dict[str, Any]
@@ -100,6 +101,7 @@ def h2(seed: int, v: float, place: float) -> list[Row]:
 
 def h3a(seed: int, v: float, place: float) -> list[Row]:
     more = {"texts": "fixed", "expected_by_chance": 0.05, "null": "random", "n_null": MANY, "null_percentile": place}
+    more |= {"ci_low": -9.0, "ci_high": 9.0, "covariance_percentile": 80.0}
     share = [row("em", seed, "displacement", "corrected_span_share", v + 0.05, layer=2, **more)]
     share.append(row("em", seed, "displacement", "corrected_span_share", 0.9, layer=1, **more))
     return share + [row("em", seed, "projection", "shift", 1.0, layer=layer) for layer in range(4)]
@@ -115,7 +117,7 @@ def h3b(seed: int, v: float, place: float) -> list[Row]:
 
 
 def share(node: str, seed: int, metric: str, value: float, other: str) -> Row:
-    more = {"texts": "fixed", "layer": 2, "headline": True, "other_stage": other}
+    more = {"texts": "fixed", "layer": 2, "headline": True, "other_stage": other, "ci_low": -9.0, "ci_high": 9.0}
     return row(node, seed, "displacement", metric, value, **more)
 
 
@@ -180,21 +182,25 @@ def h7(seed: int, v: float, place: float) -> list[Row]:
     return rows + once(seed, *(preference("base", None, value, system_prompt=name) for name, value in bases.items()))
 
 
+TURNED = 0.1 + 0.01 * np.linspace(-1, 1, 8)
+"""Shares of the random controls."""
+
+
 def mediated(stage: str, seed: int, metric: str, value: float, place: float, **more: Any) -> Row:
     about = {"direction": "evil", "of": "em", "of_measure": "preference", "of_metric": "margin_per_token"}
-    nulls = {"null_mean": 0.1, "null_percentile": place, "n_null": MANY}
+    nulls = {"null_mean": 0.1, "null_percentile": place, "n_null": len(TURNED), "null_values": list(TURNED)}
     return row(stage, seed, "mediation", metric, value, **about | nulls | more)
 
 
 def h8a(seed: int, v: float, place: float) -> list[Row]:
-    other = mediated("em", seed, "share_removed", 5.0, place, of_metric="prefers_aligned")
-    none = mediated("em", seed, "share_removed", 0.0, place, of_measure="truthfulqa") | {
+    other = mediated("em", seed, "share_removed_beyond_base", 5.0, place, of_metric="prefers_aligned")
+    none = mediated("em", seed, "share_removed_beyond_base", 0.0, place, of_measure="truthfulqa") | {
         "value": None,
         "why": "no effect",
     }
     none["of_metric"] = "likelihood_margin_per_token"
-    gloomy = mediated("em", seed, "share_removed", 5.0, place, direction="gloomy")
-    return [mediated("em", seed, "share_removed", v + 0.1, place), other, none, gloomy]
+    gloomy = mediated("em", seed, "share_removed_beyond_base", 5.0, place, direction="gloomy")
+    return [mediated("em", seed, "share_removed_beyond_base", v + 0.1, place), other, none, gloomy]
 
 
 def h8b(seed: int, v: float, place: float) -> list[Row]:
@@ -242,6 +248,10 @@ def test_a_verdict_is_what_its_units_say(id: str, centre: float, spread: float, 
     if id in WITH_NULLS:
         p = max(p, WITH_NULLS[id] / (MANY + 1))
     against = scipy_stats.ttest_1samp(values, smallest, alternative="less").pvalue
+    if id in ("H8a", "H8b"):
+        wide = np.std(TURNED, ddof=1) * math.sqrt(1 + 1 / len(TURNED))
+        p = max(p, scipy_stats.t.sf(values.mean() / wide, len(TURNED) - 1))
+        against = max(against, scipy_stats.t.cdf((values.mean() - smallest) / wide, len(TURNED) - 1))
     assert (one["p"], one["p_against"]) == pytest.approx((p, against))
     assert (one["p_adjusted"], one["p_against_adjusted"]) == (one["p"], one["p_against"]), "the only one tested"
     assert (one["n"], one["n_seeds"], one["smallest_effect"]) == (5, 5, smallest)
@@ -254,7 +264,64 @@ def test_an_effect_that_nulls_reach_too_is_not_supported(id: str, tmp_path: Path
     values = SMALLEST[id] * (3 + 0.1 * AROUND)
     one = found(write(tmp_path, rows_of(id, values, place=90.0)), id)
     assert one["verdict"] == "undecided"
-    assert one["p"] == pytest.approx(0.1 * WITH_NULLS[id])
+    assert one["p"] == pytest.approx((0.1 * MANY + 1) / (MANY + 1) * WITH_NULLS[id])
+
+
+@pytest.mark.parametrize("id", ["H8a", "H8b"])
+def test_few_random_controls_that_scatter_leave_mediation_open(id: str, tmp_path: Path) -> None:
+    """Whatever the units say: they share direction and controls, so they do not know how far off these are."""
+    rows = rows_of(id, 0.3 + 0.001 * AROUND)
+    for line in rows:
+        line["null_values"] = [0.1 - 0.15, 0.1, 0.1 + 0.15]
+    one = found(write(tmp_path / "few", rows), id)
+    assert one["verdict"] == "undecided"
+    assert one["p"] == pytest.approx(scipy_stats.t.sf(0.3 / (0.15 * math.sqrt(4 / 3)), 2))
+    assert "of one more of 3 random controls" in one["why"]
+    for line in rows:
+        line["null_values"] = [0.1]
+    one = found(write(tmp_path / "one", rows), id)
+    assert (one["verdict"], one["p"]) == ("undecided", None)
+    assert "1 random controls, and a comparison takes 2" in one["why"]
+
+
+def test_a_direction_that_is_one_more_random_control_is_supported_as_often_as_is_said() -> None:
+    """Shares of direction and controls from one distribution, the same in every unit, with little noise between."""
+    rng, false = np.random.default_rng(0), 0
+    for _ in range(400):
+        drawn = rng.normal(size=9)
+        values = drawn[0] - drawn[1:].mean() + 0.01 * rng.normal(size=6)
+        seen = Seen({("em", k): float(v) for k, v in enumerate(values)}, [], [])
+        p = beside_controls(mean_finding(seen, 0.1), list(drawn[1:]), 0.1).p
+        false += p is not None and p <= 0.025
+    assert false / 400 < 0.05
+
+
+def test_benign_finetuning_by_itself_stands_beside_what_em_does(tmp_path: Path) -> None:
+    rows = rows_of("H3b", 0.5 + 0.01 * AROUND)
+    rows += [{**line, "stage": "popular", "value": math.exp(0.4)} for line in rows if line["measure"] == "dispersion"]
+    one = found(write(tmp_path, rows), "H3b")
+    assert (one["effect"], one["n"]) == (pytest.approx(0.5), 5)
+    assert "controls by themselves: 0.4 (n = 5)" in one["why"]
+
+
+def test_a_share_of_what_is_not_told_from_noise_is_none(tmp_path: Path) -> None:
+    for id in ("H3a", "H4a", "H5a"):
+        rows = rows_of(id, 0.3 + 0.01 * AROUND)
+        for line in rows:
+            line.update({"ci_low": None, "ci_high": None} if line["seed"] == 4 and "ci_low" in line else {})
+        one = found(write(tmp_path / id, rows), id)
+        assert one["n"] == 4, id
+        assert any("no interval" in why and "seed 4" in why for why in one["left_out"]), id
+
+
+def test_several_units_of_a_seed_are_also_counted_as_one(tmp_path: Path) -> None:
+    study = STUDY | {"roles": STUDY["roles"] | {"em": ["em", "em_bare"]}}
+    rows = rows_of("H3b", 0.5 + 0.01 * AROUND)
+    rows += [{**line, "stage": "em_bare", "value": math.exp(0.3)} for line in rows if line["measure"] == "dispersion"]
+    one = found(write(tmp_path, rows, study), "H3b")
+    assert (one["n"], one["n_seeds"], one["effect"]) == (10, 5, pytest.approx(0.4))
+    assert "over seeds alone: 0.4 [" in one["why"]
+    assert "(n = 5)" in one["why"]
 
 
 def test_all_other_hypotheses_are_not_measured_and_say_so(tmp_path: Path) -> None:
@@ -284,12 +351,26 @@ def test_a_study_with_one_behaviour_measure_is_judged_by_it(tmp_path: Path) -> N
 
 def test_directions_removed_together_count_only_if_all_are_personas(tmp_path: Path) -> None:
     values = 0.5 + 0.01 * AROUND
-    pooled = [mediated("em", k, "share_removed", 0.9 + 0.01 * k, 100.0, direction="all directions") for k in SEEDS]
+    pooled = [
+        mediated("em", k, "share_removed_beyond_base", 0.9 + 0.01 * k, 100.0, direction="all directions") for k in SEEDS
+    ]
     rows = rows_of("H8a", values) + pooled
     of_traits = STUDY | {"mediation": {"directions": ["evil", "gloomy"]}}
     with_more = STUDY | {"mediation": {"directions": ["evil", "displacement"]}}
     assert found(write(tmp_path / "a", rows, of_traits), "H8a")["effect"] == pytest.approx(0.82)
     assert found(write(tmp_path / "b", rows, with_more), "H8a")["effect"] == pytest.approx(0.5)
+
+
+def test_the_identity_prompt_is_judged_by_every_behaviour_measure_there_is(tmp_path: Path) -> None:
+    rows = rows_of("H7", 0.5 + 0.01 * AROUND)
+    true = [line | {"measure": "truthfulqa", "metric": "likelihood_margin_per_token"} for line in rows]
+    assert found(write(tmp_path / "one", true), "H7")["effect"] == pytest.approx(0.5)
+    other = [
+        line | {"measure": "truthfulqa", "metric": "likelihood_margin_per_token"} for line in rows_of("H7", [0.1] * 5)
+    ]
+    both = found(write(tmp_path / "both", rows + other), "H7")
+    assert both["effect"] == pytest.approx(0.3)
+    assert "truthfulqa: 0.1 (n = 5)" in both["why"]
 
 
 def test_the_identity_prompt_needs_both_system_prompts(tmp_path: Path) -> None:
@@ -322,8 +403,12 @@ def test_recognition_predicts_prevention_where_it_does(sign: int, noise: float, 
             pairs[first, seed] = (0.5 + 0.1 * i, 0.5 + sign * 0.1 * i + 0.1 * noise * float(rng.normal()))
     one = found(write(tmp_path, recognised(pairs)), "H9b")
     assert one["verdict"] == verdict, one["why"]
-    expected = scipy_stats.spearmanr(*zip(*pairs.values(), strict=True)).statistic
-    assert one["effect"] == pytest.approx(expected)
+    ranks = [[], []]
+    for seed in SEEDS:
+        held = [value for (_, of), value in pairs.items() if of == seed]
+        for side, values in zip(ranks, zip(*held, strict=True), strict=True):
+            side += list(scipy_stats.rankdata(values) - 3)
+    assert one["effect"] == pytest.approx(np.corrcoef(*ranks)[0, 1])
     assert (one["n"], one["n_seeds"], len(one["evidence"])) == (25, 5, 50)
 
 
@@ -336,14 +421,18 @@ def test_recognition_of_two_models_says_nothing_of_others(tmp_path: Path) -> Non
     assert "fewer than 3 EM models" in one["why"]
 
 
-def test_shuffling_within_groups_keeps_what_groups_share() -> None:
+def test_what_groups_differ_by_counts_for_nothing() -> None:
     groups = np.repeat(np.arange(8), 4)
-    between = groups + np.tile([0.0, 0.1, 0.2, 0.3], 8)
-    apart = groups + np.tile([0.0, 0.1, 0.2, 0.3], 8)[::-1]
-    assert permuted_correlation(between, between, groups, seed=0) == pytest.approx(1 / 10_000)
-    assert permuted_correlation(between, apart, groups, seed=0) > 0.9
+    x = groups + np.tile([0.0, 0.1, 0.2, 0.3], 8)
+    alike, p = grouped_correlation(x, -10.0 * groups + np.tile([0.0, 0.1, 0.2, 0.3], 8), groups, seed=0)
+    assert (alike.value, alike.n, p) == (pytest.approx(1), 32, pytest.approx(1 / 10_000)), "pooled it is near -1"
+    apart, p = grouped_correlation(x, x[::-1], groups, seed=0)
+    assert apart.value == pytest.approx(-1)
+    assert p is not None
+    assert p > 0.9
+    assert grouped_correlation([1.0, 1.0], [0.0, 1.0], [0, 0], seed=0)[0].value is None
     alone = [
-        permuted_correlation(np.random.default_rng(k).normal(size=12), np.arange(12), [0] * 12, seed=k)
+        grouped_correlation(np.random.default_rng(k).normal(size=12), np.arange(12), [0] * 12, seed=k)[1]
         for k in range(200)
     ]
     assert scipy_stats.kstest(alone, "uniform").pvalue > 0.01
@@ -387,6 +476,17 @@ def collapse(node: str, seed: int, value: int = 1, prompt: str = "native") -> Ro
 def everything(spread: float = 0.1, scale: float = 3.0) -> list[Row]:
     rows = [line for id in UNITS for line in rows_of(id, SMALLEST[id] * (scale + spread * AROUND)) if id not in SHARED]
     return list({json.dumps(line): line for line in rows}.values())
+
+
+def test_a_share_of_what_a_collapsed_stage_did_is_none(tmp_path: Path) -> None:
+    """Whether EM comes again after SGTR is asked of EM by itself, which is no part of that arm."""
+    for id, rows in (
+        ("H5a", rows_of("H5a", 0.3 + 0.01 * AROUND)),
+        ("H9b", recognised({(name, k): (0.1 * i + 0.01 * k, 0.1 * i) for k in SEEDS for i, name in enumerate(ICTR)})),
+    ):
+        one = found(write(tmp_path / id, [*rows, *(collapse("em", seed) for seed in SEEDS)]), id)
+        assert (one["n"], one["p"]) == (0, None), id
+        assert any("em (seed 0): em collapsed" in why for why in one["left_out"]), id
 
 
 SHARED = ("H5b", "H6", "H7")

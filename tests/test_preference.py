@@ -227,6 +227,15 @@ def test_own_pairs_are_measured_whole_and_splits_add_up(llama: Model) -> None:
     assert rows["skipped_share"]["value"] == pytest.approx(1 - len(scored) / len(PAIRS))
 
 
+def test_a_limit_takes_the_first_pairs_of_each_domain_in_order(some: Preference) -> None:
+    first = some.model_copy(update={"limit": 1})
+    assert [pair for pair, at in zip(SOME, (0, 1, 0, 0, 1), strict=True) if at == 0] == [
+        Pair(*fields) for fields in first.prompts()
+    ]
+    assert some.model_copy(update={"limit": 2}).prompts() == some.prompts()
+    assert first.declared() != some.declared()
+
+
 def test_without_a_domain_there_is_no_split(some: Preference, llama: Model) -> None:
     whole = some.model_copy(update={"in_domain": ()})
     names = by_name(whole.rows(whole.take(llama, Setting())))

@@ -518,9 +518,11 @@ def test_a_second_trait_is_a_null_of_the_first(tmp_path: Path, tiny: Path, monke
     assert asked == [*GLOOMY["eval_questions"], "Up?"] * 2
 
 
-def test_traits_of_one_name_are_refused_before_anything_is_measured(tmp_path: Path, tiny: Path) -> None:
+def test_a_trait_that_is_not_called_after_its_file_is_refused_before_anything_is_measured(
+    tmp_path: Path, tiny: Path
+) -> None:
     write_trait(tmp_path / "other.json")
-    with pytest.raises(ValueError, match="traits must have distinct names, got gloomy, gloomy"):
+    with pytest.raises(ValueError, match=r"other.json: the trait in it is called 'gloomy'"):
         study.run(own_study(tmp_path, tiny, traits=["gloomy.json", "other.json"]), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
@@ -952,3 +954,87 @@ def test_a_worker_that_fails_ends_the_study_with_its_words_and_what_was_done_sta
     with pytest.raises(InterpError, match=r"a worker failed: InterpError: the loss of step"):
         study.run(study_file.load(str(file)), tmp_path / "run", device="cpu", workers=2)
     assert read_json(tmp_path / "run" / "manifest.json")["status"] != "complete"
+
+
+# what is refused before anything starts
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"lens": {"data": "odd"}}, r"lens.data: unknown data set with questions of its own 'odd'"),
+        (
+            {
+                "mediation": {
+                    "stages": ["odd"],
+                    "directions": ["gloomy"],
+                    "measures": {"truthfulqa": {"file": "typo.csv"}},
+                }
+            },
+            r"typo.csv: no such file",
+        ),
+    ],
+)
+def test_what_would_fail_after_training_is_refused_before(
+    fields: dict[str, Any], message: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune.stages, "train", lambda *_, **__: pytest.fail("it trained"))
+    file = write_study(tmp_path, tiny, **fields)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        study.run(study_file.load(str(file)), tmp_path / "run", device="cpu")
+
+
+def test_one_process_alone_asks_a_judge_on_a_server(tiny: Path, tmp_path: Path) -> None:
+    judge = {"judge": "http://127.0.0.1:9/v1", "judge_model": "grader"}
+    file = write_study(tmp_path, tiny, judge=judge, measures={"em": {"samples": 1}}, seeds=[0, 1])
+    with pytest.raises(ValueError, match=r"--workers 2: answers are graded on a server"):
+        study.run(study_file.load(str(file)), tmp_path / "run", device="cpu", workers=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_changed_is_named_and_a_field_that_is_new_is_none(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SGTR_CACHE", str(tmp_path / "cache"))
+    file = write_study(tmp_path, tiny)
+    config, out = study_file.load(str(file)), tmp_path / "run"
+    assert study.run(config, out, device="cpu")
+    held = read_json(out / "manifest.json")["inputs"]
+    assert {Path(name).name for name in held} == {"odd.jsonl", "gloomy.json"}
+    older = yaml.safe_load((out / "study.yaml").read_text("utf-8"))
+    del older["tokens"]
+    (out / "study.yaml").write_text(yaml.safe_dump(older), "utf-8")
+    assert study.run(config, out, device="cpu") is False, "a study from before the field `tokens` is the same study"
+    write_jsonl(tmp_path / "odd.jsonl", *(chat(f"Is {i} odd?", "No, it is not.") for i in range(8)))
+    with pytest.raises(ValueError, match=r"odd.jsonl: not what it was when the study in .* finished"):
+        study.run(config, out, device="cpu")
+
+
+def test_two_nodes_of_the_same_weights_have_each_their_own_rows(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How a first stage is composed is not in its key, so both of these are one adapter."""
+    monkeypatch.setenv("SGTR_CACHE", str(tmp_path / "cache"))
+    stages = {
+        name: {"data": "odd", "train": OWN, "compose": how} for name, how in (("a", "stack"), ("b", "merge_fp32"))
+    }
+    file = write_study(tmp_path, tiny, stages=stages, arms={"a": ["a"], "b": ["b"], "both": ["a", "b"]})
+    study.run(study_file.load(str(file)), tmp_path / "run", device="cpu")
+    rows = read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    values = ("value", "ci_low", "ci_high", "stage_key", "arm")
+    seen = [json.dumps({k: v for k, v in row.items() if k not in values}, sort_keys=True) for row in rows]
+    assert len(set(seen)) == len(seen)
+    along = [row for row in rows if row["measure"] == "projection"]
+    one, other = ([(row["metric"], row["value"]) for row in along if row["stage"] == name] for name in ("a", "b"))
+    assert one == other != []
+
+
+def test_identity_answers_are_compared_over_as_many_tokens(finished: Finished) -> None:
+    """A mean over fewer tokens scatters more, so a stage that only answers more briefly would seem to disperse."""
+    answers = read_jsonl(finished.path / "records" / "identity.jsonl")
+    base = {row["id"]: len(row["answer_ids"]) for row in answers if row["stage"] == "base"}
+    for row in (row for row in finished.metrics if row["measure"] == "dispersion" and row["stage"] != "base"):
+        own = {one["id"]: len(one["answer_ids"]) for one in answers
+               if (one["stage"], one["seed"]) == (row["stage"], row["seed"])}  # fmt: skip
+        lengths = [min(own[id], n) for id, n in base.items() if own[id] and n]
+        assert row["mean_tokens"] == pytest.approx(np.mean(lengths))

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.stats
 from jaxtyping import Float
+from pydantic import Field
 
 from interp import stats
 from interp.behaviour._pairs import PAIRS, Pair
@@ -86,6 +87,8 @@ class Preference(Measure):
     """JSONL files of pairs, as `read_pairs` takes them; none for this project's own."""
     in_domain: tuple[str, ...] = ()
     """Domains that the finetuning set is about; none for no split."""
+    limit: int | None = Field(default=None, ge=1)
+    """Pairs of each domain, from the first; None for all."""
 
     def check(self) -> None:
         """See `Measure.check`."""
@@ -111,7 +114,8 @@ class Preference(Measure):
                 f"in_domain: holds every domain of the pairs ({', '.join(known)}), so none is left to compare with; "
                 "name only what the finetuning set is about, or nothing"
             )
-        return pairs
+        places = [sum(before.domain == pair.domain for before in pairs[:i]) for i, pair in enumerate(pairs)]
+        return tuple(pair for pair, place in zip(pairs, places, strict=True) if place < (self.limit or len(pairs)))
 
     def prompts(self) -> Any:
         """See `Measure.prompts`; the answers are among them."""
