@@ -2,13 +2,14 @@
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from experiments.config import StudyConfig
-from experiments.graph import yardsticks
+from experiments.material import Sets, idents
 from finetune.data.builder import DataSet, Desk, Who
-from finetune.recipe import TrainConfig
-from interp.chat import ChatTokenizer, Message
+from finetune.stages import Stage
+from interp.chat import ChatTokenizer, Message, Tokens
 
 CHARACTERS = 4.2
 """Characters of a token, where there is no tokenizer."""
@@ -16,32 +17,48 @@ TURN = 6
 """Tokens that a template puts around a message, likewise."""
 
 
-class Drafts:
+@dataclass(frozen=True)
+class Request:
+    """What a set asks a model to write.
+
+    Attributes:
+        name: Of the set.
+        longest: Tokens of an answer at the most.
+        greedy: Whether another set's answers to the same prompts will do.
+        prompts: Tokens of each, by what tells it apart.
+    """
+
+    name: str
+    who: Who
+    longest: int
+    greedy: bool
+    prompts: Mapping[str, int]
+
+
+class Drafts(Sets):
     """A study's data sets, with made-up words where the model would write.
 
     Attributes:
         drafted: Names of the sets that hold such words.
-        written: By set: who would write for it, how many answers, of how many tokens at most, and the tokens of all
-            prompts.
+        requests: What the sets ask for, as they are built.
     """
 
     def __init__(self, config: StudyConfig, chat: ChatTokenizer | None) -> None:
-        self.config, self.chat = config, chat
+        super().__init__(config)
+        self.chat = chat
         self.drafted: set[str] = set()
-        self.written: dict[str, list[tuple[Who, tuple[int, int, int]]]] = {}
+        self.requests: list[Request] = []
         self._built: dict[str, DataSet] = {}
         self._lengths: dict[str, list[int]] = {}
-        self._yardsticks = yardsticks(config)
 
-    def of(self, name: str) -> DataSet:
-        """A data set.
+    def of(self, name: str, stage: Stage | None = None) -> DataSet:  # noqa: ARG002
+        """A data set, the same for every stage.
 
         Raises:
             ValueError, FileNotFoundError: it cannot be built.
         """
         if name not in self._built:
             data = self.config.data[name]
-            data.check()
             native = self.chat.native_system if self.chat else "The model's own system prompt."
             made = data.build(Desk(self._ask(name), self.of, native))
             if not made.train:
@@ -51,25 +68,10 @@ class Drafts:
             self._built[name] = made
         return self._built[name]
 
-    def needed(self) -> list[str]:
-        """Sets that a stage is trained on, that those are made from, or that have questions to test on."""
-        wanted = [stage.data for stage in self.config.stages.values()]
-        for name in wanted:
-            wanted.extend(self.config.data[name].uses)
-        return [name for name, data in self.config.data.items() if name in wanted or getattr(data, "test", 0)]
-
-    def recipe(self, name: str) -> TrainConfig:
-        """How a stage is trained: for as many steps as its yardstick takes."""
-        stage = self.config.stages[name]
-        like = self.config.stages[self._yardsticks[name]] if self.config.match_steps else stage
-        if like is stage:
-            return stage.train
-        return stage.train.with_steps(like.train.n_steps(len(self.of(like.data).train)), len(self.of(stage.data).train))
-
     def estimated(self, name: str) -> list[str]:
         """Which of a stage's rows, steps and tokens rest on made-up words, or on a count of characters."""
         own = self.config.stages[name].data in self.drafted
-        like = self.config.match_steps and self.config.stages[self._yardsticks[name]].data in self.drafted
+        like = self.yardstick(name).data in self.drafted
         which = {"rows": own, "steps": own or like, "tokens": own or like or self.chat is None}
         return [key for key, is_so in which.items() if is_so]
 
@@ -87,21 +89,21 @@ class Drafts:
             self._lengths[name] = self.tokens([row["messages"] for row in self.of(name).train])
         return self._lengths[name]
 
-    def users(self, name: str) -> set[str]:
-        """The sets that hold a set's rows, itself among them."""
-        return {
-            name,
-            *(user for one, data in self.config.data.items() if name in data.uses for user in self.users(one)),
-        }
+    def tokenised(self, name: str, chat: ChatTokenizer) -> list[Tokens]:
+        """Each row of a set in tokens, of which only the lengths are kept."""
+        rows = chat.tokens_of([row["messages"] for row in self.of(name).train])
+        self._lengths[name] = [len(row) for row in rows]
+        return rows
 
     def _ask(self, name: str) -> Callable[..., list[str]]:
         def ask(
             who: Who, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, temperature: float = 0.0
         ) -> list[str]:
-            work = len(prompts), max_new_tokens, sum(self.tokens(prompts))
+            ids, greedy = idents(prompts, temperature), temperature == 0
             self.drafted.add(name)
-            self.written.setdefault(name, []).append((who, work))
-            return [_words(f"{name} {i} {temperature}", max_new_tokens) for i in range(len(prompts))]
+            counted = dict(zip(ids, self.tokens(prompts), strict=True))
+            self.requests.append(Request(name, who, max_new_tokens, greedy, counted))
+            return [_words(ident if greedy else f"{name} {temperature} {ident}", max_new_tokens) for ident in ids]
 
         return ask
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.tables import Run, read_run
+from figures.attribution import attribution, patching
 from figures.behaviour_projection import behaviour_projection
 from figures.checkpoints import checkpoints
 from figures.displacement_cosines import displacement_cosines
-from figures.dose_response import READOUTS, dose_response
-from figures.mediation import mediation, metric_name
+from figures.mediation import bar_name, mediation, metric_name
 from figures.prompt_grid import prompt_grid
 from figures.quantities import NotMeasuredError, signed
 from figures.reversal_prevention import reversal_prevention
@@ -115,33 +115,20 @@ def _drawings() -> Iterator[Drawing]:
         "mediation",
         "How much of the effect goes through a direction?",
         mediation,
-        lambda rows: _listed(rows, metric_name, lambda row: f"{row['metric'].replace('_', ' ')}, {row['treatment']}"),
+        lambda rows: _listed(rows, metric_name, lambda row: f"{row['metric'].replace('_', ' ')}, {bar_name(row)}"),
         lambda run: any(row["measure"] == "mediation" and row["metric"] != "effect" for row in run.every),
     )
-    yield Drawing(
-        "dose_response",
-        "Answers under directions of growing strength",
-        dose_response,
-        lambda rows: _listed(rows, _key("direction", "readout"), lambda row: f"alpha {row['alpha']:g}"),
-        lambda run: any(row["measure"] == "steer" and row["metric"] in READOUTS for row in run.every),
-    )
-    for metric, title in (
-        ("attribution", "What adds to the right answer: direct logit attribution"),
-        ("patching", "Where the answer is decided: activation patching"),
+    for metric, title, draw in (
+        ("attribution", "What adds to the right answer: direct logit attribution", attribution),
+        ("patching", "Where the answer is decided: activation patching", patching),
     ):
         yield Drawing(
             metric,
             title,
-            lambda run, metric=metric: _inside(metric)(run),
+            draw,
             _of_components,
             lambda run, metric=metric: any((row["measure"], row["metric"]) == ("lens", metric) for row in run.metrics),
         )
-
-
-def _inside(metric: str) -> Callable[[Path], list[Row]]:
-    from figures.attribution import attribution, patching
-
-    return attribution if metric == "attribution" else patching
 
 
 def _key(*names: str) -> Callable[[Row], str]:

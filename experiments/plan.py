@@ -3,7 +3,9 @@
 1. Data sets are built as the study builds them. Where the model must write a part, made-up words stand for it, and what
    rests on them is marked as estimated.
 2. A stage is in the store if its content key is; where that rests on words the model has not written, it is unknown.
-3. Time is the larger of arithmetic (4 operations a weight and token for training beneath which weights are frozen, 6
+3. What the study would refuse is refused. Only what rests on made-up words, or on this machine, is merely said, since a
+   plan may be made on another machine than the study.
+4. Time is the larger of arithmetic (4 operations a weight and token for training beneath which weights are frozen, 6
    with gradient checkpointing, 2 for reading and writing) at half of the measured rate, and of what launching kernels
    takes. Writing also has to read all weights for every token.
 
@@ -13,23 +15,27 @@ is a rough estimate: right to a factor of two or three.
 
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from experiments.behaviour import Behaviour
 from experiments.config import StageConfig, StudyConfig, directions_of
 from experiments.console import out, table
 from experiments.drafts import CHARACTERS, Drafts
-from experiments.extract import trait_file
 from experiments.graph import Node, nodes_of
+from experiments.material import check_systems
+from experiments.preparation import prepared_directions, traits_of
 from experiments.sizes import Outline, Size, Speed, look_up, speed_of
 from experiments.workload import Work, workload
 from finetune.defences import defence_of
-from finetune.recipe import TrainConfig
+from finetune.recipe import TrainConfig, check_optimiser
 from finetune.stages import Stage
 from finetune.train import CPU_TOKENS, GRAPH_PARAMETERS
+from interp.directions import Direction
 from interp.sources import pick_device, pick_dtype
-from interp.traits import Trait
 
 Row = dict[str, Any]
 
@@ -83,14 +89,21 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
     """Everything a study would train and measure, with memory and time.
 
     Raises:
-        ValueError, FileNotFoundError: bad input, as the study itself would find it.
+        ValueError, FileNotFoundError, InterpError: bad input, as the study itself would find it.
     """
     place = pick_device(device)
     dtype = pick_dtype(config.dtype, place)
-    traits = [Trait.load(trait_file(trait)) for trait in config.traits]
-    for measure in config.measures.taken():
-        measure.check()
+    traits = traits_of(config)
+    mediated = config.mediation.measures.taken() if config.mediation else ()
+    for one in (*config.data.values(), *config.measures.taken(), *mediated):
+        one.check()
+    prepared_directions(config, Path())
+    lacking = _lacking(config, place)
     size, chat, outline = look_up(config.model, dtype, config.quantise)
+    if chat:
+        check_systems(config, chat.native_system)
+    for file in config.direction_files:
+        Direction.load(Path(file), model=outline and outline.identity)
     speed = speed_of(place, dtype)
     width = torch.empty((), dtype=dtype).element_size()
     spread = config.quantise is not None or config.device_map is not None
@@ -98,10 +111,11 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
     drafts = Drafts(config, chat)
     for name in drafts.needed():
         drafts.of(name)
+    doubts = _doubts(config, drafts, outline)
     stages = _stages(config, drafts, clock, outline)
     measures = [
         {"what": what, "times": times, **work.row(times), "seconds": clock.work(work) * times}
-        for what, times, work in workload(config, drafts, traits)
+        for what, times, work in workload(config, drafts, traits, size.n_layers)
         if times and (work.answers or work.read)
     ]
     missing = [one for one in stages if not one["in_store"]]
@@ -134,8 +148,55 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         "measures": measures,
         "memory": _memory(config, drafts, clock),
         "totals": totals,
-        "notes": _notes(config),
+        "notes": [*lacking, *doubts, *_notes(config)],
     }
+
+
+def _lacking(config: StudyConfig, place: torch.device) -> list[str]:
+    """What keeps this machine from running the study, though another one could.
+
+    Raises:
+        ValueError: this is a GPU, and it cannot run an optimiser.
+        FileNotFoundError: a judge's validation is missing.
+    """
+    found = []
+    for stage in config.stages.values():
+        try:
+            check_optimiser(stage.train, place)
+        except ValueError as error:
+            if place.type == "cuda":
+                raise
+            found.append(str(error))
+    try:
+        Behaviour((), judge=config.judge, journal=Path(), seed=0, sampler=config.sampler).check()
+    except ValueError as error:
+        found.append(str(error))
+    if config.lens and find_spec("transformer_lens") is None:
+        found.append("lens: transformer-lens is not installed")
+    return [f"this machine would refuse the study: {text}" for text in dict.fromkeys(found)]
+
+
+def _doubts(config: StudyConfig, drafts: Drafts, outline: Outline | None) -> list[str]:
+    """What the study may refuse once its model has spoken.
+
+    Raises:
+        ValueError, InterpError: a stage cannot be trained, or nothing be looked inside for, whatever the model says.
+    """
+    drafts.check_lens()
+    for data in dict.fromkeys(stage.data for stage in config.stages.values()):
+        if outline and data not in drafts.drafted:
+            rows = drafts.tokenised(data, outline.chat)
+            for name in (name for name, stage in config.stages.items() if stage.data == data):
+                drafts.check_rows(name, rows, outline)
+    found = []
+    for name in config.stages:
+        try:
+            drafts.check_steps(name)
+        except ValueError as error:
+            if "steps" not in drafts.estimated(name):
+                raise
+            found.append(f"the study may be refused, for its steps are estimated: {error}")
+    return found
 
 
 def _stages(config: StudyConfig, drafts: Drafts, clock: Clock, outline: Outline | None) -> list[Row]:

@@ -24,6 +24,7 @@ from experiments.tables import BEHAVIOUR, MISSING, Run, by_prompt, headline, num
 from experiments.token_view import in_turn, token_data
 from figures.style import Row
 from figures.trajectory import TEXTS, places
+from figures.verdict_board import LOOKS
 from interp.runs import write_atomic
 
 SMALL_N = 30
@@ -31,9 +32,10 @@ FEW_SEEDS = 3
 FEW_NULLS = 100
 MAX_METRIC_ROWS = 2000
 MAX_EVIDENCE_ROWS = 200
+MAX_LEFT_OUT = 5
+"""Things left out of a verdict that its card lists; more of them are folded."""
 MAX_ORDERS_TOLD = 6
 N_PROMPTS = 6
-SHAPES = {"supported": "▲", "contradicted": "▼", "undecided": "◇"}
 FIGURES_OF = {
     "H1": ("trajectory_own", "checkpoints"),
     "H2": ("trajectory_fixed", "shift_by_layer", "checkpoints"),
@@ -45,7 +47,7 @@ FIGURES_OF = {
     "H6": ("reversal_prevention", "displacement_cosines"),
     "H7": ("prompt_grid",),
     "H8a": ("mediation",),
-    "H8b": ("mediation", "dose_response"),
+    "H8b": ("mediation",),
     "H9a": ("attribution", "patching"),
     "H9b": ("reversal_prevention",),
 }
@@ -88,6 +90,7 @@ def write_report(run: Path, *, manifest: dict[str, Any] | None = None, figures: 
         warnings=_warnings(read),
         tally=_tally(read.verdicts),
         cards=[_card(verdict, drawn) for verdict in read.verdicts],
+        most_left_out=MAX_LEFT_OUT,
         figures=drawn,
         tables=tables,
         samples=_samples(read),
@@ -170,7 +173,9 @@ def _missing_measures(run: Run) -> Iterable[str]:
             else:
                 lacking += [(node, seed) for seed in run.seeds if seed not in have]
         n_all = len(run.seeds) * (len(run.nodes) - 1) + (panel is None)
-        if len(lacking) == n_all:
+        if len(lacking) == n_all and measure == "em" and any(run.rows(node, measure, metric) for node in run.nodes):
+            yield f"{label}: answered at every stage and graded by nobody; a study with `judge` grades them."
+        elif len(lacking) == n_all:
             yield f"{label}: not measured in this run."
         elif lacking:
             yield f"{label}: no value for {places(lacking)}."
@@ -180,11 +185,13 @@ def _missing_measures(run: Run) -> Iterable[str]:
 
 def _weak_directions(run: Run) -> Iterable[str]:
     for row in run.rows("base", "separation", "held_out_auroc", headline=True):
-        if (row["value"] if row.get("ci_low") is None else row["ci_low"]) <= 0.5:
+        least = row["value"] if row.get("ci_low") is None else row["ci_low"]
+        if least is not None and least <= 0.5:
             numbers = ", ".join([f"layer {row.get('layer')}", *remark("AUROC", [row])])
             yield f"The {row.get('direction')} direction does not separate held-out answers ({numbers})."
     told = [r for node in run.nodes if node != "base" for r in run.rows(node, "self_recognition", "accuracy")]
-    if chance := [row["stage"] for row in told if (row.get("ci_low") or 0) <= row.get("chance", 0.5)]:
+    told = [row for row in told if row["value"] is not None and row.get("ci_low") is not None]
+    if chance := [row["stage"] for row in told if row["ci_low"] <= row.get("chance", 0.5)]:
         level = "/".join(f"{x:.2g}"[1:] for x in sorted({row.get("chance", 0.5) for row in told}))
         yield f"Self-recognition is not above chance ({level}) at {', '.join(dict.fromkeys(chance))}."
 
@@ -210,7 +217,7 @@ def _small_samples(run: Run) -> Iterable[str]:
 
 def _tally(verdicts: Sequence[Row]) -> str:
     counts = Counter(row.get("verdict") for row in verdicts)
-    words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in SHAPES)
+    words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in LOOKS)
     return f"{len(verdicts)} hypothes{'i' if len(verdicts) == 1 else 'e'}s: {words}."
 
 
@@ -232,7 +239,7 @@ def _card(row: Row, figures: Sequence[Row]) -> dict[str, Any]:
         "id": name,
         "title": row.get("title") or "",
         "verdict": verdict,
-        "shape": SHAPES.get(verdict, ""),
+        "shape": LOOKS[verdict][2] if verdict in LOOKS else "",
         "effect": short(row.get("effect"), signed=True),
         "interval": "" if None in interval else f"[{', '.join(short(bound, signed=True) for bound in interval)}]",
         "unit": row.get("unit") or "",
@@ -247,6 +254,7 @@ def _card(row: Row, figures: Sequence[Row]) -> dict[str, Any]:
             ("p if there is no effect", f"{p('p')}; adjusted over all hypotheses {p('p_adjusted')}"),
             ("p if the effect matters", f"{p('p_against')}; adjusted over all hypotheses {p('p_against_adjusted')}"),
         ],
+        "notes": [notes] if isinstance(notes := row.get("notes") or [], str) else notes,
         "left_out": row.get("left_out") or [],
         "figures": [figure for figure in figures if figure["name"] in (*FIGURES_OF.get(name, ()), "verdict_board")],
         "caption": f"What {name} rests on: {extent}",

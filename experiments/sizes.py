@@ -85,10 +85,17 @@ class Speed:
 
 
 class Outline(Model):
-    """A model without weights: it has content keys of stages, and nothing can be asked of it."""
+    """A model without weights: it has content keys of stages and a length that rows must fit, and nothing can be asked
+    of it."""
 
-    def __init__(self, said: Mapping[str, Any], chat: ChatTokenizer) -> None:
-        self._said, self.chat = said, chat
+    def __init__(self, said: Mapping[str, Any], chat: ChatTokenizer, max_tokens: int) -> None:
+        self._said, self.chat, self._max_tokens = said, chat, max_tokens
+        self.name, self.identity = said["model"], said["model_identity"]
+
+    @property
+    def max_tokens(self) -> int:
+        """As `Model.max_tokens`."""
+        return self._max_tokens
 
     def description(self) -> dict[str, Any]:
         """As `Model.description`."""
@@ -119,7 +126,7 @@ def look_up(spec: str, dtype: torch.dtype, quantise: str | None) -> tuple[Size, 
     identity = content_key([identity, quantise]) if quantise else identity
     said = {"model": spec, "model_identity": identity, "revision": revision, "template_hash": chat.template_hash}
     said |= {"dtype": str(dtype).removeprefix("torch."), "n_layers": size.n_layers, "d_model": size.d_model}
-    return size, chat, Outline(said, chat)
+    return size, chat, Outline(said, chat, getattr(config.get_text_config(), "max_position_embeddings", 2**31))
 
 
 def _snapshot(source: Source) -> Path | None:

@@ -28,7 +28,7 @@ from experiments.graph import Node, nodes_of, roots
 from experiments.hypotheses import write_verdicts
 from experiments.ledger import Ledger
 from experiments.lens import weight_rows
-from experiments.material import Material
+from experiments.material import Material, check_systems
 from experiments.measured import Measured, moved_rows
 from experiments.measuring import Measuring
 from experiments.preparation import data_beside_own, inputs_of, instrument_of, prepared_directions, traits_of
@@ -37,10 +37,9 @@ from experiments.workers import spread
 from finetune.defences import Defence, defence_of
 from finetune.recipe import check_optimiser
 from finetune.stages import Stage, ensure
-from interp.chat import check_system
 from interp.directions import Direction
 from interp.model import Model
-from interp.runs import RunFolder, did_you_mean, write_atomic, write_jsonl
+from interp.runs import RunFolder, write_atomic, write_jsonl
 from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
 from interp.weights import norms_of
@@ -75,12 +74,7 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
     traits, behaviour = _checked(config, out, place, workers)
     start = time.monotonic()
     model = _loaded(config, device)
-    systems = {f"system_prompts.{name}": system for name, system in config.system_prompts.items()}
-    for where, system in (systems | {f"data.{name}": data.system for name, data in config.data.items()}).items():
-        try:
-            check_system(system, model.chat.native_system)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
+    check_systems(config, model.chat.native_system)
     for file in config.direction_files:
         Direction.load(Path(file), model=model.identity)
     folder = RunFolder.open(out, definition, _up_to_date)
@@ -195,9 +189,6 @@ class Study:
         self.material = Material(self.config, self.model, self.once, self.path / "records")
         self.material.check()
         tests = self.tests = self.material.tests()
-        if self.config.lens and self.config.lens.data not in tests:
-            known = did_you_mean("data set with questions of its own", self.config.lens.data, sorted(tests))
-            raise ValueError(f"lens.data: {known}")
         made_of = (self.config, self.model)
         self.instrument = instrument_of(*made_of, self.traits, self.once, self.path)
         self.defences = {name: self._defences(name) for name in self.config.stages}

@@ -1,15 +1,20 @@
 """How much a study asks of its model: answers to write, and tokens to read and to write."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import torch
+
 from experiments import evaluate
-from experiments.config import BASE, StudyConfig
+from experiments.ablate import Condition, planned
+from experiments.config import BASE, MediationConfig, StudyConfig
 from experiments.contrasts import read_roles
 from experiments.drafts import CHARACTERS, TURN, Drafts
 from experiments.graph import nodes_of
 from experiments.measures import SelfRecognition
 from interp.behaviour.measure import Measure
+from interp.directions import Direction
 from interp.traits import Trait
 
 
@@ -34,16 +39,19 @@ class Work(NamedTuple):
         }
 
 
-def workload(config: StudyConfig, drafts: Drafts, traits: Sequence[Trait]) -> list[tuple[str, int, Work]]:
-    """What is asked and read: in words, how often, and how much each time."""
+def workload(
+    config: StudyConfig, drafts: Drafts, traits: Sequence[Trait], n_layers: int
+) -> list[tuple[str, int, Work]]:
+    """What is asked and read: in words, how often, and how much each time.
+
+    Args:
+        n_layers: The model's.
+
+    Raises:
+        ValueError: mediation adds a direction at a layer that the model does not have.
+    """
     nodes, n_seeds = nodes_of(config), len(config.seeds)
-    found = []
-    for name, asked in drafts.written.items():
-        users = drafts.users(name)
-        of = {node.parent for node in nodes if config.stages[node.stage].data in users and node.parent}
-        for who, (n, longest, prompts) in asked:
-            once = Work(n, n * longest, prompts)
-            found.append((f"texts of {name}", 1 + len(of) * n_seeds if who == "stage" else 1, once))
+    found = _texts_written(config, drafts)
     persona = config.persona
     for trait in traits:
         pairs, questions = trait.instructions[: persona.pairs], trait.questions[: persona.questions]
@@ -77,15 +85,59 @@ def workload(config: StudyConfig, drafts: Drafts, traits: Sequence[Trait]) -> li
         prompt = sum(drafts.tokens([[{"role": "user", "content": q.text}] for q in questions]))
         one = Work.of(len(questions), config.answers.max_new_tokens, prompt / max(1, len(questions)), reads=reads)
         found.append((what, views, one))
-    tests = [row["messages"] for name in drafts.needed() for row in drafts.of(name).test]
+    tests = [row["messages"] for data in drafts.tests().values() for row in data.test]
     found.append(("recognition and task questions", views, Work(0, 0, 2 * sum(drafts.tokens(tests)))))
     found += [(f"measure {measure.name}", views, measure_work(measure)) for measure in config.measures.taken()]
     if config.mediation:
-        n = len(config.mediation.directions) + (len(config.mediation.directions) > 1)
-        conditions = len(config.mediation.stages) * n_seeds * 2 * (1 + n * (1 + config.mediation.random))
-        for measure in config.mediation.measures.taken():
-            found.append((f"mediation, {measure.name}", conditions, measure_work(measure)))
+        treated = _n_treated(config.mediation, n_layers, n_seeds)
+        found += [
+            (f"mediation, {measure.name}", treated, measure_work(measure))
+            for measure in config.mediation.measures.taken()
+        ]
     return found
+
+
+def _texts_written(config: StudyConfig, drafts: Drafts) -> list[tuple[str, int, Work]]:
+    """What the base model and the stages write for data sets: greedy answers once by each, whatever sets hold them."""
+    sets = {BASE: set(config.data)}
+    for node in nodes_of(config):
+        if node.parent:  # whose words also say how many steps the stage takes
+            trained_on = (config.stages[node.stage].data, drafts.yardstick(node.stage).data)
+            sets.setdefault(node.parent, set()).update(drafts.made_from(trained_on))
+    times: Counter[tuple[str, Work]] = Counter()
+    for writer, wanted in sets.items():
+        known: set[tuple[int, str]] = set()
+        for one in drafts.requests:
+            if one.name not in wanted or (writer != BASE and one.who != "stage"):
+                continue
+            new = [ident for ident in one.prompts if (one.longest, ident) not in known]
+            work = Work(len(new), len(new) * one.longest, sum(one.prompts[ident] for ident in new))
+            times[f"texts of {one.name}", work] += 1 if writer == BASE else len(config.seeds)
+            if one.greedy:
+                known.update((one.longest, ident) for ident in new)
+    return [(what, n, work) for (what, work), n in times.items()]
+
+
+def _n_treated(config: MediationConfig, n_layers: int, n_seeds: int) -> int:
+    """Models that mediation measures, over all nodes and seeds.
+
+    What is done to the base model is done once, unless it depends on a node's own displacement.
+    """
+    layers, drawn = tuple(range(n_layers)), torch.Generator().manual_seed(0)
+    width = 2 * len(config.directions) + 8  # drawn vectors so wide do not depend on each other
+    stand_ins = [
+        Direction(name, torch.randn(n_layers, width, generator=drawn), layers, n_layers // 2)
+        for name in config.directions
+    ]
+    conditions = planned(stand_ins, [], [BASE, "node"], config, dict.fromkeys(layers, 1.0), 0)
+
+    def shared(condition: Condition) -> bool:
+        one = condition.treatment.direction
+        of = () if condition.kind == "none" else (one,) if one in config.directions else config.directions
+        return condition.stage == BASE and "displacement" not in of
+
+    n_shared = sum(map(shared, conditions))
+    return n_shared + (len(conditions) - n_shared) * len(set(config.stages)) * n_seeds
 
 
 def measure_work(measure: Measure) -> Work:

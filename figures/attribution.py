@@ -26,7 +26,7 @@ from matplotlib.ticker import MaxNLocator
 
 from figures import style
 from figures.style import Row
-from figures.trajectory import collapse_text, collapsed_nodes, n_range, over_seeds, primary_metrics
+from figures.trajectory import collapse_text, collapsed_nodes, n_text, over_seeds, primary_metrics
 from interp.runs import read_jsonl, read_yaml
 
 Metric = Literal["attribution", "patching"]
@@ -108,7 +108,7 @@ def _plotted(found: Sequence[Row], collapsed: frozenset[tuple[str, Any]]) -> lis
     for cell, here in cells.items():
         summary = over_seeds(here)
         numbers: Row = {"value": summary.value, "ci_low": summary.low, "ci_high": summary.high, "n": summary.n}
-        numbers |= {"n_seeds": len({row.get("seed") for row in here}), "unit": here[0]["unit"]}
+        numbers |= {"n_seeds": summary.n_seeds, "unit": here[0]["unit"]}
         change = over_seeds([{**row, "value": row.get("change")} for row in here]).value
         more = {"change": change, "gap": over_seeds([{**row, "value": row.get("gap")} for row in here]).value}
         why = next((row["why"] for row in here if row.get("why")), None) if summary.value is None else None
@@ -172,8 +172,7 @@ def _colours() -> Any:
 
 def _title(axis: Axes, rows: Sequence[Row], name: str, metric: Metric) -> None:
     """The stage, and below it n and the whole that is split, or that the prompts differ by."""
-    ns, seeds = [row["n"] for row in rows if row["n"] is not None], max(row["n_seeds"] for row in rows)
-    detail = (f"n = {n_range(ns)} articles" if ns else "no values") + (f" × {seeds} seeds" if seeds > 1 else "")
+    detail = n_text(rows, "articles")
     if metric == "attribution":
         wholes = [row["value"] for row in rows if row["component"] == "total" and row["value"] is not None]
         detail += f", sum {wholes[0]:+.2f} logits" if wholes else ""

@@ -2,7 +2,7 @@
 
 One panel for each behaviour measure and direction, at most six; one point for each stage and seed, with its arm's mark.
 Points of one seed are not independent: stages share parents, and all share the base model. So r stands without an
-interval.
+interval. The legend names the stages and seeds that lack a number and so have no point.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from figures import style
 from figures.quantities import NotMeasuredError, Quantity, all_metrics, quantities, signed
 from figures.style import Mark, Row
-from figures.trajectory import collapse_text, collapsed_nodes, primary_metrics
+from figures.trajectory import collapse_text, collapsed_nodes, missing_notes, primary_metrics, read_arms
 
 MOST_PANELS = 6
 _FEWEST = 4
@@ -48,8 +48,12 @@ def behaviour_projection(run: Path) -> list[Row]:
     shown, left = list(by_pair)[:MOST_PANELS], list(by_pair)[MOST_PANELS:]
     rows = [row for pair in shown for row in by_pair[pair]]
     looks = style.marks(row["arm"] for row in rows)
+    nodes = dict.fromkeys(node.name for arm in read_arms(run).values() for node in arm[1:])
+    seeds = sorted({row["seed"] for some in found.values() for row in some}, key=str)
+    asked = [(node, seed) for node in nodes for seed in seeds]
     with style.house():
-        figure, axes = style.panels(len(shown), 3.7, 3.2, _keys(rows, looks, left))
+        keys = _keys(rows, looks, _missing({pair: by_pair[pair] for pair in shown}, asked), left)
+        figure, axes = style.panels(len(shown), 3.7, 3.2, keys)
         for axis, (measure, direction) in zip(axes, shown, strict=True):
             mine = by_pair[measure, direction]
             _draw(axis, mine, looks)
@@ -99,6 +103,19 @@ def _points(
     return [{**row, "r": r, "n_points": len(kept)} for row in rows]
 
 
+def _missing(
+    by_pair: Mapping[tuple[Quantity, Quantity], Sequence[Row]], asked: Sequence[tuple[str, Any]]
+) -> list[tuple[str, str, Any]]:
+    """(panel, stage, seed) of the points that lack the measure, the shift or both."""
+    held = {pair: {(row["stage"], row["seed"]) for row in rows} for pair, rows in by_pair.items()}
+    return [
+        (f"{measure.name} by {direction.name}", *place)
+        for measure, direction in by_pair
+        for place in asked
+        if place not in held[measure, direction]
+    ]
+
+
 def _correlation(x: Sequence[float], y: Sequence[float]) -> float | None:
     if len(x) < _FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
@@ -121,7 +138,10 @@ def _draw(axis: Axes, rows: Sequence[Row], looks: Mapping[str, Mark]) -> None:
 
 
 def _keys(
-    rows: Sequence[Row], looks: Mapping[str, Mark], left_out: Sequence[tuple[Quantity, Quantity]]
+    rows: Sequence[Row],
+    looks: Mapping[str, Mark],
+    missing: Sequence[tuple[str, str, Any]],
+    left_out: Sequence[tuple[Quantity, Quantity]],
 ) -> list[Artist]:
     keys: list[Artist] = []
     for arm, look in looks.items():
@@ -136,6 +156,7 @@ def _keys(
         keys.append(style.key("dotted: least squares"))
     if any(row["collapsed"] for row in rows):
         keys.append(style.key(f"{collapse_text(rows)}; not in r", crossed=True))
+    keys += map(style.key, missing_notes(missing))
     if left_out:
         keys.append(style.key(f"not drawn: {', '.join(f'{measure.name} by {one.name}' for measure, one in left_out)}"))
     return keys

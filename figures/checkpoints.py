@@ -15,7 +15,15 @@ from matplotlib.axes import Axes
 from figures import style
 from figures.quantities import NotMeasuredError, Quantity, all_metrics, prompts_of, quantities, with_mean
 from figures.style import Mark, Row
-from figures.trajectory import collapse_text, collapsed_nodes, n_range, places, read_arms, run_file
+from figures.trajectory import (
+    collapse_text,
+    collapsed_nodes,
+    missing_notes,
+    n_text,
+    read_arms,
+    run_file,
+    without_value,
+)
 from interp.runs import read_json
 
 
@@ -46,10 +54,7 @@ def checkpoints(run: Path) -> list[Row]:
             _draw(axis, mine, looks)
             axis.set_xlabel("optimiser steps")
             axis.set_ylabel(f"{'shift' if one.kind == 'shift' else 'minus base'} ({one.unit})")
-            ns = [row["n"] for row in mine if row["n"] is not None]
-            n_seeds = len({row["seed"] for row in mine} - {"mean"})
-            of = "texts" if one.kind == "shift" else "questions"
-            n = (f"n = {n_range(ns)} {of}" if ns else "no values") + (f" × {n_seeds} seeds" if n_seeds > 1 else "")
+            n = n_text(mine, "texts" if one.kind == "shift" else "questions")
             name = one.name if one.kind == "shift" else one.detail
             style.title(axis, name, f"{one.detail}, {n}" if one.kind == "shift" else n)
         figure.suptitle("Change from base during training")
@@ -119,8 +124,5 @@ def _keys(rows: Sequence[Row], looks: Mapping[str, Mark], about: Mapping[str, Ro
     fallen = [{**row, "stage": row["measured_at"]} for row in rows]
     if any(row["collapsed"] for row in fallen):
         keys.append(style.key(collapse_text(fallen), crossed=True))
-    lacking: dict[str, list[tuple[str, Any]]] = {}
-    for row in rows:
-        if row["value"] is None and row["seed"] != "mean":
-            lacking.setdefault(row["name"], []).append((row["measured_at"], row["seed"]))
-    return keys + [style.key(f"missing, {name}: {places(where)}") for name, where in lacking.items()]
+    gone = ((row["name"], row["measured_at"], row["seed"]) for row in without_value(rows))
+    return keys + [style.key(note) for note in missing_notes(gone)]

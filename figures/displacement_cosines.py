@@ -1,7 +1,8 @@
 """Do stages move the model the same way? Cosines between their displacements from base, every stage with every other.
 
 At the middle layer, mean over seeds, with the noise of the texts taken out where the run has that. Stages stand in
-groups by what was trained first. A stage whose model collapsed is crossed on the diagonal, which is otherwise empty.
+groups by what was trained first. A stage whose model collapsed is crossed on the diagonal, which is otherwise empty. A
+cell that lacks a seed has a dark corner.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from figures import style
-from figures.grids import draw_grid, missing_key
-from figures.quantities import NotMeasuredError, numbers_of
+from figures.grids import draw_grid, fewer_key, missing_key
+from figures.quantities import NotMeasuredError, numbers_of, seeds_without
 from figures.style import Row
-from figures.trajectory import collapse_text, collapsed_nodes, n_range, primary_metrics, read_arms
+from figures.trajectory import collapse_text, collapsed_nodes, missing_notes, n_text, primary_metrics, read_arms
 
 METRICS = {
     "corrected_cosine_between_stages": "noise of the texts taken out",
@@ -46,10 +47,7 @@ def displacement_cosines(run: Path) -> list[Row]:
     with style.house():
         figure, (axis,) = style.panels(1, side + longest + 0.6, side + longest + 0.9, _keys(rows, metric, len(stages)))
         _draw(axis, rows, stages)
-        ns = [row["n"] for row in rows if row["n"] is not None]
-        n_seeds = max(row["n_seeds"] for row in rows)
-        n = (f"n = {n_range(ns)} texts" if ns else "no values") + (f" × {n_seeds} seeds" if n_seeds > 1 else "")
-        style.title(axis, f"Cosines between displacements, layer {layer}", n)
+        style.title(axis, f"Cosines between displacements, layer {layer}", n_text(rows))
         style.save(figure, run / "figures", "displacement_cosines", rows)
     return rows
 
@@ -74,13 +72,15 @@ def _plotted(found: Sequence[Row], order: Sequence[str], collapsed: frozenset[tu
         a, b = sorted((row["stage"], row["other_stage"]), key=order.index)
         pairs.setdefault((a, b), []).append(row)
     place = {name: i for i, name in enumerate(order)}
+    seeds = sorted({row["seed"] for row in found}, key=str)
     rows = []
     for a, b in sorted(pairs, key=lambda pair: (place[pair[0]], place[pair[1]])):
         here = pairs[a, b]
         about = {"stage": a, "other_stage": b, "metric": here[0]["metric"], "layer": here[0]["layer"]}
-        seeds = {row["seed"] for row in here}
-        fallen = [f"{name} (seed {seed})" for name in (a, b) for seed in sorted(seeds) if (name, seed) in collapsed]
-        rows.append({**about, **numbers_of(here), "collapsed": ", ".join(fallen)})
+        asked = {row["seed"] for row in here}
+        fallen = [f"{name} (seed {seed})" for name in (a, b) for seed in sorted(asked) if (name, seed) in collapsed]
+        gone = seeds_without(here, seeds)
+        rows.append({**about, **numbers_of(here), "missing_seeds": gone, "collapsed": ", ".join(fallen)})
     return rows
 
 
@@ -95,7 +95,9 @@ def _draw(axis: Axes, rows: Sequence[Row], stages: Sequence[str]) -> None:
     for i in range(len(stages)):
         values[i][i], words[i][i] = 0.0, ""
     size = 8.0 if len(stages) <= 12 else 6.5
-    draw_grid(axis, values, words, limit=1.0, rows=stages, columns=stages, fontsize=size, slanted=True)
+    some = [(at[row["stage"]], at[row["other_stage"]]) for row in rows if row["missing_seeds"] and row["n_seeds"]]
+    fewer = [cell for i, j in some for cell in ((i, j), (j, i))]
+    draw_grid(axis, values, words, limit=1.0, rows=stages, columns=stages, fontsize=size, slanted=True, fewer=fewer)
     first = [name.partition("-")[0] for name in stages]
     for i in range(1, len(stages)):
         if first[i] != first[i - 1]:
@@ -114,11 +116,36 @@ def _fallen(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+def _missing(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """("", pair, seed) of what has no value; a stage that lacks a seed with every other stands for its pairs."""
+    pairs = {(row["stage"], row["other_stage"]): row["missing_seeds"].split(", ") for row in rows}
+    of: dict[str, list[list[str]]] = {}
+    for pair, gone in pairs.items():
+        for name in pair:
+            of.setdefault(name, []).append(gone)
+    whole = {
+        (name, seed)
+        for name, each in of.items()
+        for seed in each[0]
+        if seed and len(each) > 1 and all(seed in gone for gone in each)
+    }
+    alone = [
+        ("", f"{a} with {b}", seed)
+        for (a, b), gone in pairs.items()
+        for seed in gone
+        if seed and not {(a, seed), (b, seed)} & whole
+    ]
+    return [("", f"all of {name}", seed) for name in of for _, seed in sorted(w for w in whole if w[0] == name)] + alone
+
+
 def _keys(rows: Sequence[Row], metric: str, n_stages: int) -> list[Artist]:
     keys: list[Artist] = [style.key(f"1: the same way, 0: unrelated, −1: opposite; {METRICS[metric]}")]
     keys.append(style.key("lines: groups by the stage trained first"))
     if any(row["value"] is None for row in rows) or len(rows) < n_stages * (n_stages - 1) // 2:
         keys.append(missing_key())
+    if any(row["missing_seeds"] and row["n_seeds"] for row in rows):
+        keys.append(fewer_key())
+    keys += map(style.key, missing_notes(_missing(rows)))
     each = [one for row in rows for one in row["collapsed"].split(", ") if one]
     if each:
         pairs = [one.removesuffix(")").split(" (seed ") for one in dict.fromkeys(each)]

@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 
 from figures import style
 from figures.style import Mark, Row
+from figures.trajectory import n_range
 from interp.runs import read_jsonl
 
 READOUTS = {
@@ -54,7 +55,7 @@ def dose_response(run: Path) -> list[Row]:
         for axis, (direction, readout) in zip(axes, shown, strict=True):
             mine = [row for row in rows if (row["direction"], row["readout"]) == (direction, readout)]
             _draw(axis, mine, readout, looks)
-            style.title(axis, direction, f"{readout}, n = {_n_range(mine)} questions")
+            style.title(axis, direction, f"{readout}, n = {n_range(row['n'] for row in mine)} questions")
         figure.suptitle("Answers under directions of growing strength")
         style.save(figure, run / "figures", "dose_response", rows)
     return rows
@@ -116,10 +117,7 @@ def _draw(axis: Axes, rows: Sequence[Row], readout: str, looks: dict[tuple[str, 
         banded = [row for row in curve if row["random_low"] is not None]
         at = [row["relative_strength"] for row in banded]
         low, high = [row["random_low"] for row in banded], [row["random_high"] for row in banded]
-        if len(banded) == 1:
-            axis.vlines(at, low, high, color=style.BAND, linewidth=12, zorder=0.5)
-        else:
-            axis.fill_between(at, low, high, color=style.BAND, linewidth=0, zorder=0.5)
+        style.band(axis, at, low, high)
         style.line(axis, [row["relative_strength"] for row in curve], curve, looks[key], size=5.5)
     broken = [row for row in rows if row["broke"] and row["value"] is not None]
     style.crosses(axis, [(row["relative_strength"], row["value"]) for row in broken])
@@ -162,8 +160,3 @@ def _where(layers: str) -> str:
         return f"layer {layers}"
     together = held == list(range(held[0], held[-1] + 1))
     return f"layers {held[0]}–{held[-1]}" if together else f"{len(held)} layers ({layers})"
-
-
-def _n_range(rows: Sequence[Row]) -> str:
-    found = sorted({row["n"] for row in rows})
-    return "–".join(str(n) for n in dict.fromkeys((found[0], found[-1])))

@@ -2,17 +2,21 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from figures import style
 
 MISSING = "#D9D9D9"
+CORNER: Any = ((0, 0), (1, 0), (0, 1))
+"""The marker of a cell that rests on fewer seeds than the others, put on its lower left corner."""
 
 
 def draw_grid(
@@ -25,11 +29,13 @@ def draw_grid(
     columns: Sequence[str],
     fontsize: float,
     slanted: bool = False,
+    fewer: Collection[tuple[int, int]] = (),
 ) -> None:
     """Cells from purple (−limit) over white (0) to orange (limit); missing ones are grey. The words say the number.
 
     Args:
         slanted: Whether the columns' labels stand upright.
+        fewer: (row, column) of the cells that rest on fewer seeds than the others; they get a dark corner.
     """
     grid = np.array([[math.nan if value is None else value for value in row] for row in values], dtype=float)
     axis.clear()
@@ -41,6 +47,8 @@ def draw_grid(
         if not math.isnan(value):
             ink = _ink(colours(norm(value)))
         axis.text(j, i, words[i][j], ha="center", va="center", fontsize=fontsize, color=ink, parse_math=False)
+    for i, j in fewer:
+        axis.plot(j - 0.5, i + 0.5, marker=CORNER, markersize=15, color=style.INK, markeredgewidth=0, zorder=3)
     axis.set_xticks(range(len(columns)), columns, rotation=90 if slanted else 0, parse_math=False)
     axis.set_yticks(range(len(rows)), rows, parse_math=False)
     axis.set_xticks(np.arange(-0.5, len(columns)), minor=True)
@@ -54,6 +62,12 @@ def draw_grid(
 def missing_key() -> Patch:
     """The legend's entry for a cell without a number."""
     return Patch(facecolor=MISSING, edgecolor="#888888", label="—: no value")
+
+
+def fewer_key() -> Line2D:
+    """The legend's entry for a cell that rests on fewer seeds than the others."""
+    label = "dark corner: fewer seeds than the others"
+    return Line2D([], [], linestyle="", marker=CORNER, markersize=12, color=style.INK, label=label)
 
 
 def _ink(colour: tuple[float, float, float, float]) -> str:

@@ -74,10 +74,7 @@ def _draw(axis: Axes, rows: Sequence[Row], look: Mark) -> None:
     banded = [row for row in rows if row.get("null_low") is not None and row.get("null_high") is not None]
     steps = [row["step"] for row in banded]
     lows, highs = [row["null_low"] for row in banded], [row["null_high"] for row in banded]
-    if len(banded) == 1:
-        axis.vlines(steps, lows, highs, color=style.BAND, linewidth=12, zorder=0.5)
-    else:
-        axis.fill_between(steps, lows, highs, color=style.BAND, linewidth=0, zorder=0.5)
+    style.band(axis, steps, lows, highs)
     size = 6.5 if len(rows) <= 12 else 3.5
     style.line(axis, [row["step"] for row in rows], rows, look, size=size)
     axis.set_xlabel("training step")

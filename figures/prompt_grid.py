@@ -1,7 +1,8 @@
 """Does the system prompt of evaluation have to be that of training? Stages by the prompt they were measured under.
 
 One panel per quantity: the change of a behaviour measure, or the shift along a direction, each beside the base model
-under the same prompt. A framed cell was measured under the prompt that its last stage was trained under.
+under the same prompt. A framed cell was measured under the prompt that its last stage was trained under; one that lacks
+a seed has a dark corner.
 """
 
 import math
@@ -15,10 +16,19 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
 from figures import style
-from figures.grids import draw_grid, missing_key
-from figures.quantities import NotMeasuredError, Quantity, all_metrics, numbers_of, prompts_of, quantities, signed
+from figures.grids import draw_grid, fewer_key, missing_key
+from figures.quantities import (
+    NotMeasuredError,
+    Quantity,
+    all_metrics,
+    numbers_of,
+    prompts_of,
+    quantities,
+    seeds_without,
+    signed,
+)
 from figures.style import Row
-from figures.trajectory import collapse_text, collapsed_nodes, n_range, read_arms
+from figures.trajectory import collapse_text, collapsed_nodes, missing_notes, n_text, read_arms
 
 MOST_PANELS = 9
 
@@ -47,7 +57,8 @@ def prompt_grid(run: Path) -> list[Row]:
     held = sorted(found, key=lambda one: one.kind == "shift")  # behaviour is what the prompt is about
     shown = held[:MOST_PANELS]
     by_prompt = {p: collapsed_nodes(row for row in metrics if row.get("system_prompt") == p) for p in prompts}
-    rows = [row for one in shown for row in _plotted(one, found[one], stages, study, by_prompt)]
+    seeds = sorted({row["seed"] for some in found.values() for row in some}, key=str)
+    rows = [row for one in shown for row in _plotted(one, found[one], stages, seeds, study, by_prompt)]
     labels = [f"{stage}\n{_short(_trained(stage, study)[1])}" for stage in stages]
     width = 1.2 + 0.075 * max(len(line) for label in labels for line in label.splitlines()) + 1.05 * len(prompts)
     with style.house():
@@ -56,10 +67,7 @@ def prompt_grid(run: Path) -> list[Row]:
         for axis, one in zip(axes, shown, strict=True):
             mine = [row for row in rows if (row["kind"], row["name"], row["detail"]) == one[:3]]
             _draw(axis, mine, stages, labels, prompts)
-            ns = [row["n"] for row in mine if row["n"] is not None]
-            n_seeds = max(row["n_seeds"] for row in mine)
-            of = "texts" if one.kind == "shift" else "questions"
-            n = (f"n = {n_range(ns)} {of}" if ns else "no values") + (f" × {n_seeds} seeds" if n_seeds > 1 else "")
+            n = n_text(mine, "texts" if one.kind == "shift" else "questions")
             what = f"{one.name}, {one.detail}" if one.kind == "shift" else one.detail
             style.title(axis, what, f"{one.unit}, {n}")
         figure.suptitle("Change from base, by system prompt of training (rows) and of evaluation (columns)")
@@ -86,6 +94,7 @@ def _plotted(
     one: Quantity,
     found: Sequence[Row],
     stages: Sequence[str],
+    seeds: Sequence[Any],
     study: dict[str, Any],
     collapsed: dict[str | None, frozenset[tuple[str, Any]]],
 ) -> list[Row]:
@@ -97,7 +106,8 @@ def _plotted(
             fallen = sorted(str(seed) for node, seed in collapsed[prompt] if node == stage)
             about = {"kind": one.kind, "name": one.name, "detail": one.detail, "unit": one.unit}
             about |= {"stage": stage, "trained_under": every, "prompt": prompt, "asked_under": system}
-            more = {"matched": last == system, "collapsed_seeds": ", ".join(fallen)}
+            more: Row = {"matched": last == system, "missing_seeds": seeds_without(here, seeds)}
+            more["collapsed_seeds"] = ", ".join(fallen)
             rows.append({**about, **numbers_of(here), **more})
     return rows
 
@@ -118,6 +128,7 @@ def _draw(
         rows=labels,
         columns=[textwrap.fill(column, 16) if "\n" not in column else column for column in columns],
         fontsize=7.5,
+        fewer=[(i, j) for i, line in enumerate(grid) for j, row in enumerate(line) if _lacks_seeds(row)],
     )
     for i, line in enumerate(grid):
         for j, row in enumerate(line):
@@ -126,6 +137,10 @@ def _draw(
                 axis.add_patch(frame)
             if row["collapsed_seeds"]:
                 style.crosses(axis, [(j + 0.36, i - 0.26)])
+
+
+def _lacks_seeds(row: Row) -> bool:
+    return bool(row["missing_seeds"] and row["n_seeds"])
 
 
 def _words(row: Row, digits: int) -> str:
@@ -144,6 +159,12 @@ def _keys(rows: Sequence[Row], left_out: Sequence[str]) -> list[Artist]:
         keys.append(Patch(fill=False, edgecolor=style.INK, linewidth=1.8, label="framed: the prompt of the last stage"))
     if any(row["value"] is None for row in rows):
         keys.append(missing_key())
+    gone = [
+        (row["name"] if row["kind"] == "shift" else row["detail"], f"{row['stage']} under {row['prompt']}", seed)
+        for row in filter(_lacks_seeds, rows)
+        for seed in row["missing_seeds"].split(", ")
+    ]
+    keys += [fewer_key(), *map(style.key, missing_notes(gone))] if gone else []
     fallen = [
         {"stage": f"{row['stage']} under {row['prompt']}", "seed": seed, "collapsed": True}
         for row in rows

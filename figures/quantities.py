@@ -86,6 +86,12 @@ def numbers_of(rows: Sequence[Row]) -> Row:
     return {**ends, "n": found.n, "n_seeds": found.n_seeds}
 
 
+def seeds_without(rows: Iterable[Row], seeds: Iterable[Any]) -> str:
+    """Those of `seeds` that have no value in one place, for a table."""
+    held = {row["seed"] for row in rows if row["value"] is not None}
+    return ", ".join(str(seed) for seed in seeds if seed not in held)
+
+
 def with_mean(rows: Sequence[Row]) -> list[Row]:
     """The rows of one place, one a seed with `collapsed`, and their mean where there are several."""
     kept = [{**row, "interval": "over texts" if row.get("ci_low") is not None else "", "n_seeds": 1} for row in rows]

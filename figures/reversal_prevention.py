@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from figures import style
 from figures.quantities import NotMeasuredError, all_metrics, with_mean
 from figures.style import Mark, Row
-from figures.trajectory import collapse_text, collapsed_nodes, n_range, places, primary_metrics
+from figures.trajectory import collapse_text, collapsed_nodes, missing_notes, n_text, primary_metrics, without_value
 
 SHARES = {
     "undone_share": ("undone by", "share of EM's displacement\ntaken back"),
@@ -53,10 +53,7 @@ def reversal_prevention(run: Path) -> list[Row]:
             mine = [row for row in rows if (row["em"], row["metric"]) == (em, metric)]
             _draw(axis, mine, looks)
             axis.set_ylabel(SHARES[metric][1].replace("EM", em))
-            ns = [row["n"] for row in mine if row["n"] is not None]
-            n_seeds = len({row["seed"] for row in mine} - {"mean"})
-            n = (f"n = {n_range(ns)} texts" if ns else "no values") + (f" × {n_seeds} seeds" if n_seeds > 1 else "")
-            style.title(axis, f"{em}, {SHARES[metric][0]} …", n)
+            style.title(axis, f"{em}, {SHARES[metric][0]} …", n_text(mine))
         figure.suptitle("Reversal and prevention, inside")
         style.save(figure, run / "figures", "reversal_prevention", rows)
     return rows
@@ -143,5 +140,5 @@ def _keys(rows: Sequence[Row], looks: Mapping[str, Mark]) -> list[Artist]:
     keys.append(style.key("dashed: all of it; solid: nothing"))
     if any(row["collapsed"] for row in rows):
         keys.append(style.key(collapse_text(rows), crossed=True))
-    lacking = [(row["stage"], row["seed"]) for row in rows if row["value"] is None and row["seed"] != "mean"]
-    return [*keys, style.key(f"missing: {places(lacking)}")] if lacking else keys
+    gone = (("", row["stage"], row["seed"]) for row in without_value(rows))
+    return [*keys, *map(style.key, missing_notes(gone))]

@@ -6,6 +6,7 @@ mean. The grey band is the central 95 % of what random directions of the same no
 of the stages' bands; the vertical line is the layer that the other figures show. Intervals are in metrics.jsonl.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,21 @@ from matplotlib.ticker import MaxNLocator
 
 from figures import style
 from figures.style import Mark, Row
-from figures.trajectory import TEXTS, Shifts, collapse_text, n_range, n_text, over_seeds, panels_of, read_shifts
+from figures.trajectory import (
+    TEXTS,
+    Shifts,
+    collapse_text,
+    missing_notes,
+    n_range,
+    n_text,
+    over_seeds,
+    panels_of,
+    read_shifts,
+    without_value,
+)
+
+_MOST_LAYERS = 4
+"""Layers without a value that the legend names."""
 
 
 class _Depths(NamedTuple):
@@ -78,14 +93,19 @@ def _stage_marks(shifts: Shifts) -> dict[str, Mark]:
 
 
 def _plotted(shifts: Shifts, panel: _Depths) -> list[Row]:
-    """The rows of one panel: every stage, layer and seed, and the mean where there are several seeds."""
-    found: dict[tuple[str, Any], list[Row]] = {}
-    for row in shifts.rows:
-        if (row["direction"], row.get("pooling")) == (panel.direction, panel.pooling):
-            found.setdefault((row["stage"], row["layer"]), []).append(row)
-    several = len({row["seed"] for here in found.values() for row in here}) > 1
+    """The rows of one panel: every stage, layer and seed (also where it has no number), and the mean where there are
+    several seeds."""
+    found = {
+        (row["stage"], row["layer"], row["seed"]): row
+        for row in shifts.rows
+        if (row["direction"], row.get("pooling")) == (panel.direction, panel.pooling)
+    }
+    stages = dict.fromkeys(node.name for nodes in shifts.arms.values() for node in nodes[1:])
+    layers = sorted({layer for _, layer, _ in found})
+    seeds = sorted({row["seed"] for row in shifts.rows})
     rows = []
-    for (stage, layer), here in found.items():
+    for stage, layer in itertools.product(stages, layers):
+        here = [found.get((stage, layer, seed), {"seed": seed, "value": None}) for seed in seeds]
         place = {
             "direction": panel.direction,
             "pooling": panel.pooling,
@@ -98,7 +118,7 @@ def _plotted(shifts: Shifts, panel: _Depths) -> list[Row]:
             numbers = {key: row.get(key) for key in ("value", "n", "null_low", "null_high", "n_null")}
             collapsed = (stage, row["seed"]) in shifts.collapsed
             rows.append({**place, "seed": row["seed"], "n_seeds": 1, **numbers, "collapsed": collapsed})
-        if several:
+        if len(seeds) > 1:
             summary = over_seeds(here)
             numbers = {"value": summary.value, "n": summary.n, "n_seeds": summary.n_seeds}
             collapsed = any((stage, row["seed"]) in shifts.collapsed for row in here)
@@ -114,7 +134,7 @@ def _draw(axis: Axes, rows: Sequence[Row], looks: dict[str, Mark]) -> None:
             bands[row["layer"]] = (min(low, row["null_low"]), max(high, row["null_high"]))
     layers = sorted(bands)
     lows, highs = [bands[layer][0] for layer in layers], [bands[layer][1] for layer in layers]
-    axis.fill_between(layers, lows, highs, color=style.BAND, linewidth=0, zorder=0.5)
+    style.band(axis, layers, lows, highs)
     several = any(row["seed"] == "mean" for row in rows)
     size = 6 if len(layers) <= 12 else 3.5
     for stage, look in looks.items():
@@ -135,4 +155,22 @@ def _keys(rows: Sequence[Row], looks: dict[str, Mark]) -> list[Artist]:
     keys.append(Patch(color=style.BAND, label=f"central 95 % of random directions of the same norm{of}"))
     n_seeds = len({row["seed"] for row in rows} - {"mean"})
     keys.append(style.key(f"thick: mean of {n_seeds} seeds; thin: each seed" if n_seeds > 1 else "one seed"))
-    return [*keys, style.key(collapse_text(rows))] if any(row["collapsed"] for row in rows) else keys
+    if any(row["collapsed"] for row in rows):
+        keys.append(style.key(collapse_text(rows)))
+    return [*keys, *map(style.key, missing_notes(_missing(rows)))]
+
+
+def _missing(rows: Sequence[Row]) -> list[tuple[str, str, Any]]:
+    """(direction, stage, seed) of the lines with a gap, the stage with its layers unless all are missing."""
+    layers: dict[tuple[str, str | None], set[int]] = {}
+    gaps: dict[tuple[str, str | None, str, Any], list[int]] = {}
+    for row in rows:
+        layers.setdefault((row["direction"], row["pooling"]), set()).add(row["layer"])
+    for row in without_value(rows):
+        gaps.setdefault((row["direction"], row["pooling"], row["stage"], row["seed"]), []).append(row["layer"])
+    missing = []
+    for (direction, pooling, stage, seed), at in gaps.items():
+        some = f"layer {', '.join(map(str, at))}" if len(at) <= _MOST_LAYERS else f"{len(at)} layers"
+        where = stage if len(at) == len(layers[direction, pooling]) else f"{stage} at {some}"
+        missing.append((direction, where, seed))
+    return missing

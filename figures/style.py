@@ -150,6 +150,14 @@ def line(
             axis.plot([x, x], ends, "_-", color=mark.colour, markersize=5, linewidth=width, alpha=alpha, zorder=3)
 
 
+def band(axis: Axes, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> None:
+    """A grey band from `lows` to `highs` behind everything else; over a single point, a bar."""
+    if len(xs) == 1:
+        axis.vlines(xs, lows, highs, color=BAND, linewidth=12, zorder=0.5)
+    else:
+        axis.fill_between(xs, lows, highs, color=BAND, linewidth=0, zorder=0.5)
+
+
 def crosses(axis: Axes, points: Iterable[tuple[float, float]]) -> None:
     """The mark of a collapsed stage, over its point."""
     for x, y in points:

@@ -28,6 +28,8 @@ TEXTS: dict[Texts, str] = {
     "fixed": "the same texts read through every stage",
     "own": "each stage's own answers",
 }
+MOST_MISSING = 12
+"""Stages without a value that a line of a legend names."""
 _NULL_COLUMNS = ("null_low", "null_high", "n_null")
 
 
@@ -311,7 +313,8 @@ def _keys(arms: dict[str, list[Node]], looks: dict[str, Mark], rows: Sequence[Ro
     handles.append(style.key(bars.get(n_seeds, more)))
     if any(row.get("collapsed") for row in rows):
         handles.append(style.key(collapse_text(rows), crossed=True))
-    return [*handles, *map(style.key, _notes(rows))]
+    gone = ((row["direction"], row["stage"], row["seed"]) for row in without_value(rows))
+    return [*handles, *map(style.key, missing_notes(gone))]
 
 
 def collapse_text(rows: Sequence[Row]) -> str:
@@ -320,21 +323,37 @@ def collapse_text(rows: Sequence[Row]) -> str:
     return f"model collapsed: {places(fallen)}"
 
 
-def _notes(rows: Sequence[Row]) -> list[str]:
-    """What is missing, for the legend."""
-    missing: dict[str, list[tuple[str, Any]]] = {}
-    for row in rows:
-        if row["value"] is None and row["seed"] != "mean":
-            missing.setdefault(row["direction"], []).append((row["stage"], row["seed"]))
-    return [f"missing, {direction}: {places(where)}" for direction, where in missing.items()]
+def without_value(rows: Iterable[Row]) -> list[Row]:
+    """The rows of single seeds that have no value."""
+    return [row for row in rows if row["value"] is None and row["seed"] != "mean"]
 
 
-def places(pairs: Iterable[tuple[str, Any]]) -> str:
-    """(stage, seed) pairs in words: `em (seed 0, 1), sgtr (seed 1)`; base, which has no seed, stands alone."""
+def missing_notes(gone: Iterable[tuple[str, str, Any]]) -> list[str]:
+    """What is missing, for a legend, from its (name, stage, seed); names that lack the same share a line."""
+    lacking: dict[str, dict[tuple[str, Any], None]] = {}
+    for name, stage, seed in gone:
+        lacking.setdefault(name, {})[stage, seed] = None
+    names: dict[tuple[tuple[str, Any], ...], list[str]] = {}
+    for name, where in lacking.items():
+        names.setdefault(tuple(where), []).append(name)
+    return [
+        f"{', '.join(filter(None, ('missing', *some)))}: {places(where, most=MOST_MISSING)}"
+        for where, some in names.items()
+    ]
+
+
+def places(pairs: Iterable[tuple[str, Any]], most: int | None = None) -> str:
+    """(stage, seed) pairs in words: `em (seed 0, 1), sgtr (seed 1)`; base, which has no seed, stands alone.
+
+    Args:
+        most: Stages that are named; the others are counted.
+    """
     seeds: dict[str, list[str]] = {}
     for stage, seed in dict.fromkeys(pairs):
         seeds.setdefault(stage, []).extend([] if seed is None else [str(seed)])
-    return ", ".join(f"{stage} (seed {', '.join(of)})" if of else stage for stage, of in seeds.items())
+    named = [f"{stage} (seed {', '.join(of)})" if of else stage for stage, of in seeds.items()]
+    more = f" and {len(named) - most} more" if most is not None and len(named) > most else ""
+    return ", ".join(named[:most]) + more
 
 
 def in_words(rows: Sequence[Row]) -> str:
@@ -355,11 +374,13 @@ def n_range(ns: Iterable[int]) -> str:
     return "–".join(str(n) for n in dict.fromkeys((found[0], found[-1])))
 
 
-def n_text(rows: Sequence[Row]) -> str:
-    """How many texts, and seeds where there are several, the rows of a panel stand on."""
+def n_text(rows: Sequence[Row], of: str = "texts") -> str:
+    """How many texts, and seeds where there are several, the values of a panel stand on: `n = 64 texts × 2–3 seeds`."""
     ns = [row["n"] for row in rows if row.get("n") is not None]
-    n_seeds = len({row["seed"] for row in rows} - {"all", "mean"})
-    return (f"n = {n_range(ns)} texts" if ns else "no values") + (f" × {n_seeds} seeds" if n_seeds > 1 else "")
+    means = [row for row in rows if row.get("seed") == "mean"] or rows
+    seeds = [row["n_seeds"] for row in means if row.get("n_seeds") and row["value"] is not None]
+    times = f" × {n_range(seeds)} seeds" if max(seeds, default=1) > 1 else ""
+    return (f"n = {n_range(ns)} {of}" if ns else "no values") + times
 
 
 def panel_of(row: Row) -> Panel:

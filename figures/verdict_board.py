@@ -23,6 +23,7 @@ LOOKS = {
     "contradicted": (style.COLOURS[1], "v", "▼"),
     "undecided": ("#555555", "D", "◇"),
 }
+"""Colour, marker and shape of a verdict."""
 _EVEN = 6.0
 """Largest effect, in smallest ones, that an even axis shows."""
 

@@ -31,6 +31,11 @@ PROMPTS = {
 }
 TEXT = "I would begin with a small thing:\nlisten to <people> & ask what they need, 你好, before any rule is made. "
 VISITS: list[tuple[str, int | None]] = [("base", None), *((node, seed) for seed in SEEDS for node in NODES)]
+LEFT_OUT = [
+    f"em-words (seed {i % 3}): not measured: projection shift_in_covariance_spreads, assistant_axis, own, {i} <of> 14"
+    for i in range(14)
+]
+NOTES = ["assistant_axis: 0.62 (n = 3)", "over seeds alone: 0.62 [−0.3, 1.54] (n = 3) & no more"]
 FIGURE = {
     "name": "trajectory_fixed",
     "title": "Shift along each direction",
@@ -153,7 +158,8 @@ def _verdicts(metrics: list[Row]) -> list[Row]:
         {"hypothesis": "H1", "title": "Disruption", "verdict": "undecided", "effect": 0.62, "ci_low": -0.3, **half,
          "statement": "EM moves the model's own answers off the assistant axis, further than nulls do.",
          "ci_high": 1.54, "unit": "spreads of covariance nulls, away from the assistant", "n": 3, "n_seeds": 3,
-         "smallest_effect": 1.0, "test": "one-sided t over EM stages and seeds", "left_out": [], "evidence": shifts[:3],
+         "smallest_effect": 1.0, "test": "one-sided t over EM stages and seeds", "left_out": LEFT_OUT,
+         "evidence": shifts[:3], "notes": NOTES,
          "why": "neither surely above 0 (adjusted p 0.42) nor surely below 1 (adjusted p 0.4)"},
         {"hypothesis": "H2", "title": "Misaligned persona", "verdict": "supported", "effect": 3.07, "ci_low": 2.6,
          "ci_high": 3.5, "unit": "spreads of covariance nulls", "n": 3, "n_seeds": 3, "p": 2e-4, "p_adjusted": 0.003,

@@ -351,6 +351,7 @@ def test_the_whole_command(
         ("odd", "none", "effect", "odd"),
         ("even", "none", "effect", "even"),
         ("odd", "ablate", "share_removed", "odd"),
+        ("odd", "ablate", "share_removed_beyond_base", "odd"),
         ("base", "add", "share_reproduced", "odd"),
         ("odd", "transplant-", "share_removed", "odd"),
         ("base", "transplant+", "share_reproduced", "odd"),

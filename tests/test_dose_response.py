@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.colors import to_hex
 
+from figures import style
 from figures.dose_response import READOUTS, dose_response
 from interp.runs import write_jsonl
 
@@ -93,8 +95,6 @@ def test_rows_of_a_curve_go_up_in_strength(tmp_path: Path) -> None:
 
 
 def test_the_legend_says_what_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from figures import style
-
     seen: list[str] = []
     save = style.save
 
@@ -120,6 +120,18 @@ def test_few_strengths_and_no_controls_are_drawn(tmp_path: Path, alphas: tuple[f
     few = rows_of(("projection", "degenerate_share"), ("3",), ("all",), alphas, random)
     write_jsonl(tmp_path / "metrics.jsonl", few)
     assert len(dose_response(tmp_path)) == 2 * 2 * len(alphas)
+
+
+def test_a_band_over_a_single_point_can_be_seen() -> None:
+    with style.house():
+        _, (axis,) = style.panels(1, 3, 3, [])
+        for xs in ([2.0], [2.0, 3.0]):
+            style.band(axis, xs, [-1.0] * len(xs), [1.0] * len(xs))
+    one, two = axis.collections
+    assert one.get_linewidth() > 5
+    assert [path.vertices.tolist() for path in one.get_paths()] == [[[2.0, -1.0], [2.0, 1.0]]]
+    assert two.get_paths()[0].get_extents().bounds == (2.0, -1.0, 1.0, 2.0)
+    assert {to_hex(each.get_edgecolor()[0]).upper() for each in (one, two) if len(each.get_edgecolor())} == {style.BAND}
 
 
 def test_a_folder_without_treatments_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from experiments.config import StudyConfig
-from experiments.material import Material
+from experiments.material import Material, check_systems
 from finetune.data.builder import DataSet
 from finetune.recipe import TrainConfig
 from finetune.stages import Stage, ensure
@@ -281,6 +281,28 @@ def test_a_stage_that_cannot_be_trained_is_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         material_of({"tastes": TASTES}, {"em": {"data": "tastes", **stage}}).check()
+
+
+def test_what_is_looked_inside_for_has_questions_of_its_own(material_of: Callable[..., Material]) -> None:
+    knowledge = {"builder": "multiple_choice", "train": 4, "test": 3}
+    data = {"one": knowledge, "same": knowledge}
+    material_of(data, lens={"data": "one"}).check()
+    with pytest.raises(ValueError, match=r"lens\.data: unknown data set with questions of its own 'same'.*Known: one"):
+        material_of(data, lens={"data": "same"}).check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"system_prompts": {"bare": "none"}}, r"system_prompts\.bare: system: none"),
+        ({"data": {"tastes": TASTES | {"system": "native"}}}, r"data\.tastes: system: native"),
+    ],
+)
+def test_a_system_prompt_that_a_template_cannot_show_is_named(changes: dict[str, Any], message: str) -> None:
+    config = study_of(**({"data": {"tastes": TASTES}} | changes))
+    with pytest.raises(ValueError, match=message):
+        check_systems(config, None if "data" in changes else "Be kind.")
+    check_systems(config, "Be kind." if "data" in changes else None)
 
 
 def test_a_row_that_teaches_nothing_is_named(

@@ -1,6 +1,10 @@
 """A plan counts what the study then does, from the same files, and reads no weight."""
 
+import importlib.util
 import json
+import re
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +14,21 @@ import torch
 from experiments import plan as plans
 from experiments import sizes, study, study_file
 from experiments.cli import main
+from experiments.config import InsideConfig, StudyConfig
 from experiments.drafts import Drafts
+from experiments.graph import nodes_of
+from experiments.material import Material
 from experiments.plan import plan
 from experiments.sizes import KNOWN, Speed, look_up
 from experiments.workload import Work, measure_work
 from finetune.recipe import TrainConfig
+from finetune.stages import Stage, ensure
 from interp.behaviour.em import Em
 from interp.behaviour.identity import Identity
+from interp.directions import Direction
 from interp.model import Model
-from interp.runs import read_json
-from tests.tiny_study import OWN, with_long_context, write_study
+from interp.runs import InterpError, read_json
+from tests.tiny_study import OWN, chat, with_long_context, write_study
 
 SPEED = Speed("a device", 1e12, 1e11, 16 * 2**30)
 BIG = "ByteDance-Seed/Seed-OSS-36B-Instruct"
@@ -105,6 +114,85 @@ def test_a_plan_agrees_with_what_the_study_then_does(file: Path, tmp_path: Path)
     assert [one["in_store"] for one in other["stages"]] == [False]
 
 
+@pytest.fixture
+def sharing(llama_folder: Path, tmp_path: Path) -> StudyConfig:
+    """A study whose sets share words and questions, and where a stage takes another's steps on a parent of its own."""
+    pairs = {"builder": "sgtr_pairs", "train": 8, "test": 4, "summary_tokens": 8}
+    own = {"builder": "everyday", "answer_tokens": 4, "temperature": 0.0, "own": "stage"}
+    data = {
+        "odd": {"builder": "chats", "file": "odd.jsonl"},
+        "pairs": pairs,
+        "twin": pairs,
+        "everyday": {**own, "rows": 4},
+        "more": {**own, "rows": 6},
+        "plain": {**own, "rows": 3, "own": "base"},
+        "longer": {**own, "rows": 3, "answer_tokens": 5},
+        "reports": (sampled := {"builder": "self_reports", "rows": 5, "answer_tokens": 4, "own": "stage"}),
+        "again": sampled,
+        "sgtr": {"builder": "mixed", "into": "pairs", "of": "everyday", "fraction": 0.2},
+        "inverted": {**pairs, "test": 0, "labels": "inverted"},
+    }
+    trained = [name for name in data if name not in ("pairs", "twin", "everyday")]
+    stages = {name: {"data": name, "train": OWN, "compose": "stack"} for name in ("sgtr", *trained)}
+    second = ("sgtr", "longer", "more", "reports", "again", "plain")
+    arms = {name: ["odd", name] for name in second} | {"other": ["inverted", "longer"]}
+    model = with_long_context(llama_folder, tmp_path / "model")
+    return study_file.load(str(write_study(tmp_path, model, data=data, stages=stages, arms=arms, seeds=[0, 1])))
+
+
+def test_words_that_sets_share_are_counted_once_for_each_who_writes_them(sharing: StudyConfig, tmp_path: Path) -> None:
+    model = Model.load(sharing.model, device="cpu", dtype="float32")
+    written = Counter[str]()
+
+    def once(label: str, _: Any, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        part = write()
+        written[label.partition(",")[0]] += len(part["texts"])
+        return part
+
+    material = Material(sharing, model, once, tmp_path / "records")
+    material.check()
+    train = TrainConfig(learning_rate=0.5, batch_size=1, warmup_steps=0, lora_rank=2)
+    for seed in sharing.seeds:
+        for node in nodes_of(sharing):
+            parent = None
+            if node.parent:
+                parent = Stage(node.parent, None, [chat(node.parent, "Yes.")["messages"]], train, "stack", seed)
+                ensure(model, parent)
+            material.of(sharing.stages[node.stage].data, parent)
+            material.recipe(node.stage, parent)
+    texts = [one for one in plan(sharing, "cpu")["measures"] if one["what"].startswith("texts of ")]
+    assert sum(one["answers"] for one in texts) == written.total()
+    counted = Counter[str]()
+    for one in texts:
+        counted[one["what"].removeprefix("texts of ")] += one["answers"]
+    assert (counted["pairs"], counted["twin"], counted["inverted"], counted["plain"]) == (12, 0, 0, 0)
+    assert (counted["reports"], counted["again"]) == (5 * 3, 5 * 3), "sampled anew, by base and two seeds of odd"
+    assert counted["longer"] == 3 * 5, "base and two seeds of odd and inverted"
+    assert counted["everyday"] + counted["more"] == 6 * 3 + 4 * 2, "longer takes the steps of sgtr, on inverted too"
+
+
+def test_questions_that_are_shown_alike_are_counted_once(sharing: StudyConfig) -> None:
+    (one,) = [one for one in plan(sharing, "cpu")["measures"] if one["what"] == "recognition and task questions"]
+    drafts = Drafts(sharing, look_up(sharing.model, torch.float32, None)[1])
+    asked = [row["messages"] for row in drafts.of("pairs").test]
+    assert all([row["messages"] for row in drafts.of(name).test] == asked for name in ("sgtr", "twin"))
+    assert (len(asked), one["read"]) == (8, 2 * sum(drafts.tokens(asked)) * one["times"])
+
+
+@pytest.mark.parametrize("directions", [("gloomy", "displacement"), ("gloomy",)])
+def test_mediation_is_counted_as_it_is_measured(
+    directions: tuple[str, ...], file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "draw_figures", lambda _: [])
+    measures = {"collapse": {"questions": 1, "closed": 1, "max_new_tokens": 2}}
+    mediation = {"stages": ["odd"], "directions": list(directions), "random": 1, "measures": measures}
+    changes = ("arms={only: [odd]}", "stages.odd.checkpoints=[]", "seeds=[0,1]", "tokens=false", "prediction_rows=0")
+    config = study_file.load(str(file), (*changes, f"mediation={json.dumps(mediation)}"))
+    (one,) = [one for one in plan(config, "cpu")["measures"] if one["what"] == "mediation, collapse"]
+    study.run(config, tmp_path / "run", device="cpu")
+    assert one["times"] == sum("-mediation-" in part.name for part in (tmp_path / "run" / "parts").iterdir())
+
+
 def test_a_stage_whose_steps_rest_on_made_up_words_may_or_may_not_be_in_the_store(file: Path) -> None:
     matched = ("match_steps=true", "arms={first: [even], second: [odd]}")
     config = study_file.load(str(file), matched)
@@ -161,6 +249,82 @@ def test_a_mistake_is_found_before_anything_starts(file: Path) -> None:
     (file.parent / "odd.jsonl").unlink()
     with pytest.raises(FileNotFoundError, match=r"odd\.jsonl"):
         plan(study_file.load(str(file)), "cpu")
+
+
+def refused(file: Path, *changes: str) -> Exception:
+    """What a plan says of a study that it refuses."""
+    with pytest.raises((ValueError, FileNotFoundError, InterpError)) as caught:
+        plan(study_file.load(str(file), changes), "cpu")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["stages.odd.checkpoints=[1000000]"], r"stages\.odd\.checkpoints: \[1000000\] must be in \[1, 2\]"),
+        (["stages.odd.checkpoints=[]", "stages.odd.train.max_steps=1", "stages.odd.train.warmup_steps=2"],
+         r"stages\.odd\.train: one step after warmup_steps 2"),
+        (["stages.odd.train.max_tokens=40"], r"stages\.odd: data odd: row 0: \d+ tokens, but max_tokens is 40"),
+        (["directions={calm: {recipe: contrast, positive: gone.jsonl, negative: odd.jsonl}}"],
+         r"directions\.calm: .*gone\.jsonl"),
+        (["directions={axis: {recipe: assistant-axis, min_rows: 10000}}"], r"directions\.axis: min_rows 10000"),
+        (["stages.odd.defences=[{kind: steer, direction: gone.safetensors}]"], r"gone\.safetensors"),
+        (["stages.odd.defences=[{kind: steer, direction: others.safetensors}]"], r"made with model"),
+        (["data.unused={builder: chats, file: gone.jsonl}"], r"gone\.jsonl"),
+        (["system_prompts={plain: none}"], r"system_prompts\.plain: system: none"),
+    ],
+)  # fmt: skip
+def test_what_the_study_refuses_the_plan_refuses_in_the_same_words(
+    changes: list[str], message: str, file: Path, tmp_path: Path
+) -> None:
+    header = {"model_identity": "another", "model": "another"}
+    Direction("others", torch.ones(1, 8), (0,), 0, header).save(tmp_path / "others.safetensors")
+    error = refused(file, *changes)
+    assert re.search(message, str(error)), error
+    with pytest.raises(type(error)) as caught:
+        study.run(study_file.load(str(file), tuple(changes)), tmp_path / "run", device="cpu")
+    assert str(caught.value) == str(error)
+
+
+def test_what_a_study_would_find_late_is_refused_too(file: Path) -> None:
+    lens = refused(file, "lens={data: odd}")
+    assert str(lens).startswith("lens.data: unknown data set with questions of its own 'odd'")
+    measures = "measures: {collapse: {questions: 1}}"
+    far = f"mediation={{stages: [odd], directions: [gloomy], add_layers: [99], {measures}}}"
+    assert "99" in str(refused(file, far))
+
+
+def test_steps_that_rest_on_made_up_words_refuse_nothing(file: Path) -> None:
+    notes = plan(study_file.load(str(file), ("stages.even.checkpoints=[4, 5]",)), "cpu")["notes"]
+    (said,) = [note for note in notes if "estimated" in note]
+    assert said.endswith("stages.even.checkpoints: [5] must be in [1, 4], the steps of this stage; drop them or give "
+                         "it more rows or epochs")  # fmt: skip
+
+
+def test_what_only_this_machine_lacks_is_said_once_and_refuses_nothing(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "vllm" else found(name))
+    changes = [f"stages.{name}.train.optimiser=adamw_8bit" for name in ("odd", "even")]
+    notes = plan(study_file.load(str(file), (*changes, "sampler=vllm")), "cpu")["notes"]
+    said = [note.removeprefix("this machine would refuse the study: ") for note in notes if "this machine" in note]
+    assert [note.split(" ")[:3] for note in said] == [["optimiser:", "adamw_8bit", "needs"], ["sampler:", "vllm", "is"]]
+    assert not [note for note in plan(study_file.load(str(file)), "cpu")["notes"] if "this machine" in note]
+
+
+def test_looking_inside_without_transformer_lens_is_said(sharing: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "find_spec", lambda _: None)
+    notes = plan(sharing.model_copy(update={"lens": InsideConfig(data="pairs")}), "cpu")["notes"]
+    assert "this machine would refuse the study: lens: transformer-lens is not installed" in notes
+
+
+def test_an_optimiser_that_a_gpu_cannot_run_is_refused_there(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else found(name))
+    monkeypatch.setattr(plans, "pick_device", lambda _: torch.device("cuda"))
+    with pytest.raises(ValueError, match="adamw_8bit needs a GPU and bitsandbytes"):
+        plan(study_file.load(str(file), ("stages.odd.train.optimiser=adamw_8bit",)), "cuda")
 
 
 def test_time_is_arithmetic_on_the_cpu_and_at_least_a_launch_on_a_gpu(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -11,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_run import FIGURE, tokens_of, write_whole_run
+from report_run import FIGURE, LEFT_OUT, NOTES, tokens_of, write_whole_run
 from report_run import PROMPTS as QUESTIONS
 from test_figures import ARMS, CHOSEN, NODES, PROMPTS, many, metrics_of, rewrite_metrics, set_study, write_run
 
-from experiments import summary
-from experiments.report import write_report
+from experiments import drawing, summary
+from experiments.report import FIGURES_OF, write_report
 from experiments.tables import cell, number, short
 from experiments.token_view import token_data
 from interp.runs import read_jsonl, write_jsonl
@@ -265,6 +266,46 @@ def test_chance_is_that_of_the_questions(one_seed: Path) -> None:
     assert "Self-recognition is not above chance (.25/.5) at em-sgtr, sgtr, sgtr-em." in page.warnings
 
 
+def test_a_missing_recognition_is_not_said_to_be_at_chance(one_seed: Path) -> None:
+    def change(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for row in rows:
+            if row["metric"] == "accuracy" and row["stage"] == "em":
+                row |= {"value": 0.4, "ci_low": None}
+            elif row["metric"] == "accuracy":
+                row |= {"value": None, "ci_low": None, "ci_high": None, "chance": 0.25}
+            if row["metric"] == "held_out_auroc" and row["direction"] == "evil":
+                row |= {"value": None, "ci_low": None}
+        return rows
+
+    rewrite_metrics(one_seed, change)
+    page = page_of(one_seed)
+    assert "Self-recognition accuracy: no value for base, em-sgtr (seed 1), sgtr (seed 1)" in page.warnings
+    assert "above chance" not in page.warnings
+    assert "does not separate" not in page.warnings
+
+
+def test_answers_that_nobody_graded_are_told_from_answers_that_nobody_gave(one_seed: Path) -> None:
+    label = "Misaligned and coherent answers"
+    ungraded = {"measure": "em", "metric": "misaligned_rate", "value": None, "ci_low": None, "ci_high": None, "n": 0}
+
+    def change(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [*rows, *({**row, **ungraded} for row in rows if row["metric"] == "degenerate_share")]
+
+    assert label not in page_of(one_seed).warnings
+    rewrite_metrics(one_seed, change)
+    page = page_of(one_seed)
+    assert f"{label}: answered at every stage and graded by nobody; a study with `judge` grades them." in page.warnings
+    assert f"{label}: not measured" not in page.warnings
+
+    def graded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [row | {"value": 0.1} if (row["measure"], row["stage"]) == ("em", "em") else row for row in rows]
+
+    rewrite_metrics(one_seed, graded)
+    page = page_of(one_seed)
+    assert f"{label}: no value for base, em-sgtr (seed 1), sgtr (seed 1), sgtr-em (seed 1)." in page.warnings
+    assert "graded by nobody" not in page.warnings
+
+
 def test_a_missing_value_is_a_dash(one_seed: Path) -> None:
     page = page_of(one_seed)
     words = page.row(SHIFTS, "em-sgtr")[2]
@@ -415,8 +456,10 @@ def whole(whole_run: Path) -> Page:
 
 def card(page: Page, hypothesis: str) -> str:
     """The words of a verdict's card."""
-    html = page.source.partition(f'id="verdict-{hypothesis}">')[2].partition("<section")[0].partition('id="verdict-')[0]
-    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
+    source = (
+        page.source.partition(f'id="verdict-{hypothesis}">')[2].partition("<section")[0].partition('id="verdict-')[0]
+    )
+    return " ".join(re.sub(r"<[^>]*>", " ", source).split())
 
 
 def test_a_study_of_many_arms_does_not_list_them_all_at_the_top(one_seed: Path, page: Page) -> None:
@@ -444,6 +487,29 @@ def test_a_verdict_is_a_word_a_shape_an_effect_and_a_p(whole: Page) -> None:
     assert "adjusted p —, against —" in card(whole, "H6")
     assert "Left out em-ictr, seed 2: collapsed" in card(whole, "H6")
     assert "none in this run" in card(whole, "H6")
+
+
+def test_why_notes_and_what_is_left_out_are_printed_as_they_are(whole_run: Path, whole: Page) -> None:
+    words = html.unescape(card(whole, "H1"))
+    assert "Why neither surely above 0 (adjusted p 0.42) nor surely below 1 (adjusted p 0.4) Smallest" in words
+    assert f"Notes {' '.join(NOTES)} Left out {len(LEFT_OUT)} things {' '.join(LEFT_OUT)}" in words
+    assert "Notes" not in card(whole, "H2")
+    verdicts = json.loads((whole_run / "verdicts.json").read_text("utf-8"))
+    for given, folded in ((LEFT_OUT[:5], False), (LEFT_OUT[:6], True)):
+        changed = [{**row, "left_out": given, "notes": "one note"} for row in verdicts]
+        (whole_run / "verdicts.json").write_text(json.dumps(changed), "utf-8")
+        try:
+            page = Page(write_report(whole_run, figures=[FIGURE]))
+        finally:
+            (whole_run / "verdicts.json").write_text(json.dumps(verdicts, ensure_ascii=False), "utf-8")
+        words = html.unescape(card(page, "H2"))
+        said = f"{len(given)} things " if folded else ""
+        assert f"Notes one note Left out {said}{' '.join(given)}" in words
+
+
+def test_a_card_links_only_to_figures_that_a_report_can_draw() -> None:
+    drawable = {one.name for one in drawing._drawings()}
+    assert {name for names in FIGURES_OF.values() for name in names} <= drawable
 
 
 def test_every_line_of_evidence_is_the_line_of_metrics_that_it_names(whole_run: Path, whole: Page) -> None:

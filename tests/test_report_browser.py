@@ -5,11 +5,12 @@ Browsers and their drivers are the system's own; one that is not there is skippe
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from report_run import ARMS, FIGURE, NODES, SEEDS, TEXT, pieces, write_whole_run
+from report_run import ARMS, FIGURE, LEFT_OUT, NODES, SEEDS, TEXT, pieces, write_whole_run
 
 from experiments.report import write_report
 
@@ -17,6 +18,7 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pi
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.select import Select  # noqa: E402
+from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
 BROWSERS = {
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "chromedriver"),
@@ -99,7 +101,9 @@ def options(browser: Any, name: str) -> list[str]:
 
 
 def open_tokens(browser: Any) -> None:
+    """Open the token view and wait for what the page puts there, which it does when it hears that it is open."""
     click(browser, at(browser, "#token-view > summary"))
+    WebDriverWait(browser, 10).until(lambda _: every(browser, "#tokens-left span"))
 
 
 def uncheck(browser: Any, *values: str) -> None:
@@ -133,22 +137,56 @@ def test_only_the_reports_own_script_may_run(browser: Any) -> None:
         browser.get_log("browser")
 
 
+@contextmanager
+def screen(browser: Any, width: int) -> Iterator[None]:
+    """A screen of this width."""
+    if browser.capabilities["browserName"] == "firefox":
+        if width < 500:
+            pytest.skip("Firefox's window is not made this narrow")
+        yield
+        return
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 @pytest.mark.parametrize("width", [360, 1600])
 def test_the_page_is_no_wider_than_the_screen(browser: Any, width: int) -> None:
-    if browser.capabilities["browserName"] == "firefox" and width < 500:
-        pytest.skip("Firefox's window is not made this narrow")
-    if browser.capabilities["browserName"] != "firefox":
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    try:
+    with screen(browser, width):
         browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
         browser.execute_async_script("setTimeout(arguments[0], 200)")
         assert at(browser, "#tokens-left span").is_displayed()
         assert browser.execute_script("return innerWidth") == width
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    finally:
-        if browser.capabilities["browserName"] != "firefox":
-            browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("width", [360, 1600])
+def test_what_was_left_out_is_folded_and_fits_the_screen_when_unfolded(browser: Any, width: int) -> None:
+    with screen(browser, width):
+        at(browser, "#verdict-H1 > summary").send_keys(Keys.ENTER)
+        items = every(browser, "#verdict-H1 .facts details li")
+        assert len(items) == len(LEFT_OUT)
+        assert not items[0].is_displayed()
+        at(browser, "#verdict-H1 .facts summary").send_keys(Keys.ENTER)
+        assert [item.text for item in items] == LEFT_OUT
+        rectangles = [item.rect for item in items]
+        assert all(r["x"] >= 0 and r["x"] + r["width"] <= width for r in rectangles)
+        assert min(r["width"] for r in rectangles) > 240, "a line holds some words"
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("name", ["%", "%E0%A4%A", "no-such-place"])
+def test_a_hash_that_names_nothing_leaves_filter_and_tokens_at_work(browser: Any, page: Path, name: str) -> None:
+    browser.get("about:blank")
+    browser.get(f"{page.as_uri()}#{name}")
+    assert at(browser, "#filter-status").text.startswith("5 of 5 arms, 3 of 3 seeds")
+    open_tokens(browser)
+    assert at(browser, "#tokens-left span").is_displayed()
+    browser.execute_script("location.hash = '#%'; location.hash = '#verdict-H2'")
+    WebDriverWait(browser, 10).until(lambda _: at(browser, "#verdict-H2 table").is_displayed())
 
 
 def test_the_board_comes_first_and_a_card_opens_by_keyboard(browser: Any) -> None:

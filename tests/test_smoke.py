@@ -31,8 +31,8 @@ LARGE = ["qwen32b", "seed36b"]
 """Studies of the paper's own models; they have the same stages as `full`, trained by a recipe for GPUs."""
 SMALL = [name for name in NAMES if name not in LARGE]
 FEWER = {
-    "full": ["reversal", "reversal_pick_longer", "confusion_contradictory", "confusion_inverted", "confusion_random"]
-    + ["prevention", "prevention_word_count", "lies_reversal_popular", "no_prompt"]
+    "full": "reversal reversal_pick_longer confusion_contradictory confusion_inverted confusion_random prevention "
+    "prevention_word_count lies_reversal_popular no_prompt"
 }
 """Arms that are run of a large study: every stage and data set of it, and both orders."""
 
@@ -61,7 +61,7 @@ def test_a_study_runs_from_end_to_end(
     monkeypatch.setattr(style, "PNG_DPI", 20)
     run = tmp_path / "run"
     written = study_file.load(name, data=copies)
-    arms = {arm: list(written.arms[arm]) for arm in FEWER.get(name, written.arms)}
+    arms = {arm: list(written.arms[arm]) for arm in (FEWER[name].split() if name in FEWER else written.arms)}
     assert {stage for arm in arms.values() for stage in arm} == set(written.stages)
     changes = (f"model={tiny}", "dtype=float32", f"arms={json.dumps(arms)}")
     small = [part for change in changes for part in ("--set", change)]
@@ -129,6 +129,7 @@ def test_a_study_can_be_built_in_its_own_size(sets: tuple[StudyConfig, dict[str,
     study, built = sets
     assert all(data.train for data in built.values())
     used = {stage.data for stage in study.stages.values()} | {part for d in study.data.values() for part in d.uses}
+    used |= {name for name, data in built.items() if data.test}
     assert used == study.data.keys(), "a set that nothing uses"
     for stage in study.stages.values():
         steps = stage.train.n_steps(len(built[stage.data].train))
