@@ -39,6 +39,7 @@ class Ledger:
             "times_resumed": before.get("times_resumed", -1) + 1,
             "model": {"name": model.name, **model.description()},
             "steps": [*before.get("steps", []), {"name": "load the model", "seconds": round(load_seconds, 1)}],
+            **{key: before[key] for key in ("steps_of_workers",) if key in before},
         }
         self._write()
 

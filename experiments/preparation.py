@@ -42,7 +42,7 @@ def traits_of(config: StudyConfig) -> list[Trait]:
 
 
 def inputs_of(config: StudyConfig) -> dict[str, str]:
-    """sha256 of every file that the study names, by its path."""
+    """sha256 of every file that the study names by its path; traits of our own come with the commit."""
     found: dict[str, str] = {}
 
     def walk(value: Any) -> None:
@@ -51,7 +51,8 @@ def inputs_of(config: StudyConfig) -> dict[str, str]:
         for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
             walk(item)
 
-    walk([config.model_dump(), [Path(file) for file in config.direction_files], list(map(trait_file, config.traits))])
+    traits = [Path(trait) for trait in config.traits if trait.endswith(".json")]
+    walk([config.model_dump(), [Path(file) for file in config.direction_files], traits])
     return found
 
 
