@@ -192,7 +192,7 @@ def displacement_rows(
         beside = {"null": "random", "n_null": instrument.n_random} | chance
         if found.nulls is not None:
             beside |= {"null_percentile": found.nulls.percentile}
-        if len(alike) == len(names):
+        if len(alike) == len(names) < len(base):  # fewer rows vary in too few dimensions for such spans
             spans = torch.stack([draws[:, k] for draws in alike], dim=1)
             among = span_share(moved, vectors, seed=instrument.seed, names=names, nulls=spans).nulls
             beside |= {"covariance_percentile": among.percentile if among else None}

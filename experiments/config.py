@@ -247,7 +247,7 @@ class StudyConfig(BaseModel):
                 "seeds": self.seeds[:1],
                 "random_nulls": 20,
                 "persona": self.persona.model_copy(update=persona),
-                "answers": self.answers.model_copy(update={"questions": 1, "max_new_tokens": 4, "identity": 1}),
+                "answers": self.answers.model_copy(update={"questions": 2, "max_new_tokens": 4, "identity": 1}),
                 "measures": self.measures.smoke(),
                 "prediction_rows": 2,
                 "directions": {name: one.smoke() for name, one in self.directions.items()},

@@ -132,6 +132,8 @@ def _warnings(run: Run) -> list[str]:
 def _unfinished(run: Run) -> Iterable[str]:
     if not run.manifest:
         yield "manifest.json is missing: whether this run finished, and what it was made with, is unknown."
+    elif "--smoke" in (run.manifest.get("command") or ""):
+        yield "This is a smoke run: it shows that every part runs, and no number of it means anything."
     elif run.manifest.get("status") != "complete":
         yield f"This run is not finished (status: {run.manifest.get('status') or MISSING}); numbers may be missing."
     have = {(row["name"], row.get("seed")) for row in run.stages}

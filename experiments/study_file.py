@@ -26,7 +26,7 @@ def load(name_or_file: str, changes: tuple[str, ...] = (), data: Path | None = N
     """A study by its own name or by file, with `key.path=value` changes.
 
     A file that begins `like: NAME_OR_FILE` changes another study: what it says goes over that study's fields, entry by
-    entry where they are mappings, and `null` takes an entry away.
+    entry where they are mappings, and `null` takes an entry away. A data set of another builder replaces the old one.
 
     Args:
         data: Folder of the files that the study names; None for the study's own folder.
@@ -78,11 +78,16 @@ def _over(fields: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
             made.pop(key, None)
         elif isinstance(value, Mapping) and key == "train" and isinstance(made.get(key), str):
             made[key] = {"preset": made[key], **value}
-        elif isinstance(value, Mapping) and isinstance(made.get(key), dict):
+        elif isinstance(value, Mapping) and isinstance(made.get(key), dict) and not _another_kind(made[key], value):
             made[key] = _over(made[key], value)
         else:
             made[key] = value
     return made
+
+
+def _another_kind(entry: Mapping[str, Any], change: Mapping[str, Any]) -> bool:
+    """Whether a data set or a direction is made in another way, so that no field of it can stay."""
+    return any(change.get(key, entry.get(key)) != entry.get(key) for key in ("builder", "recipe"))
 
 
 def checked(kind: type[M], fields: Mapping[str, Any]) -> M:

@@ -32,6 +32,18 @@ def result(run: Path) -> dict[str, Any]:
     return {"run": str(run), **state, "stages": stages, "metrics": headline(run), "report": str(run / "report.html")}
 
 
+def print_verdicts(run: Path) -> None:
+    """How many hypotheses came out how, if the run has verdicts."""
+    if not (run / "verdicts.json").is_file():
+        return
+    found = read_json(run / "verdicts.json")
+    counts = [
+        f"{sum(row['verdict'] == kind for row in found)} {kind}" for kind in ("supported", "contradicted", "undecided")
+    ]
+    untested = sum(row["p"] is None for row in found)
+    print(f"verdicts: {', '.join(counts)} ({untested} not tested; the report and verdicts.json say why)")
+
+
 def print_table(run: Path) -> None:
     """One row per stage: shift along every trait, self-recognition, degenerate share; over seeds.
 

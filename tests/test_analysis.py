@@ -10,6 +10,7 @@ from experiments.analysis import (
     Instrument,
     baseline_rows,
     collapse_rows,
+    displacement_rows,
     margin_rows,
     separation_rows,
     shift_rows,
@@ -225,3 +226,12 @@ def test_the_bar_of_single_texts_is_the_best_cut_in_length() -> None:
 
 def test_questions_without_texts_have_no_bars() -> None:
     assert baseline_rows([{"group": "a", "labels": ["A", "B"], "right": "A"}], "knowledge") == []
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 12])
+def test_spans_of_covariance_nulls_are_there_where_rows_vary_in_enough_dimensions(n: int) -> None:
+    tools = instrument("up", "down", "left")
+    rows = displacement_rows(tools, rows_of(2, n), rows_of(1, n), "fixed")
+    row = one(rows, metric="corrected_span_share", layer=1)
+    assert ("covariance_percentile" in row) == (n > 3)
+    assert row["null_percentile"] is not None or row["value"] is None

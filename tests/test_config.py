@@ -536,6 +536,16 @@ def test_a_study_that_is_like_another_says_only_what_differs(tmp_path: Path) -> 
     assert load(like(here, "same.yaml", f"like: {first}")) == one
 
 
+def test_a_data_set_of_another_builder_keeps_no_field_of_the_old_one(tmp_path: Path) -> None:
+    written(tmp_path, RAW)
+    text = "like: mine.yaml\ndata: {odd: {builder: chats, file: odd.jsonl}, pairs: {test: 2}}"
+    held = load(like(tmp_path, "chats.yaml", text)).data
+    assert isinstance(held["odd"], Chats)
+    assert held["odd"].rows is None, "the other study's 10 rows are of its own set"
+    assert isinstance(held["pairs"], Sgtr)
+    assert (held["pairs"].train, held["pairs"].test) == (2, 2)
+
+
 def test_null_takes_an_entry_away_and_lists_are_replaced(tmp_path: Path) -> None:
     written(tmp_path, RAW)
     text = "like: mine.yaml\ndata: {pairs: null}\nstages: {sgtr: null}\narms: {both: null, alone: [em]}"

@@ -214,4 +214,4 @@ def test_a_study_of_a_large_model_is_planned_without_it(name: str, copies: Path,
 
 def test_seed36b_is_qwen32b_on_another_model(copies: Path) -> None:
     one, other = (study_file.load(name, data=copies) for name in LARGE)
-    assert other == one.model_copy(update={"name": other.name, "model": other.model})
+    assert other == one.model_copy(update={key: getattr(other, key) for key in ("name", "question", "model")})

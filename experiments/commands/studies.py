@@ -48,6 +48,7 @@ class Study:
             if not ran:
                 print(f"{self.out}: this study is finished; nothing was run. Another --out runs it again.")
             summary.print_table(self.out)
+            summary.print_verdicts(self.out)
         return summary.result(self.out) | {"ran": ran}
 
     def show(self, result: dict[str, Any]) -> None:
@@ -77,6 +78,7 @@ class Report:
         path = report.write_report(self.run)
         if not self.json:
             summary.print_table(self.run)
+            summary.print_verdicts(self.run)
         return summary.result(self.run) | {"report": str(path)}
 
     def show(self, result: dict[str, Any]) -> None:
