@@ -57,18 +57,23 @@ class Instrument:
             self._kept[name] = (seen, self._nulls(name, rows))
         return self._kept[name][1]
 
+    def nulls_at(
+        self, name: str, k: int, rows: Float[Tensor, "row layer d_model"]
+    ) -> dict[str, Float[Tensor, "null d_model"]]:
+        """The same at one layer alone, for rows that are read nowhere else."""
+        return {kind: null[:, 0] for kind, null in self._nulls(name, rows, slice(k, k + 1)).items()}
+
     def _nulls(
-        self, name: str, rows: Float[Tensor, "row layer d_model"] | None
+        self, name: str, rows: Float[Tensor, "row layer d_model"] | None, at: slice = slice(None)
     ) -> dict[str, Float[Tensor, "null layer d_model"]]:
-        direction = self.directions[name]
-        others = [other.vectors for key, other in self.directions.items() if key != name]
+        permuted = self.permuted[name]
         return nulls_for(
-            direction.vectors,
+            self.directions[name].vectors[at],
             n=self.n_random,
             seed=seed_from(self.seed, "random", name),
-            rows=rows if rows is not None and len(rows) > 1 else None,
-            permuted=self.permuted[name],
-            others=others,
+            rows=rows[:, at] if rows is not None and len(rows) > 1 else None,
+            permuted=None if permuted is None else permuted[:, at],
+            others=[other.vectors[at] for key, other in self.directions.items() if key != name],
         )
 
     @property
@@ -264,8 +269,8 @@ def prediction_rows(
     rows = []
     for name, direction in instrument.directions.items():
         k = direction.layers.index(direction.layer)
-        for kind, null in instrument.nulls(name, own).items():
-            found = projection_difference(training[:, k], own[:, k], direction.vectors[k], null[:, k])
+        for kind, null in instrument.nulls_at(name, k, own).items():
+            found = projection_difference(training[:, k], own[:, k], direction.vectors[k], null)
             common = {"measure": "projection_difference", "data": data, "direction": name, "layer": direction.layer}
             if kind == "random":
                 rows.append({**common, "metric": "difference", **found.raw.row(), "unit": "residual-stream norm"})

@@ -1,8 +1,10 @@
-"""The graph of nodes that a study's arms span: what is trained on what, and which stages are matched in steps."""
+"""The graph of nodes that a study's arms span: what is trained on what, in which order, and for how many steps."""
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from experiments.config import StudyConfig
 
@@ -49,9 +51,30 @@ def yardsticks(config: StudyConfig) -> dict[str, str]:
     return root
 
 
-def roots(nodes: Sequence[Node]) -> list[list[Node]]:
-    """The nodes by the first stage of their arm, parents first: no list needs anything that another trains."""
-    found: dict[str, list[Node]] = {}
+class Task(NamedTuple):
+    """A node for one seed, and which of its rows are wanted.
+
+    Attributes:
+        path: The node's name, after those of the nodes that it is trained on.
+        rows: `node`: what is measured there; `inside`: mediation, attribution and what the adapter writes.
+    """
+
+    seed: int
+    path: tuple[str, ...]
+    rows: Literal["node", "inside"]
+
+    @property
+    def after(self) -> "Task | None":
+        """The task that has to be done before."""
+        path = self.path if self.rows == "inside" else self.path[:-1]
+        return Task(self.seed, path, "node") if path else None
+
+
+def tasks_of(nodes: Sequence[Node], seeds: Sequence[int]) -> list[Task]:
+    """Everything that there is to do, those on which most else waits first."""
+    paths: dict[str, tuple[str, ...]] = {}
     for node in nodes:
-        found.setdefault(node.name.split("-")[0], []).append(node)
-    return list(found.values())
+        paths[node.name] = (*(paths[node.parent] if node.parent else ()), node.name)
+    waiting = Counter(name for path in paths.values() for name in path)
+    first = sorted(nodes, key=lambda node: -waiting[node.name])
+    return [Task(seed, paths[node.name], rows) for rows in ("inside", "node") for node in first for seed in seeds]

@@ -24,7 +24,7 @@ from experiments.between import kept_rows, rows_between
 from experiments.config import BASE, StudyConfig
 from experiments.console import bar
 from experiments.drawing import draw_figures
-from experiments.graph import Node, nodes_of, roots
+from experiments.graph import Node, Task, nodes_of, tasks_of
 from experiments.hypotheses import write_verdicts
 from experiments.ledger import Ledger
 from experiments.lens import weight_rows
@@ -33,7 +33,7 @@ from experiments.measured import Measured, moved_rows
 from experiments.measuring import Measuring
 from experiments.preparation import data_beside_own, inputs_of, instrument_of, prepared_directions, traits_of
 from experiments.report import write_report
-from experiments.workers import spread
+from experiments.workers import Place, spread
 from finetune.defences import Defence, defence_of
 from finetune.recipe import check_optimiser
 from finetune.stages import Stage, ensure
@@ -45,7 +45,6 @@ from interp.traits import Trait
 from interp.weights import norms_of
 
 Row = dict[str, Any]
-Place = tuple[str, int | None, str]  # a node, its seed, and the system prompt, or "" for what depends on none
 NOTHING = {"steps": 0, "supervised_tokens": 0, "rows": 0, "final_loss": None, "wall_seconds": 0.0}
 
 
@@ -169,15 +168,16 @@ class Study:
         """Train and measure everything, then write metrics, figures, verdicts and the report."""
         base = self.prepare()
         if workers > 1:
-            tasks = [(seed, [node.name for node in some]) for seed in self.config.seeds for some in roots(self.nodes)]
-            with self.timed(f"{len(tasks)} parts of the graph, by {workers} processes"):
+            tasks = tasks_of(self.nodes, self.config.seeds)
+            with self.timed(f"{len(tasks)} tasks, by {workers} processes"):
                 for made, steps in spread(self.config, self.path, tasks, workers, device):
                     self.made |= made
                     self.ledger.manifest.setdefault("steps_of_workers", []).extend(steps)
         measured = [base]
         for seed in self.config.seeds:
             measured += self.branch(seed, self.nodes, base)
-            self._write(measured)
+            if workers == 1 or seed == self.config.seeds[-1]:
+                self._write(measured)
         with self.timed("verdicts and figures"):
             if self.config.roles:
                 write_verdicts(self.path)
@@ -192,8 +192,9 @@ class Study:
         made_of = (self.config, self.model)
         self.instrument = instrument_of(*made_of, self.traits, self.once, self.path)
         self.defences = {name: self._defences(name) for name in self.config.stages}
-        found = data_beside_own(*made_of, self.material, self.instrument, self.once, self.path)
-        self.predicted, self.beside = found
+        if not self.ledger.helps:
+            found = data_beside_own(*made_of, self.material, self.instrument, self.once, self.path)
+            self.predicted, self.beside = found
         self.measuring = Measuring(
             self.config,
             self.model,
@@ -208,11 +209,24 @@ class Study:
         none = {"key": self.model.identity, "compose": None, "path": None, **NOTHING}
         row = {"name": BASE, "arm": BASE, "stage": BASE, "parent": None, "seed": None, **none}
         base = self.measuring.node(row, (), None)
-        self._make(base, {BASE: base}, ())
+        if not self.ledger.helps:
+            self._make(base, {BASE: base})
+            self._make_inside(base, base, ())
         return base
 
-    def branch(self, seed: int, nodes: Sequence[Node], base: Measured) -> list[Measured]:
-        """Train and measure nodes for one seed; those that they are trained on come before them."""
+    def do(self, task: Task, base: Measured) -> dict[Place, list[Row]]:
+        """One task's rows, and what later tasks need at hand: the stage, and the words that it writes for others."""
+        nodes = [node for node in self.nodes if node.name in task.path]
+        self.made = {}
+        self.branch(task.seed, nodes, base, task)
+        return self.made
+
+    def branch(self, seed: int, nodes: Sequence[Node], base: Measured, task: Task | None = None) -> list[Measured]:
+        """Train and measure nodes for one seed; those that they are trained on come before them.
+
+        Args:
+            task: What rows are wanted of which node; without it all rows of all.
+        """
         trained: dict[str, Stage] = {}
         known, measured = {BASE: base}, []
         for node in nodes:
@@ -228,8 +242,15 @@ class Study:
                     row |= {**mark, **dict.fromkeys(NOTHING), "steps": step}
                 here = self.measuring.node(row, stack, base)
                 known[here.stage["name"]] = here
-                self._make(here, known, stack)
+                if task is None or (node.name, task.rows) == (task.path[-1], "node"):
+                    self._make(here, known)
+                if task is None or (node.name, task.rows) == (task.path[-1], "inside"):
+                    self._make_inside(here, base, stack)
                 measured.append(here)
+        if task and task.rows == "node":
+            for node in self.nodes:
+                if node.parent == task.path[-1]:
+                    self.material.of(self.config.stages[node.stage].data, trained[task.path[-1]])
         return measured
 
     def _stage(self, node: Node, parent: Stage | None, seed: int) -> Stage:
@@ -266,7 +287,7 @@ class Study:
         with self.timed(f"{label}, training {steps} steps"), bar(f"{label}, training", steps) as advance:
             return ensure(self.model, stage, progress=advance)
 
-    def _make(self, here: Measured, known: Mapping[str, Measured], stack: Sequence[Path]) -> None:
+    def _make(self, here: Measured, known: Mapping[str, Measured]) -> None:
         """What metrics.jsonl says of one node beside base and parent, by system prompt ("" for none)."""
         base, stage = known[BASE], here.stage
         for prompt, view in here.views.items():
@@ -287,11 +308,12 @@ class Study:
                     chain = [reference, parent.views[prompt], view]
                     rows += kept_rows(self.instrument, "undone_share", chain, (stage["parent"], chain[1]))
             self.made[place] = rows
-        if (*here.node, "") not in self.made:
-            self.made[*here.node, ""] = self._inside(here, base, stack)
 
-    def _inside(self, here: Measured, base: Measured, stack: Sequence[Path]) -> list[Row]:
+    def _make_inside(self, here: Measured, base: Measured, stack: Sequence[Path]) -> None:
         """What a study wants to know of some nodes alone: mediation, attribution, what the adapter writes."""
+        place: Place = (*here.node, "")
+        if place in self.made:
+            return
         config, name, rows = self.config, here.stage["name"], []
         if config.mediation and name in config.mediation.stages:
             rows += self.measuring.mediation(config.mediation, here, stack, base)
@@ -302,7 +324,7 @@ class Study:
             how = {"norms": norms_of(self.model), "n_null": min(config.random_nulls, 200), "seed": config.sampling_seed}
             shares = weight_rows(stack[-1], held, **how)
             rows += [row for row in shares if row["metric"] == "writing_share"]
-        return rows
+        self.made[place] = rows
 
     def _write(self, measured: Sequence[Measured]) -> None:
         base = measured[0]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from experiments.contrasts import Sides
@@ -24,7 +24,7 @@ from interp.directions import (
     held_out_separation,
     principal_components,
 )
-from interp.nulls import Groups, permuted_labels, permuted_like
+from interp.nulls import Groups, permuted_labels, permuted_like, weighted_sums
 from interp.probes import probe
 from interp.runs import InterpError, seed_from
 
@@ -90,6 +90,18 @@ def role_axis(default: Rows, roles: Rows) -> Float[Tensor, "layer d_model"]:
     return assistant_axis(default.h, by_role, min_rows=1).vectors
 
 
+def role_weights(default: Bool[Tensor, "n row"], roles: Float[Tensor, " row"]) -> Float[Tensor, "n row"]:
+    """Weights (float64) whose sum over rows is `role_axis` where `default` says which rows are the default's.
+
+    The others count for the role that is theirs, as many roles as have any.
+    """
+    of = roles.unique(return_inverse=True)[1]
+    rest = (~default).double()
+    n_of = torch.zeros(len(default), int(of.max()) + 1, dtype=torch.float64).index_add_(1, of, rest)
+    n_roles = (n_of > 0).sum(1, keepdim=True)
+    return default.double() / default.sum(1, keepdim=True) - rest / (n_roles * n_of[:, of]).clamp(min=1)
+
+
 def vectors_by(kind: Kind, weighting: Weighting, seed: int) -> Vectors:
     """The recipe that a kind and a weighting name; the tags are the rows' tokens."""
     if kind == "mean":
@@ -135,9 +147,13 @@ def from_sides(
     if plain or config.recipe_kind == "pca":
         permuted = permuted_like(positive.h, negative.h, config.permuted, seed=null_seed, groups=within)
     else:
-        rows = torch.cat(sides)
         labels = permuted_labels(len(positive.h), len(negative.h), config.permuted, seed=null_seed, groups=within)
-        permuted = torch.stack([recipe(rows[chosen], rows[~chosen])[..., :-1] for chosen in labels])
+        if config.recipe == "assistant-axis":
+            roles = torch.cat([positive.tags, negative.tags])
+            permuted = weighted_sums(role_weights(labels, roles), torch.cat([positive.h, negative.h]))
+        else:
+            rows = torch.cat(sides)
+            permuted = torch.stack([recipe(rows[chosen], rows[~chosen])[..., :-1] for chosen in labels])
     shared = set(within[0]) & set(within[1])
     n_free = sum(g in shared for side in within for g in side)
     beside = separation_beside_null(separation, positive.h, negative.h, within, config.separation_nulls, seed)

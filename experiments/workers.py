@@ -1,8 +1,8 @@
-"""Several processes on one study: each trains and measures branches of its graph, and hands back their numbers.
+"""Several processes on one study: each trains and measures nodes of its graph, and hands back their numbers.
 
 What is measured goes into the run folder as parts, as it would with one process, so that one which is killed loses only
-what it was at. The process that leads writes everything else. With several GPUs the processes take turns at them. Each
-has its share of the cores: threads that outnumber cores wait for one another.
+what it was at. The process that leads writes everything else. With several GPUs the processes take turns at them, and
+each sees only its own. Each has its share of the cores: threads that outnumber cores wait for one another.
 """
 
 import multiprocessing
@@ -12,49 +12,83 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from experiments.config import StudyConfig
+from experiments.graph import Task
 from interp.runs import InterpError
 
 Row = dict[str, Any]
-Task = tuple[int, list[str]]  # a seed, and the names of the nodes to do
-Done = tuple[dict[tuple[str, int | None, str], list[Row]], list[Row]]  # rows by place, and the steps it took
+Place = tuple[str, int | None, str]  # a node, its seed, and the system prompt, or "" for what depends on none
+Done = tuple[dict[Place, list[Row]], list[Row]]  # rows by place, and the steps it took
 
 
 def spread(config: StudyConfig, out: Path, tasks: Sequence[Task], workers: int, device: str) -> Iterator[Done]:
-    """What each task gave, in the order in which they end.
+    """What each task gave, in the order in which they end; a task starts when the one that it needs is done.
 
     Raises:
         InterpError: a task failed or a process died; the first, with its words.
     """
     context = multiprocessing.get_context("spawn")
     todo, done = context.Queue(), context.Queue()
-    longest_first = sorted(tasks, key=lambda task: -len(task[1]))
-    for task in longest_first:
-        todo.put(task)
+    next_to: dict[Task | None, list[Task]] = {}
+    for task in tasks:
+        next_to.setdefault(task.after, []).append(task)
     n_workers = min(workers, len(tasks))
     threads = max(1, torch.get_num_threads() // n_workers)
-    held = [
-        context.Process(target=_work, args=(config, out, _place(device, i), threads, todo, done), daemon=True)
-        for i in range(n_workers)
-    ]
-    for process in held:
-        todo.put(None)
-        process.start()
+    held = []
+    for task in next_to.get(None, ()):
+        todo.put(task)
+    for gpu in gpus_of(device, n_workers):
+        process = context.Process(target=_work, args=(config, out, device, threads, todo, done), daemon=True)
+        with _seeing(gpu):
+            process.start()
+        held.append(process)
     try:
         for _ in tasks:
-            yield _next(done, held)
-    finally:
+            task, found = _next(done, held)
+            for ready in next_to.get(task, ()):
+                todo.put(ready)
+            yield found
+        for _ in held:
+            todo.put(None)
         for process in held:
             process.join(timeout=5)
+    finally:
+        for process in held:
             process.terminate()
 
 
-def _next(done: Any, held: Sequence[Any]) -> Done:
+def gpus_of(device: str, workers: int) -> list[str | None]:
+    """For each worker the GPU that it sees, in the words of CUDA_VISIBLE_DEVICES; None where there is no choice."""
+    n_gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    if n_gpus < 2:
+        return [None] * workers
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = [name.strip() for name in named.split(",")][:n_gpus] if named else [str(i) for i in range(n_gpus)]
+    return [gpus[i % len(gpus)] for i in range(workers)]
+
+
+@contextmanager
+def _seeing(gpu: str | None) -> Iterator[None]:
+    """Let a process that is started meanwhile see one GPU alone, which is then its first."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    try:
+        yield
+    finally:
+        if gpu is not None:
+            os.environ.pop("CUDA_VISIBLE_DEVICES")
+            if before is not None:
+                os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+def _next(done: Any, held: Sequence[Any]) -> tuple[Task, Done]:
     while True:
         try:
             failed, found = done.get(timeout=2)
@@ -68,11 +102,6 @@ def _next(done: Any, held: Sequence[Any]) -> Done:
         return found
 
 
-def _place(device: str, number: int) -> str:
-    n_gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
-    return f"cuda:{number % n_gpus}" if n_gpus > 1 else device
-
-
 def _end_with_the_leader() -> None:
     """Without the process that leads nobody takes what is done, and a new one would train the same beside this."""
     leader = multiprocessing.parent_process()
@@ -83,8 +112,6 @@ def _end_with_the_leader() -> None:
 
 def _work(config: StudyConfig, out: Path, device: str, threads: int, todo: Any, done: Any) -> None:
     threading.Thread(target=_end_with_the_leader, daemon=True).start()
-    if device.startswith("cuda:"):
-        torch.cuda.set_device(device)  # graphs are captured on the current device
     torch.set_num_threads(threads)
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # of tokenizers
     try:
@@ -93,12 +120,9 @@ def _work(config: StudyConfig, out: Path, device: str, threads: int, todo: Any, 
         study = helper(config, out, device)
         base = study.prepare()
         while (task := todo.get()) is not None:
-            seed, names = task
             begun = len(study.ledger.manifest["steps"])
-            held = set(study.made)
-            study.branch(seed, [node for node in study.nodes if node.name in names], base)
-            made = {place: rows for place, rows in study.made.items() if place not in held}
-            done.put((False, (made, study.ledger.manifest["steps"][begun:])))
+            made = study.do(task, base)
+            done.put((False, (task, (made, study.ledger.manifest["steps"][begun:]))))
     except Exception as error:  # noqa: BLE001 - handed to the process that leads
         traceback.print_exc(file=sys.stderr)
         done.put((True, f"{type(error).__name__}: {error}"))

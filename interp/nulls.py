@@ -119,8 +119,13 @@ def permuted_like(
             `permuted_labels`, also for what is refused.
     """
     labels = permuted_labels(len(positive), len(negative), n_draws, seed=seed, groups=groups)
-    weights = mean_difference_weights(labels)
-    rows = torch.cat([positive, negative])
+    return weighted_sums(mean_difference_weights(labels), torch.cat([positive, negative]))
+
+
+def weighted_sums(
+    weights: Float[Tensor, "n row"], rows: Float[Tensor, "row layer d_model"]
+) -> Float[Tensor, "n layer d_model"]:
+    """The sum over rows under each draw's weights (float64), layer by layer."""
     return torch.stack([(weights @ rows[:, k].double()).float() for k in range(rows.shape[1])], dim=1)
 
 

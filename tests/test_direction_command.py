@@ -18,11 +18,12 @@ from experiments import contrasts
 from experiments import direction as command
 from experiments.commands.direction import MakeDirection
 from experiments.extract import TRAITS, load_permuted, nulls_file
+from experiments.two_sides import Rows, role_axis, role_weights
 from finetune.data.sgtr import DETECTION, SELF, Item, pair_rows, summary_prompt
 from interp.chat import Message
 from interp.directions import Direction, difference_of_means, principal_components
 from interp.model import Model
-from interp.nulls import permuted_labels
+from interp.nulls import permuted_labels, weighted_sums
 from interp.runs import InterpError, load_header, read_json, read_jsonl, seed_from
 from interp.traits import Trait
 
@@ -619,3 +620,16 @@ def test_the_command_line_is_read_into_the_command(tmp_path: Path) -> None:
     read = tyro.cli(MakeDirection, args=[*args, "--texts", "t.jsonl"], config=(OmitArgPrefixes,))
     assert (read.recipe, read.adapter, read.parent, read.json) == ("displacement", [Path("a"), Path("b")], 1, True)
     assert (read.texts, read.permuted, read.pooling) == (Path("t.jsonl"), 50, None)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_assistant_axis_on_shuffled_labels_is_the_same_by_weights_as_by_the_recipe(seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    h = torch.randn(24, 3, 5, generator=draw)
+    roles = torch.tensor([0.0] * 4 + [1] * 9 + [2] * 10 + [3])  # the last role can lose its only row
+    labels = torch.stack([torch.randperm(24, generator=draw) < 4 for _ in range(40)])
+    labels[0] = torch.arange(24) >= 20
+    got = weighted_sums(role_weights(labels, roles), h)
+    for chosen, vectors in zip(labels, got, strict=True):
+        expected = role_axis(Rows(h[chosen], roles[chosen]), Rows(h[~chosen], roles[~chosen]))
+        torch.testing.assert_close(vectors, expected, rtol=1e-5, atol=1e-6)
