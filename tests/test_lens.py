@@ -15,6 +15,7 @@ from interp.batch import Batch
 from interp.chat import Tokens
 from interp.lens import Attribution, Component, Lens, Patching
 from interp.model import Model
+from interp.runs import InterpError
 
 pytest.importorskip("transformer_lens", reason="pip install 'sgtr-interp[lens]'")
 
@@ -241,3 +242,18 @@ def test_bfloat16_models_are_looked_into_in_float32(tiny_model: Callable[..., Mo
     found = lens.attribution(prompts_of(model), [7, 9, 7], [[9], [7], [9]])
     torch.testing.assert_close(found.values[:, :-1].sum(1), found.values[:, -1], rtol=0, atol=1e-4)
     assert model.dtype == torch.bfloat16
+
+
+def test_a_model_whose_own_rounding_is_coarse_is_looked_into_and_a_bridge_that_gives_other_logits_is_refused(
+    tiny_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model("llama", dtype=torch.bfloat16)
+    # odd tokens of the embedded model: its bf16 logits are seven times their size off those of the same weights
+    monkeypatch.setattr(Model, "logits", lambda *_: torch.full((1, 1, 10_000), 7.0))
+    lens = Lens(model)
+    prompt = torch.tensor([prompts_of(model)[0].ids])
+    with torch.inference_mode():
+        logits = lens.bridge(prompt)[0, -1]
+    lens._check(prompt, logits)
+    with pytest.raises(InterpError, match=r"logits differ by 0.0\d+ of their size; unsupported"):
+        lens._check(prompt, logits + 0.02 * logits.roll(1))
