@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedConfig
 
 from finetune.recipe import TrainConfig
 from interp.chat import ChatTokenizer
@@ -42,6 +42,8 @@ class Size:
         source: Where they are from, in words.
         parameters: All weights.
         multiplied: Weights that every token is multiplied with: all but the embeddings, with the head.
+        cache_width: Numbers that a token leaves in the KV cache of one layer.
+        cache_lengths: Tokens that each layer's KV cache holds at the most; None for all.
         linear: Rows plus columns of every matrix in the blocks, by its module's name; what a LoRA of rank 1 has.
         linear_parameters: Weights of these matrices.
     """
@@ -55,8 +57,14 @@ class Size:
     vocab: int
     parameters: int
     multiplied: int
+    cache_width: int
+    cache_lengths: tuple[int | None, ...]
     linear: Mapping[str, int]
     linear_parameters: int
+
+    def cached(self, tokens: int) -> int:
+        """Numbers in the KV cache of one text."""
+        return self.cache_width * sum(tokens if most is None else min(tokens, most) for most in self.cache_lengths)
 
     def adapter_parameters(self, train: TrainConfig) -> int:
         """Weights of a stage's adapter."""
@@ -165,6 +173,7 @@ def _size(name: str, config: PreTrainedConfig, source: str) -> Size:
         for name, module in hf.named_modules()
         if type(module).__name__ in ("Linear", "Conv1D") and module is not head
     }
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     linear_parameters = sum(weight.numel() for weight in matrices.values())
     return Size(
         name=name,
@@ -176,6 +185,8 @@ def _size(name: str, config: PreTrainedConfig, source: str) -> Size:
         vocab=text.vocab_size,
         parameters=hf.num_parameters(),
         multiplied=linear_parameters + (head.weight.numel() if head is not None else 0),
+        cache_width=2 * heads * (getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads),
+        cache_lengths=tuple(getattr(layer, "sliding_window", None) for layer in DynamicCache(config=config).layers),
         linear={name: sum(weight.shape) for name, weight in matrices.items()},
         linear_parameters=linear_parameters,
     )
