@@ -15,16 +15,26 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+import torch
 
 from experiments.behaviour import Behaviour
-from experiments.console import bar
+from experiments.console import bar, note
 from experiments.evaluation import fingerprint, stack_name
 from experiments.extract import TRAITS
 from experiments.judge import COSTS, JudgeConfig, judge_of, require_graded, scores_of
 from experiments.ledger import Ledger
-from experiments.measures import MeasuresConfig
-from experiments.treatments import GridConfig, Row, Treatment, additions, layer_sets, load_directions, mean_norms
+from experiments.memory import Answers, of_treatments, require_main_memory
+from experiments.sizes import look_up
+from experiments.treatments import (
+    Row,
+    SteerConfig,
+    Treatment,
+    additions,
+    layer_sets,
+    load_directions,
+    mean_norms,
+    uncontrolled,
+)
 from interp.activations import pooled
 from interp.behaviour.collapse import COLLAPSED_SHARE, degenerate
 from interp.behaviour.judging import COHERENT, Judge, Rubric
@@ -42,29 +52,7 @@ from interp.traits import Trait
 SCORES = {"trait": "trait_score", "coherent": "coherence"}
 """What a judge grades, and the metric that it becomes."""
 UNSCORED = "_unscored_share"
-
-
-class SteerConfig(BaseModel):
-    """A sweep."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    grid: GridConfig = GridConfig()
-    questions: int | None = Field(default=None, ge=1)
-    """Of each trait's held-out questions, from the first; None for all."""
-    chats: Path | None = None
-    """Questions from a file of chats instead; what is asked is everything before the last answer."""
-    samples: int = Field(default=1, ge=1)
-    """Answers to each question under each treatment."""
-    max_new_tokens: int = Field(default=64, ge=1)
-    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    batch_size: int = Field(default=1024, ge=1)
-    """Answers at a time; halved where memory runs out."""
-    system: str = "task"
-    measures: MeasuresConfig = MeasuresConfig()
-    """Also taken under every treatment."""
-    judge: JudgeConfig | None = None
-    """Grades every answer for the direction's trait and for coherence, and the free-form measures."""
+_LESS = "ask for less (--samples, --questions, --alphas, --layers, --random, --max-new-tokens), or in several runs"
 
 
 def run(
@@ -81,7 +69,7 @@ def run(
     """The `steer` command: writes OUT/metrics.jsonl, OUT/records/answers.jsonl, the dose-response figure, a manifest.
 
     Raises:
-        ValueError, FileNotFoundError: bad input, named; nothing was changed.
+        ValueError, FileNotFoundError: bad input, named, or more than fits the memory; nothing was changed.
         InterpError: a direction of another model.
     """
     held = load_directions(directions)
@@ -90,6 +78,7 @@ def run(
     asked = {direction.name: questions_of(direction.name, config) for direction in held}
     rubrics = {direction.name: rubrics_of(direction.name, config) for direction in held}
     folders = [adapter_folder(adapter) for adapter in adapters]
+    place = pick_device(device)
     behaviour = Behaviour(config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=seed)
     behaviour.check()
     config.measures.check_editable()
@@ -97,7 +86,7 @@ def run(
         "steer": model,
         "directions": [sha256_of(file) for file in directions],
         "adapters": [fingerprint(folder) for folder in folders],
-        "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
+        "dtype": str(pick_dtype(dtype, place)).removeprefix("torch."),
         "seed": seed,
         "asked": content_key(asked),
         **config.model_dump(mode="json", exclude={"chats": True, "judge": COSTS}),
@@ -106,6 +95,8 @@ def run(
     if RunFolder.at(out, definition).manifest.get("status") == "complete":
         return _result(out, ran=False)
     start = time.monotonic()
+    at_a_time = fitting(model, held, asked, config, place, pick_dtype(dtype, place))
+    config = config.model_copy(update={"batch_size": at_a_time})
     loaded = Model.load(model, device=device, dtype=dtype)
     check_system(config.system, loaded.chat.native_system)
     held = load_directions(directions, model=loaded.identity)
@@ -161,6 +152,37 @@ def questions_of(name: str, config: SteerConfig) -> list[list[Message]]:
         trait = Trait.load(file)
         shown = [[{"role": "user", "content": text}] for text in trait.eval_questions or trait.questions]
     return [with_system(chat, config.system) for chat in shown[: config.questions]]
+
+
+def fitting(
+    model: str,
+    directions: Sequence[Direction],
+    asked: Mapping[str, Sequence[list[Message]]],
+    config: SteerConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> int:
+    """How many answers to write at a time; a line says how many there are in all, and none of them is made yet.
+
+    Args:
+        asked: By direction. Tokens of questions are not counted where the tokenizer is not on this machine.
+
+    Raises:
+        ValueError: all records, or a single answer, exceed the memory; a question and its answer the context.
+    """
+    size, chat, outline = look_up(model, dtype, None)
+    prompts = chat.tokens_of([one for chats in asked.values() for one in chats]) if chat else []
+    if outline:
+        outline.check_lengths(prompts, config.max_new_tokens)
+    bare, times = uncontrolled(directions, config.grid), 1 + config.grid.random
+    n = times * config.samples * sum(len(asked[treatment.direction]) for treatment in bare)
+    answers = Answers(n, max(map(len, prompts), default=0), config.max_new_tokens)
+    taken = answers.records + of_treatments(directions, bare, config.grid.random)
+    what = f"{answers} ({times * len(bare):,} treatments, --samples {config.samples})"
+    require_main_memory(what, taken, _LESS)
+    at_a_time = answers.at_a_time(config.batch_size, size, device, dtype, beside=taken)
+    note(f"  {answers}, {at_a_time:,} at a time")
+    return at_a_time
 
 
 def rubrics_of(name: str, config: SteerConfig) -> dict[str, Rubric]:

@@ -6,6 +6,7 @@ its direction's length in every layer, hence the same relative strength.
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -101,6 +102,29 @@ class GridConfig(BaseModel):
         if not all(abs(alpha) < float("inf") for alpha in alphas) or len(set(alphas)) < len(alphas):
             raise ValueError(f"alphas must be finite and distinct, got {list(alphas)}")
         return tuple(sorted({alpha + 0.0 for alpha in (*alphas, 0.0)}))  # 0: what all others are compared with; no -0
+
+
+class SteerConfig(BaseModel):
+    """A sweep."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    grid: GridConfig = GridConfig()
+    questions: int | None = Field(default=None, ge=1)
+    """Of each trait's held-out questions, from the first; None for all."""
+    chats: Path | None = None
+    """Questions from a file of chats instead; what is asked is everything before the last answer."""
+    samples: int = Field(default=1, ge=1)
+    """Answers to each question under each treatment."""
+    max_new_tokens: int = Field(default=64, ge=1)
+    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    batch_size: int = Field(default=1024, ge=1)
+    """Answers at a time; halved until they fit the memory."""
+    system: str = "task"
+    measures: MeasuresConfig = MeasuresConfig()
+    """Also taken under every treatment."""
+    judge: JudgeConfig | None = None
+    """Grades every answer for the direction's trait and for coherence, and the free-form measures."""
 
 
 class RemovalConfig(BaseModel):
@@ -207,6 +231,16 @@ def additions(
             place = (direction.name, control, "add", layers, alpha, phase, edits)
             made.append(Treatment(name, *place, relative_strength=sum(strength) / len(strength)))
     return made
+
+
+def uncontrolled(directions: Sequence[Direction], config: GridConfig) -> list[Treatment]:
+    """The grid without random controls and relative strengths, which can be had before a model: every control adds as
+    many treatments as its direction.
+
+    Raises:
+        ValueError: a direction does not hold a layer.
+    """
+    return additions(directions, config.model_copy(update={"random": 0}), defaultdict(lambda: 1.0), seed=0)
 
 
 def short(alpha: float) -> str:

@@ -10,7 +10,7 @@ import torch
 from test_evaluate_command import sgtr as _sgtr
 from tiny_study import chat, with_long_context, write_jsonl
 
-from experiments import cli, steer
+from experiments import cli, memory, steer, treatments
 from experiments.commands.steer import Steer, listed
 from experiments.steer import dose_rows, questions_of
 from experiments.treatments import GridConfig, Treatment, additions, mean_norms
@@ -242,6 +242,78 @@ def test_bad_input_is_refused_before_a_folder_is_made(
     assert swept(wide, directions[:1], chats, tmp_path / "out", *more) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def given(monkeypatch: pytest.MonkeyPatch, n_bytes: int) -> None:
+    """So much main memory is left."""
+    monkeypatch.setattr(memory, "memory_left", lambda _: n_bytes)
+
+
+def test_a_sweep_whose_records_exceed_the_memory_is_refused_before_anything_is_made(
+    wide: Path,
+    directions: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given(monkeypatch, 64 * 2**30)
+    monkeypatch.setattr(Model, "load", lambda *_, **__: pytest.fail("weights were read"))
+    monkeypatch.setattr(
+        treatments, "controls_of", lambda _, n, __: [] if n == 0 else pytest.fail("a control was drawn")
+    )
+    evil = ("--model", wide, "--direction", directions[0], "--out", tmp_path / "out", "--layers", "1,2")
+    more = ("--alphas=1,2,3,4,5,6,7,8,9", "--questions", 20, "--max-new-tokens", 1000)
+    assert sgtr(*evil, *more, "--samples", 100000) == 2
+    said = capsys.readouterr().err
+    n = 2 * 10 * 4 * 20 * 100000
+    assert f"{n:,} answers of up to 1,000 tokens (80 treatments, --samples 100000) would take" in said
+    assert "of main memory, and 64.0 GiB are left; ask for less (--samples, --questions," in said
+    assert sgtr(*evil, *more, "--random", 10**6) == 2
+    assert "(20,000,020 treatments, --samples 1)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_of_which_not_one_answer_fits_is_refused_before_weights_are_read(
+    wide: Path,
+    directions: list[Path],
+    chats: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given(monkeypatch, 3 * 2**20)  # holds the records of six answers, and not logits at a thousand tokens
+    monkeypatch.setattr(Model, "load", lambda *_, **__: pytest.fail("weights were read"))
+    few = ("--alphas=1", "--random", 0, "--max-new-tokens", 1000)
+    assert swept(wide, directions[:1], chats, tmp_path / "out", *few) == 2
+    said = capsys.readouterr().err
+    assert "0.0 MiB left" not in said
+    assert "one answer of up to 1,000 tokens to a prompt of " in said
+    assert "lower --max-new-tokens" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_is_written_in_batches_that_fit_and_says_the_same(
+    whole: Path,
+    wide: Path,
+    directions: list[Path],
+    chats: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sizes, generate = [], Model.generate
+
+    def noted(self: Model, *args: Any, **how: Any) -> Any:
+        sizes.append(how["batch_size"])
+        return generate(self, *args, **how)
+
+    monkeypatch.setattr(Model, "generate", noted)
+    given(monkeypatch, 3 * 2**20)
+    assert swept(wide, directions, chats, tmp_path / "out", "--phases", "response,all", "--samples", 2) == 0
+    assert "  144 answers of up to 6 tokens, 9 at a time" in capsys.readouterr().err
+    assert sizes == [9, 9]
+    for name in ("metrics.jsonl", "records/answers.jsonl", "study.yaml"):
+        assert (tmp_path / "out" / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_a_direction_of_another_model_and_one_without_questions_are_refused(

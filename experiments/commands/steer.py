@@ -58,7 +58,7 @@ class Steer:
     samples: Annotated[int, arg(help="Answers to each question under each treatment.")] = 1
     max_new_tokens: Annotated[int, arg(help="Length of an answer, tokens.")] = 64
     temperature: Annotated[float, arg(help="Of the answers; 0 is greedy.")] = 1.0
-    batch_size: Annotated[int, arg(help="Answers at a time; halved where memory runs out.")] = 1024
+    batch_size: Annotated[int, arg(help="Answers at a time; halved until they fit the memory.")] = 1024
     measures: Annotated[
         str, arg(metavar="M,M", help="Also take these under every treatment; see `sgtr list` for the measures.")
     ] = ""
