@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.behaviour import Behaviour
+from experiments.console import note
 from experiments.evaluation import BASE, fingerprint, stack_name
 from experiments.judge import COSTS
 from experiments.ledger import Ledger
+from experiments.memory import of_treatments, require_main_memory
 from experiments.shares import Share, share_row, why_no_share
 from experiments.treatments import (
     UNTREATED,
@@ -134,6 +136,11 @@ def run(
     held, moved = (load_directions(some, model=loaded.identity) if some else [] for some in (directions, transplant))
     chats = [with_system([{"role": "user", "content": text}], config.system) for text in everyday_questions(24)]
     norms = mean_norms(loaded, loaded.chat.tokens_of(chats))
+    bare = planned(held, moved, list(stacks), config.model_copy(update={"random": 0}), norms, seed)
+    n = len(stacks) + (1 + config.random) * (len(bare) - len(stacks))  # every control is treated as its direction is
+    needed = of_treatments([*held, *moved], [condition.treatment for condition in bare], config.random)
+    require_main_memory(f"{n:,} models to measure", needed, "ask for fewer controls (--random), or in several runs")
+    note(f"  {n:,} models to measure, each by {', '.join(measure.name for measure in behaviour.measures)}")
     conditions = planned(held, moved, list(stacks), config, norms, seed)
     for folders in stacks.values():
         loaded.use(*folders)  # an adapter that does not fit is refused here

@@ -13,7 +13,7 @@ from peft import LoraConfig
 from tiny_study import with_long_context
 
 from experiments import behaviour as behaviour_module
-from experiments import cli
+from experiments import cli, memory, treatments
 from experiments.ablate import AblateConfig, Condition, planned, transplants
 from experiments.commands.ablate import Ablate
 from experiments.shares import NO_EFFECT_INTERVAL, NO_VALUES, NOTHING_TO_MEDIATE, UNSTABLE, Share, share_row
@@ -335,9 +335,11 @@ def test_the_whole_command(
 ) -> None:
     out = tmp_path / "out"
     assert ablate(out, *whole(files, adapters)) == 0
-    shown = capsys.readouterr().out
+    shown, said = capsys.readouterr()
     assert "odd; written, ablated: share removed, of the effect of odd" in shown
     rows = read_jsonl(out / "metrics.jsonl")
+    models = {(row["stage"], row["treatment"]) for row in rows if row["measure"] == "preference"}
+    assert f"  {len(models)} models to measure, each by preference" in said
     assert {"arm", "stage", "stage_key", "seed", "treatment", "control", "kind", "site", "layers", "n"} <= rows[
         0
     ].keys()
@@ -466,6 +468,18 @@ def test_bad_input_is_refused_before_a_folder_is_made(
     }
     assert ablate(tmp_path / "out", *(part.format(**known) for part in more), **given) == 2
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_controls_than_the_memory_holds_are_refused_before_one_is_drawn(
+    ablate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(memory, "memory_left", lambda _: 2**30)
+    monkeypatch.setattr(treatments, "controls_of", lambda _, n, __: [] if n == 0 else pytest.fail("one was drawn"))
+    assert ablate(tmp_path / "out", random=10**6) == 2
+    said = capsys.readouterr().err
+    assert "8,000,010 models to measure would take" in said
+    assert "1.0 GiB are left; ask for fewer controls (--random)" in said
     assert not (tmp_path / "out").exists()
 
 
