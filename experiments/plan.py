@@ -28,7 +28,9 @@ from experiments.drafts import CHARACTERS, Drafts
 from experiments.graph import Node, nodes_of
 from experiments.material import check_systems
 from experiments.preparation import prepared_directions, traits_of
+from experiments.prospects import prospects
 from experiments.sizes import Outline, Size, Speed, look_up, speed_of
+from experiments.verdicts import FEWEST_UNITS
 from experiments.workload import Work, workload
 from finetune.defences import defence_of
 from finetune.recipe import TrainConfig, check_optimiser
@@ -131,6 +133,8 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         "train_seconds": sum(one["seconds"] for one in missing),
         "measure_seconds": sum(one["seconds"] for one in measures),
     }
+    recognised = {name for name, data in drafts.tests().items() if data.measure == "self_recognition"}
+    recognised |= set(config.measures.self_recognition.sets if config.measures.self_recognition else ())
     totals["seconds"] = totals["train_seconds"] + totals["measure_seconds"]
     shown = {key: getattr(size, key) for key in ("name", "source", "n_layers", "d_model", "parameters")}
     return {
@@ -148,6 +152,7 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         "measures": measures,
         "memory": _memory(config, drafts, clock),
         "totals": totals,
+        "hypotheses": prospects(config, sorted(recognised)),
         "notes": [*lacking, *doubts, *_notes(config)],
     }
 
@@ -282,6 +287,8 @@ def _memory(config: StudyConfig, drafts: Drafts, clock: Clock) -> Row:
 
 def _notes(config: StudyConfig) -> list[str]:
     notes = ["times are a rough estimate from a second's measurement: right to a factor of two or three"]
+    if not config.roles:
+        notes.append("no verdict is given on any hypothesis, since the study names no roles")
     notes.append("answers are counted at their longest; parts of a run that exist already are not taken off")
     if config.judge:
         notes.append("what a judge takes is not counted")
@@ -336,8 +343,22 @@ def show(found: Row) -> None:
              _time(totals["train_seconds"]), _time(totals["measure_seconds"]), _time(totals["seconds"])]
         ],
     )  # fmt: skip
+    if found["hypotheses"]:
+        against = "what stands against a verdict"
+        table(
+            f"Hypotheses, with their units at the most (EM stages times seeds; fewer than {FEWEST_UNITS}: undecided)",
+            ["hypothesis", "units", against],
+            [[f"{one['hypothesis']} {one['title']}", str(one["units"]), _against(one)] for one in found["hypotheses"]],
+            words=[against],
+        )
     for text in found["notes"]:
         say(text)
+
+
+def _against(hypothesis: Row) -> str:
+    """What stands against a verdict on a hypothesis, and what the study would need for one."""
+    needs = "" if hypothesis["testable"] else f" (needs {hypothesis['needs'].replace('`', '')})"
+    return hypothesis["why"] + needs
 
 
 def _number(value: float) -> str:

@@ -362,6 +362,26 @@ def test_more_memory_is_taken_by_larger_batches_and_less_by_smaller_optimisers(f
     assert memory("quantise=4bit")["weights"] < plain["weights"]
 
 
+def test_a_plan_says_which_hypotheses_can_be_tested(sharing: StudyConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    arms = {"forward": ("odd", "sgtr"), "back": ("sgtr", "odd")}
+    config = sharing.model_copy(
+        update={"arms": arms, "seeds": (0, 1, 2), "roles": {"em": ("odd",), "sgtr": ("sgtr",)}, "random_nulls": 2000}
+    )
+    found = plan(config, "cpu")
+    units = {one["hypothesis"]: one["units"] for one in found["hypotheses"] if one["testable"]}
+    assert units == dict.fromkeys(("H2", "H3a", "H3b", "H9a"), 3), "of the pairs that the mixture is into"
+    assert "no verdict" not in " ".join(found["notes"])
+    plans.show(found)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "H9a Self-recognition lost 3 H9b" in said
+    assert "H4a Reversal, inside 0 study.yaml names no stage of role control (needs arms [em, sgtr] and" in said
+    without = plan(config.model_copy(update={"roles": {}}), "cpu")
+    assert without["hypotheses"] == []
+    assert "no verdict is given on any hypothesis, since the study names no roles" in without["notes"]
+    plans.show(without)
+    assert "Hypotheses" not in capsys.readouterr().out
+
+
 def test_measures_are_counted_at_their_longest() -> None:
     identity = measure_work(Identity(samples=3, questions=2, max_new_tokens=10))
     assert (identity.answers, identity.written) == (6, 60)
