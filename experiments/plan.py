@@ -14,6 +14,7 @@ is a rough estimate: right to a factor of two or three.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +38,7 @@ from finetune.recipe import TrainConfig, check_optimiser
 from finetune.stages import Stage
 from finetune.train import CPU_TOKENS, GRAPH_PARAMETERS
 from interp.directions import Direction
+from interp.runs import content_key
 from interp.sources import pick_device, pick_dtype
 
 Row = dict[str, Any]
@@ -47,7 +49,9 @@ _EAGER_STEP, _GRAPH_STEP, _LAYERS = 0.2, 0.026, 30
 """Seconds that launching a training step takes on a GPU, measured at so many layers, without and with a CUDA graph."""
 _AT_A_TIME = 128
 GIB = 2**30
-_COUNTS = ("rows", "steps", "tokens")
+FEW_STEPS = 20
+"""A stage with fewer optimiser steps is marked."""
+_COUNTS = ("rows", "epochs", "steps", "tokens")
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         "memory": _memory(config, drafts, clock),
         "totals": totals,
         "hypotheses": prospects(config, sorted(recognised)),
-        "notes": [*lacking, *doubts, *_notes(config)],
+        "notes": [*lacking, *doubts, *_few(stages), *_notes(config)],
     }
 
 
@@ -211,6 +215,7 @@ def _stages(config: StudyConfig, drafts: Drafts, clock: Clock, outline: Outline 
         for node in nodes:
             spec, train = config.stages[node.stage], drafts.recipe(node.stage)
             each = drafts.lengths(spec.data)
+            distinct = {content_key(row["messages"]) for row in drafts.of(spec.data).train}
             steps = train.n_steps(len(each))
             seen = min(steps * train.batch_size, train.epochs * len(each))
             per_step = seen / steps * sum(each) / len(each)
@@ -221,7 +226,10 @@ def _stages(config: StudyConfig, drafts: Drafts, clock: Clock, outline: Outline 
                     "seed": seed,
                     "data": spec.data,
                     "rows": len(each),
+                    "repeated_rows": len(each) - len(distinct),
+                    "epochs": round(seen / len(each), 2),
                     "steps": steps,
+                    "few_steps": steps < FEW_STEPS or steps <= train.warmup_steps,
                     "tokens": round(per_step * steps),
                     "longest": max(each),
                     "checkpoints": list(spec.checkpoints),
@@ -285,6 +293,13 @@ def _memory(config: StudyConfig, drafts: Drafts, clock: Clock) -> Row:
     return {**gib, "stage": stage, "device": clock.speed.memory / GIB, "fits": total <= 0.95 * clock.speed.memory}
 
 
+def _few(stages: Sequence[Row]) -> list[str]:
+    """A note on stages that hardly train, if there are any."""
+    few = dict.fromkeys(f"{one['name']} ({one['steps']})" for one in stages if one["few_steps"])
+    remedy = "more rows or epochs, or a smaller batch_size"
+    return [f"few steps, below {FEW_STEPS} or all of them warm-up: {', '.join(few)}; give {remedy}"] if few else []
+
+
 def _notes(config: StudyConfig) -> list[str]:
     notes = ["times are a rough estimate from a second's measurement: right to a factor of two or three"]
     if not config.roles:
@@ -318,9 +333,12 @@ def show(found: Row) -> None:
         known = [one["in_store"] for one in here]
         store = "unknown" if None in known else f"{sum(known)} of {len(known)}"
         counts = [("~" if key in first["estimated"] else "") + _number(first[key]) for key in _COUNTS]
-        rows.append([name, first["data"], *counts, store, str(len(here)), _time(sum(one["seconds"] for one in here))])
-    columns = ["stage", "data", "rows", "steps", "tokens", "in the store", "seeds", "time"]
-    table("Stages; ~ is estimated", columns, rows)
+        remarks = ["few steps"] * first["few_steps"]
+        remarks += [f"{first['repeated_rows']} rows repeat others"] * (first["repeated_rows"] > 0)
+        time = _time(sum(one["seconds"] for one in here))
+        rows.append([name, first["data"], *counts, store, str(len(here)), time, ", ".join(remarks)])
+    columns = ["stage", "data", *_COUNTS, "in the store", "seeds", "time", ""]
+    table("Stages; ~ is estimated", columns, rows, words=[""])
     table(
         "Asked and read",
         ["what", "times", "answers", "tokens written", "tokens read", "time"],
@@ -362,11 +380,11 @@ def _against(hypothesis: Row) -> str:
 
 
 def _number(value: float) -> str:
-    """`950`, `12.3k`, `4.56M`, `32.8B`."""
+    """`0.5`, `950`, `12.3k`, `4.56M`, `32.8B`."""
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):
         if value >= size:
             return f"{value / (1e3 if unit == 'k' else size):.3g}{unit}"
-    return f"{value:.0f}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _time(seconds: float) -> str:

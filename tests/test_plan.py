@@ -82,11 +82,39 @@ def test_a_plan_counts_rows_steps_and_tokens_and_starts_nothing(
     assert odd["checkpoints"] == [1]
     assert again["in_store"] is False
     assert (even["rows"], even["steps"]) == (6, 4)
-    assert (even["estimated"], even["in_store"]) == (["rows", "steps", "tokens"], None)
+    assert (even["estimated"], even["in_store"]) == (["rows", "epochs", "steps", "tokens"], None)
     assert found["estimated_data"] == ["even"]
     totals_hold(found)
     assert json.loads(json.dumps(found)) == found
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == before
+
+
+def test_a_stage_that_hardly_trains_is_marked_and_rows_that_come_again_are_counted(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def first(*changes: str) -> tuple[dict[str, Any], list[str]]:
+        found = plan(study_file.load(str(file), ("arms={only: [odd]}", "stages.odd.checkpoints=[]", *changes)), "cpu")
+        return found["stages"][0], [note for note in found["notes"] if note.startswith("few steps")]
+
+    small, said = first()
+    assert (small["rows"], small["repeated_rows"], small["epochs"], small["steps"]) == (8, 0, 1, 2)
+    assert small["few_steps"]
+    assert said == [
+        "few steps, below 20 or all of them warm-up: odd (2); give more rows or epochs, or a smaller batch_size"
+    ]
+    many, said = first("stages.odd.train.epochs=10")
+    assert (many["epochs"], many["steps"], many["few_steps"], said) == (10, 20, False, [])
+    assert first("stages.odd.train.epochs=10", "stages.odd.train.warmup_steps=20")[0]["few_steps"]
+    assert first("stages.odd.train.epochs=10", "stages.odd.train.max_steps=19")[0]["few_steps"]
+    half = first("stages.odd.train.batch_size=3", "stages.odd.train.max_steps=2")[0]
+    assert half["epochs"] == 0.75
+
+    rows = (file.parent / "odd.jsonl").read_text("utf-8")
+    (file.parent / "odd.jsonl").write_text(rows + rows.splitlines()[0] + "\n", "utf-8")
+    again = plan(study_file.load(str(file), ("arms={only: [odd]}",)), "cpu")
+    assert (again["stages"][0]["rows"], again["stages"][0]["repeated_rows"]) == (9, 1)
+    plans.show(again)
+    assert "few steps, 1 rows repeat others" in capsys.readouterr().out
 
 
 def test_a_plan_agrees_with_what_the_study_then_does(file: Path, tmp_path: Path) -> None:
@@ -200,7 +228,7 @@ def test_a_stage_whose_steps_rest_on_made_up_words_may_or_may_not_be_in_the_stor
     found = plan(config.model_copy(update={"stages": stages}), "cpu")
     even, odd = found["stages"]
     assert (even["steps"], odd["steps"]) == (4, 4)
-    assert odd["estimated"] == ["steps", "tokens"]
+    assert odd["estimated"] == ["epochs", "steps", "tokens"]
     assert odd["in_store"] is None
 
 
