@@ -7,6 +7,7 @@
    much it steers) says which layer headlines use, and shuffled labels say what the recipe finds in nothing.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,8 +82,11 @@ class ExtractConfig(BaseModel):
         return self
 
 
-def trait_file(name_or_file: str) -> Path:
+def trait_file(name_or_file: str, folders: Sequence[Path] = (Path(),)) -> Path:
     """The file of a trait named by its own name or by a path.
+
+    Args:
+        folders: Where a file of that name may lie, for the message.
 
     Raises:
         ValueError: neither; the message lists what is known.
@@ -93,7 +97,9 @@ def trait_file(name_or_file: str) -> Path:
     if name_or_file.endswith(".json"):
         return Path(name_or_file)
     known = sorted(path.stem for path in TRAITS.glob("*.json"))
-    raise ValueError(did_you_mean("trait", name_or_file, known) + "; or a .json file")
+    near = [folder / f"{name_or_file}.json" for folder in folders if (folder / f"{name_or_file}.json").is_file()]
+    hint = f"; there is {near[0]}: to use it, give its path as the trait" if near else ""
+    raise ValueError(did_you_mean("trait", name_or_file, known) + "; or a .json file" + hint)
 
 
 def extract(
