@@ -119,8 +119,11 @@ def extract(
 
     Raises:
         InterpError: no pair of answers passed the judge; the message counts why.
-        ValueError: `config.layer` is not a layer of the model; raised before anything is sampled.
+        ValueError: `config.layer` is not a layer of the model, or the judge has no prompt for the trait; raised before
+            anything is sampled.
     """
+    if judge is not None:
+        Rubric(trait.name, trait.eval_prompt)
     if isinstance(config.layer, int):
         model.check_layers([config.layer])
     asked, prompts = _asked(model, trait, config)

@@ -405,6 +405,18 @@ def test_extract_refuses_a_mistake_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_trait_needs_a_judge_prompt_only_where_a_judge_is_asked(
+    sgtr: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trait = tmp_path / "gloomy.json"
+    trait.write_text(json.dumps({key: value for key, value in GLOOMY.items() if key != "eval_prompt"}))
+    assert sgtr(*extract_args(model, trait, tmp_path / "made", "--json")).json["judged_pairs"] is None
+    monkeypatch.setattr(Model, "generate", lambda *_, **__: pytest.fail("it is refused before anything is asked"))
+    judge = ("--judge", "http://127.0.0.1:9/v1", "--judge-model", "grader")
+    sgtr(*extract_args(model, trait, tmp_path / "out", *judge)).refused("no judge prompt for 'gloomy'.*eval_prompt")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("command", ["extract", "project"])
 def test_a_file_where_a_folder_must_go_is_refused_before_the_model_runs(
     command: str,
