@@ -28,7 +28,7 @@ from experiments.console import out, table
 from experiments.drafts import CHARACTERS, Drafts
 from experiments.graph import Node, nodes_of
 from experiments.material import check_systems
-from experiments.preparation import prepared_directions, traits_of
+from experiments.preparation import cuts, prepared_directions, traits_of
 from experiments.prospects import prospects
 from experiments.sizes import Outline, Size, Speed, look_up, speed_of
 from experiments.verdicts import FEWEST_UNITS
@@ -157,7 +157,7 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         "memory": _memory(config, drafts, clock),
         "totals": totals,
         "hypotheses": prospects(config, sorted(recognised)),
-        "notes": [*lacking, *doubts, *_few(stages), *_notes(config)],
+        "notes": [*lacking, *doubts, *_few(stages), *cuts(config, traits), *_notes(config)],
     }
 
 

@@ -405,6 +405,13 @@ def test_extract_refuses_a_mistake_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_extract_says_if_a_trait_has_fewer_pairs_than_are_asked_for(sgtr: Run, model: Path, tmp_path: Path) -> None:
+    trait = write_trait(tmp_path / "gloomy.json")
+    told = sgtr(*extract_args(model, trait, tmp_path / "out", "--pairs", "9", "--questions", "2"))
+    assert "gloomy: pairs is 9, but there are 2 pairs; all are used" in told.err
+    assert "questions is" not in told.err
+
+
 def test_a_trait_needs_a_judge_prompt_only_where_a_judge_is_asked(
     sgtr: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

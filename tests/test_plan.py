@@ -28,7 +28,7 @@ from interp.behaviour.identity import Identity
 from interp.directions import Direction
 from interp.model import Model
 from interp.runs import InterpError, read_json
-from tests.tiny_study import OWN, chat, with_long_context, write_study
+from tests.tiny_study import OWN, chat, with_long_context, write_study, write_trait
 
 SPEED = Speed("a device", 1e12, 1e11, 16 * 2**30)
 BIG = "ByteDance-Seed/Seed-OSS-36B-Instruct"
@@ -115,6 +115,23 @@ def test_a_stage_that_hardly_trains_is_marked_and_rows_that_come_again_are_count
     assert (again["stages"][0]["rows"], again["stages"][0]["repeated_rows"]) == (9, 1)
     plans.show(again)
     assert "few steps, 1 rows repeat others" in capsys.readouterr().out
+
+
+def test_a_trait_of_another_size_than_is_asked_for_is_said(file: Path) -> None:
+    def said(*changes: str) -> list[str]:
+        notes = plan(study_file.load(str(file), ("arms={only: [odd]}", *changes)), "cpu")["notes"]
+        return [note for note in notes if note.startswith(("gloomy", "glum"))]
+
+    write_trait(file.parent / "glum.json", name="glum", questions=["One?", "Two?", "Three?"], eval_questions=[])
+    both = f"traits=[{file.parent / 'gloomy.json'}, {file.parent / 'glum.json'}]"
+    assert said() == [], "all is asked for"
+    assert said("persona.pairs=2", "persona.questions=2", "answers.questions=3") == [], "and this is all"
+    assert said("persona.pairs=9", "persona.questions=2", "answers.questions=1", both) == [
+        "gloomy, glum: persona.pairs is 9, but there are 2 pairs; all are used",
+        "gloomy, glum: answers.questions is 1, so the first 1 of 3 held-out questions are used",
+        "glum: persona.questions is 2, so the first 2 of 3 questions are used",
+        "glum: no eval_questions, so stages are asked what the direction is made from",
+    ]
 
 
 def test_a_plan_agrees_with_what_the_study_then_does(file: Path, tmp_path: Path) -> None:
