@@ -375,7 +375,7 @@ def show(found: Row) -> None:
 
 def _against(hypothesis: Row) -> str:
     """What stands against a verdict on a hypothesis, and what the study would need for one."""
-    needs = "" if hypothesis["testable"] else f" (needs {hypothesis['needs'].replace('`', '')})"
+    needs = "" if hypothesis["units"] else f" (needs {hypothesis['needs'].replace('`', '')})"
     return hypothesis["why"] + needs
 
 

@@ -420,6 +420,10 @@ def test_a_plan_says_which_hypotheses_can_be_tested(sharing: StudyConfig, capsys
     said = " ".join(capsys.readouterr().out.split())
     assert "H9a Self-recognition lost 3 H9b" in said
     assert "H4a Reversal, inside 0 study.yaml names no stage of role control (needs arms [em, sgtr] and" in said
+    plans.show(plan(config.model_copy(update={"seeds": (0,)}), "cpu"))
+    assert "H2 Misaligned persona 1 too few units: 1, and a test takes 3 H3a" in " ".join(
+        capsys.readouterr().out.split()
+    )
     without = plan(config.model_copy(update={"roles": {}}), "cpu")
     assert without["hypotheses"] == []
     assert "no verdict is given on any hypothesis, since the study names no roles" in without["notes"]
