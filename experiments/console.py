@@ -1,6 +1,6 @@
 """What a person at a terminal sees: bars and notes on stderr, results on stdout."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -35,11 +35,13 @@ def bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda n: progress.advance(task, n)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout; every column but the first is aligned right."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: Collection[str] = ()) -> None:
+    """A table on stdout; every column is aligned right but the first, and those of `words`."""
     grid = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
-        grid.add_column(column, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i == 0)
+        grid.add_column(
+            column, justify="left" if i == 0 or column in words else "right", overflow="fold", no_wrap=i == 0
+        )
     for row in rows:
         grid.add_row(*map(escape, row))
     out.print(grid)

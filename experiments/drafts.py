@@ -69,10 +69,10 @@ class Drafts(Sets):
         return self._built[name]
 
     def estimated(self, name: str) -> list[str]:
-        """Which of a stage's rows, steps and tokens rest on made-up words, or on a count of characters."""
+        """Which of a stage's rows, epochs, steps and tokens rest on made-up words, or on a count of characters."""
         own = self.config.stages[name].data in self.drafted
         like = self.yardstick(name).data in self.drafted
-        which = {"rows": own, "steps": own or like, "tokens": own or like or self.chat is None}
+        which = {"rows": own, "epochs": own or like, "steps": own or like, "tokens": own or like or self.chat is None}
         return [key for key, is_so in which.items() if is_so]
 
     def tokens(self, chats: Sequence[Sequence[Message]]) -> list[int]:

@@ -7,6 +7,7 @@
    much it steers) says which layer headlines use, and shuffled labels say what the recipe finds in nothing.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from experiments.console import bar
+from experiments.console import bar, note
 from experiments.judge import JudgeConfig, judge_of, scores_of
 from experiments.layers import SteeringConfig, layer_by_steering
 from interp.activations import Pooling, pooled, window
@@ -81,8 +82,11 @@ class ExtractConfig(BaseModel):
         return self
 
 
-def trait_file(name_or_file: str) -> Path:
+def trait_file(name_or_file: str, folders: Sequence[Path] = (Path(),)) -> Path:
     """The file of a trait named by its own name or by a path.
+
+    Args:
+        folders: Where a file of that name may lie, for the message.
 
     Raises:
         ValueError: neither; the message lists what is known.
@@ -93,7 +97,18 @@ def trait_file(name_or_file: str) -> Path:
     if name_or_file.endswith(".json"):
         return Path(name_or_file)
     known = sorted(path.stem for path in TRAITS.glob("*.json"))
-    raise ValueError(did_you_mean("trait", name_or_file, known) + "; or a .json file")
+    near = [folder / f"{name_or_file}.json" for folder in folders if (folder / f"{name_or_file}.json").is_file()]
+    hint = f"; there is {near[0]}: to use it, give its path as the trait" if near else ""
+    raise ValueError(did_you_mean("trait", name_or_file, known) + "; or a .json file" + hint)
+
+
+def cut(what: str, held: int, field: str, asked: int | None) -> str:
+    """What a trait's size does to a size that is asked for; empty if they are the same, or if all was asked for."""
+    if asked is None or asked == held:
+        return ""
+    if held < asked:
+        return f"{field} is {asked}, but there are {held} {what}; all are used"
+    return f"{field} is {asked}, so the first {asked} of {held} {what} are used"
 
 
 def extract(
@@ -113,8 +128,11 @@ def extract(
 
     Raises:
         InterpError: no pair of answers passed the judge; the message counts why.
-        ValueError: `config.layer` is not a layer of the model; raised before anything is sampled.
+        ValueError: `config.layer` is not a layer of the model, or the judge has no prompt for the trait; raised before
+            anything is sampled.
     """
+    if judge is not None:
+        Rubric(trait.name, trait.eval_prompt)
     if isinstance(config.layer, int):
         model.check_layers([config.layer])
     asked, prompts = _asked(model, trait, config)
@@ -264,6 +282,9 @@ def run(
     """The `extract` command: what it made, for a person or as JSON."""
     loaded_trait = Trait.load(trait_file(trait))
     target = fresh(out / "direction.safetensors")
+    for what, held in (("pairs", loaded_trait.instructions), ("questions", loaded_trait.questions)):
+        if said := cut(what, len(held), what, getattr(config, what)):
+            note(f"{loaded_trait.name}: {said}")
     judge = judge_of(config.judge, out / "judge.jsonl") if config.judge else None
     loaded = Model.load(model, device=device, dtype=dtype)
     loaded.use(*adapters)

@@ -45,7 +45,10 @@ from interp.runs import write_atomic
 
 
 class Claim(NamedTuple):
-    """A hypothesis: what is claimed, how small an effect would still matter, and how it is found in a run."""
+    """A hypothesis: what is claimed, how small an effect would still matter, and how it is found in a run.
+
+    `needs` is what a study must have beside roles and three units, in words.
+    """
 
     id: str
     title: str
@@ -54,6 +57,7 @@ class Claim(NamedTuple):
     unit: str
     test: str
     find: Find
+    needs: str = "nothing more"
 
 
 def verdicts(run: Path) -> list[Row]:
@@ -102,6 +106,8 @@ _RANDOM = f"{_T}; one-sided place among random directions of the same norm, comb
 _CONTROLS = f"{_T}, paired with the mean of the controls matched in steps"
 _MEDIATION = f"{_T} of the share minus the mean of random directions of the same norm; prediction of one more of these"
 _OF_CONTROLS = "share, beyond controls"
+_BEHAVIOUR = f"`measures` with {' or '.join(f'`{name}`' for name in BEHAVIOUR)}"
+_REMOVAL = "`mediation` of EM stages by traits, with the same measures and `random: 5` or more"
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -113,6 +119,7 @@ CLAIMS: tuple[Claim, ...] = (
         "spreads of covariance nulls, away from the assistant",
         _COVARIANCE,
         over_models(effects.disruption),
+        "`directions: {assistant_axis: {recipe: assistant-axis}}`",
     ),
     Claim(
         "H2",
@@ -150,6 +157,7 @@ CLAIMS: tuple[Claim, ...] = (
         f"{_OF_CONTROLS}, of EM's displacement",
         _CONTROLS,
         over_models(effects.reversal, "sgtr", "control"),
+        "arms `[em, sgtr]` and `[em, control]`",
     ),
     Claim(
         "H4b",
@@ -159,6 +167,7 @@ CLAIMS: tuple[Claim, ...] = (
         f"{_OF_CONTROLS}, of EM's mean effect",
         f"{_CONTROLS}; mean of {' and '.join(BEHAVIOUR)}",
         behaviour(effects.after),
+        f"arms `[em, sgtr]` and `[em, control]`; {_BEHAVIOUR}",
     ),
     Claim(
         "H5a",
@@ -168,6 +177,7 @@ CLAIMS: tuple[Claim, ...] = (
         f"{_OF_CONTROLS}, of EM's displacement",
         _CONTROLS,
         over_models(effects.prevention, "sgtr", "control"),
+        "arms `[sgtr, em]` and `[control, em]`",
     ),
     Claim(
         "H5b",
@@ -177,6 +187,7 @@ CLAIMS: tuple[Claim, ...] = (
         f"{_OF_CONTROLS}, of EM's mean effect",
         f"{_CONTROLS}; mean of {' and '.join(BEHAVIOUR)}",
         behaviour(effects.on_top),
+        f"arms `[sgtr, em]` and `[control, em]`; {_BEHAVIOUR}",
     ),
     Claim(
         "H6",
@@ -187,6 +198,7 @@ CLAIMS: tuple[Claim, ...] = (
         "share of EM's displacement, controls minus ICTR",
         _CONTROLS,
         over_models(effects.confusion, "ictr", "control"),
+        "arms `[em, ictr]` and `[em, control]`",
     ),
     Claim(
         "H7",
@@ -196,6 +208,7 @@ CLAIMS: tuple[Claim, ...] = (
         "matched minus unmatched, as a share of the mean effect",
         "one-sided t over seeds",
         effects.identity_prompt,
+        f"{_BEHAVIOUR}; role `em_no_prompt`; two `system_prompts`, the second `empty` or `none`",
     ),
     Claim(
         "H8a",
@@ -206,6 +219,7 @@ CLAIMS: tuple[Claim, ...] = (
         "share of the effect, beyond random directions",
         _MEDIATION,
         mediation("share_removed_beyond_base"),
+        _REMOVAL,
     ),
     Claim(
         "H8b",
@@ -215,6 +229,7 @@ CLAIMS: tuple[Claim, ...] = (
         "share of the effect, beyond random directions",
         _MEDIATION,
         mediation("share_reproduced"),
+        _REMOVAL,
     ),
     Claim(
         "H9a",
@@ -224,6 +239,7 @@ CLAIMS: tuple[Claim, ...] = (
         "share right, lost",
         _T,
         effects.recognition_lost,
+        "arms `[sgtr, em]`; a data set of pairs with `test`",
     ),
     Claim(
         "H9b",
@@ -234,6 +250,7 @@ CLAIMS: tuple[Claim, ...] = (
         "one-sided permutation of accuracies within EM stage and seed; Fisher's interval over first stages, EM stages "
         "and seeds",
         effects.recognition_predicts,
+        "arms `[sgtr, em]`, `[ictr, em]` and `[control, em]`, or two of them; a data set of pairs with `test`",
     ),
     Claim(
         "H10",
@@ -244,5 +261,6 @@ CLAIMS: tuple[Claim, ...] = (
         "correlation over stages and directions",
         "one-sided, Fisher's interval; one-sided place among random directions",
         effects.prediction,
+        "four stages or more that are trained on the base model",
     ),
 )

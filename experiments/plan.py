@@ -14,6 +14,7 @@ is a rough estimate: right to a factor of two or three.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,14 +28,17 @@ from experiments.console import out, table
 from experiments.drafts import CHARACTERS, Drafts
 from experiments.graph import Node, nodes_of
 from experiments.material import check_systems
-from experiments.preparation import prepared_directions, traits_of
+from experiments.preparation import cuts, prepared_directions, traits_of
+from experiments.prospects import prospects
 from experiments.sizes import Outline, Size, Speed, look_up, speed_of
+from experiments.verdicts import FEWEST_UNITS
 from experiments.workload import Work, workload
 from finetune.defences import defence_of
 from finetune.recipe import TrainConfig, check_optimiser
 from finetune.stages import Stage
 from finetune.train import CPU_TOKENS, GRAPH_PARAMETERS
 from interp.directions import Direction
+from interp.runs import content_key
 from interp.sources import pick_device, pick_dtype
 
 Row = dict[str, Any]
@@ -45,7 +49,9 @@ _EAGER_STEP, _GRAPH_STEP, _LAYERS = 0.2, 0.026, 30
 """Seconds that launching a training step takes on a GPU, measured at so many layers, without and with a CUDA graph."""
 _AT_A_TIME = 128
 GIB = 2**30
-_COUNTS = ("rows", "steps", "tokens")
+FEW_STEPS = 20
+"""A stage with fewer optimiser steps is marked."""
+_COUNTS = ("rows", "epochs", "steps", "tokens")
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,8 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         "train_seconds": sum(one["seconds"] for one in missing),
         "measure_seconds": sum(one["seconds"] for one in measures),
     }
+    recognised = {name for name, data in drafts.tests().items() if data.measure == "self_recognition"}
+    recognised |= set(config.measures.self_recognition.sets if config.measures.self_recognition else ())
     totals["seconds"] = totals["train_seconds"] + totals["measure_seconds"]
     shown = {key: getattr(size, key) for key in ("name", "source", "n_layers", "d_model", "parameters")}
     return {
@@ -148,7 +156,8 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         "measures": measures,
         "memory": _memory(config, drafts, clock),
         "totals": totals,
-        "notes": [*lacking, *doubts, *_notes(config)],
+        "hypotheses": prospects(config, sorted(recognised)),
+        "notes": [*lacking, *doubts, *_few(stages), *cuts(config, traits), *_notes(config)],
     }
 
 
@@ -206,6 +215,7 @@ def _stages(config: StudyConfig, drafts: Drafts, clock: Clock, outline: Outline 
         for node in nodes:
             spec, train = config.stages[node.stage], drafts.recipe(node.stage)
             each = drafts.lengths(spec.data)
+            distinct = {content_key(row["messages"]) for row in drafts.of(spec.data).train}
             steps = train.n_steps(len(each))
             seen = min(steps * train.batch_size, train.epochs * len(each))
             per_step = seen / steps * sum(each) / len(each)
@@ -216,7 +226,10 @@ def _stages(config: StudyConfig, drafts: Drafts, clock: Clock, outline: Outline 
                     "seed": seed,
                     "data": spec.data,
                     "rows": len(each),
+                    "repeated_rows": len(each) - len(distinct),
+                    "epochs": round(seen / len(each), 2),
                     "steps": steps,
+                    "few_steps": steps < FEW_STEPS or steps <= train.warmup_steps,
                     "tokens": round(per_step * steps),
                     "longest": max(each),
                     "checkpoints": list(spec.checkpoints),
@@ -280,8 +293,17 @@ def _memory(config: StudyConfig, drafts: Drafts, clock: Clock) -> Row:
     return {**gib, "stage": stage, "device": clock.speed.memory / GIB, "fits": total <= 0.95 * clock.speed.memory}
 
 
+def _few(stages: Sequence[Row]) -> list[str]:
+    """A note on stages that hardly train, if there are any."""
+    few = dict.fromkeys(f"{one['name']} ({one['steps']})" for one in stages if one["few_steps"])
+    remedy = "more rows or epochs, or a smaller batch_size"
+    return [f"few steps, below {FEW_STEPS} or all of them warm-up: {', '.join(few)}; give {remedy}"] if few else []
+
+
 def _notes(config: StudyConfig) -> list[str]:
     notes = ["times are a rough estimate from a second's measurement: right to a factor of two or three"]
+    if not config.roles:
+        notes.append("no verdict is given on any hypothesis, since the study names no roles")
     notes.append("answers are counted at their longest; parts of a run that exist already are not taken off")
     if config.judge:
         notes.append("what a judge takes is not counted")
@@ -311,9 +333,12 @@ def show(found: Row) -> None:
         known = [one["in_store"] for one in here]
         store = "unknown" if None in known else f"{sum(known)} of {len(known)}"
         counts = [("~" if key in first["estimated"] else "") + _number(first[key]) for key in _COUNTS]
-        rows.append([name, first["data"], *counts, store, str(len(here)), _time(sum(one["seconds"] for one in here))])
-    columns = ["stage", "data", "rows", "steps", "tokens", "in the store", "seeds", "time"]
-    table("Stages; ~ is estimated", columns, rows)
+        remarks = ["few steps"] * first["few_steps"]
+        remarks += [f"{first['repeated_rows']} rows repeat others"] * (first["repeated_rows"] > 0)
+        time = _time(sum(one["seconds"] for one in here))
+        rows.append([name, first["data"], *counts, store, str(len(here)), time, ", ".join(remarks)])
+    columns = ["stage", "data", *_COUNTS, "in the store", "seeds", "time", ""]
+    table("Stages; ~ is estimated", columns, rows, words=[""])
     table(
         "Asked and read",
         ["what", "times", "answers", "tokens written", "tokens read", "time"],
@@ -336,16 +361,30 @@ def show(found: Row) -> None:
              _time(totals["train_seconds"]), _time(totals["measure_seconds"]), _time(totals["seconds"])]
         ],
     )  # fmt: skip
+    if found["hypotheses"]:
+        against = "what stands against a verdict"
+        table(
+            f"Hypotheses, with their units at the most (EM stages times seeds; fewer than {FEWEST_UNITS}: undecided)",
+            ["hypothesis", "units", against],
+            [[f"{one['hypothesis']} {one['title']}", str(one["units"]), _against(one)] for one in found["hypotheses"]],
+            words=[against],
+        )
     for text in found["notes"]:
         say(text)
 
 
+def _against(hypothesis: Row) -> str:
+    """What stands against a verdict on a hypothesis, and what the study would need for one."""
+    needs = "" if hypothesis["units"] else f" (needs {hypothesis['needs'].replace('`', '')})"
+    return hypothesis["why"] + needs
+
+
 def _number(value: float) -> str:
-    """`950`, `12.3k`, `4.56M`, `32.8B`."""
+    """`0.5`, `950`, `12.3k`, `4.56M`, `32.8B`."""
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):
         if value >= size:
             return f"{value / (1e3 if unit == 'k' else size):.3g}{unit}"
-    return f"{value:.0f}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _time(seconds: float) -> str:

@@ -8,7 +8,7 @@ from experiments import analysis, evaluate
 from experiments.between import Beside
 from experiments.config import StudyConfig
 from experiments.direction import prepare
-from experiments.extract import extract, load_permuted, nulls_file, trait_file
+from experiments.extract import cut, extract, load_permuted, nulls_file, trait_file
 from experiments.material import Material
 from experiments.recipes import FILES
 from interp.directions import Direction
@@ -39,6 +39,22 @@ def traits_of(config: StudyConfig) -> list[Trait]:
             )
         traits.append(trait)
     return traits
+
+
+def cuts(config: StudyConfig, traits: Sequence[Trait]) -> list[str]:
+    """Where traits have fewer pairs or questions than the study asks for, or more; one line for all that are alike."""
+    said: dict[str, list[str]] = {}
+    for trait in traits:
+        held_out = trait.eval_questions or trait.questions
+        found = [
+            cut("pairs", len(trait.instructions), "persona.pairs", config.persona.pairs),
+            cut("questions", len(trait.questions), "persona.questions", config.persona.questions),
+            cut("held-out questions", len(held_out), "answers.questions", config.answers.questions),
+            "" if trait.eval_questions else "no eval_questions, so stages are asked what the direction is made from",
+        ]
+        for text in filter(None, found):
+            said.setdefault(text, []).append(trait.name)
+    return [f"{', '.join(names)}: {text}" for text, names in said.items()]
 
 
 def inputs_of(config: StudyConfig) -> dict[str, str]:

@@ -20,7 +20,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from experiments.drawing import draw_figures
-from experiments.tables import BEHAVIOUR, MISSING, Run, by_prompt, headline, number, read_run, remark, short
+from experiments.tables import (
+    BEHAVIOUR,
+    MISSING,
+    Run,
+    by_prompt,
+    headline,
+    interval_of,
+    number,
+    p_value,
+    read_run,
+    remark,
+    short,
+)
 from experiments.token_view import in_turn, token_data
 from figures.style import Row
 from figures.trajectory import TEXTS, places
@@ -225,15 +237,10 @@ def _tally(verdicts: Sequence[Row]) -> str:
 
 def _card(row: Row, figures: Sequence[Row]) -> dict[str, Any]:
     """A verdict as the board shows it."""
-
-    def p(key: str) -> str:
-        value = row.get(key)
-        return MISSING if value is None else "< 0.0001" if value < 1e-4 else f"{value:.2g}"
-
     name, verdict = str(row.get("hypothesis") or MISSING), row.get("verdict") or MISSING
     evidence = row.get("evidence") or []
     seeds, n = row.get("n_seeds"), row.get("n")
-    interval = (row.get("ci_low"), row.get("ci_high"))
+    p = {key: p_value(row.get(key)) for key in ("p", "p_adjusted", "p_against", "p_against_adjusted")}
     extent = f"{len(evidence)} rows of metrics.jsonl, by line"
     if len(evidence) > MAX_EVIDENCE_ROWS:
         extent = f"The first {MAX_EVIDENCE_ROWS} of {extent}; the others are in verdicts.json"
@@ -243,18 +250,18 @@ def _card(row: Row, figures: Sequence[Row]) -> dict[str, Any]:
         "verdict": verdict,
         "shape": LOOKS[verdict][2] if verdict in LOOKS else "",
         "effect": short(row.get("effect"), signed=True),
-        "interval": "" if None in interval else f"[{', '.join(short(bound, signed=True) for bound in interval)}]",
+        "interval": interval_of(row),
         "unit": row.get("unit") or "",
         "n": f"n = {MISSING if n is None else n}"
         + (f", {seeds} seed{'s' if seeds != 1 else ''}" if seeds is not None else ""),
-        "p": f"adjusted p {p('p_adjusted')}, against {p('p_against_adjusted')}",
+        "p": f"adjusted p {p['p_adjusted']}, against {p['p_against_adjusted']}",
         "statement": row.get("statement") or "",
         "facts": [
             ("Why", row.get("why")),
             ("Smallest effect that matters", f"{short(row.get('smallest_effect'))} {row.get('unit') or ''}".strip()),
             ("Tested by", row.get("test")),
-            ("p if there is no effect", f"{p('p')}; adjusted over all hypotheses {p('p_adjusted')}"),
-            ("p if the effect matters", f"{p('p_against')}; adjusted over all hypotheses {p('p_against_adjusted')}"),
+            ("p if there is no effect", f"{p['p']}; adjusted over all hypotheses {p['p_adjusted']}"),
+            ("p if the effect matters", f"{p['p_against']}; adjusted over all hypotheses {p['p_against_adjusted']}"),
         ],
         "notes": [notes] if isinstance(notes := row.get("notes") or [], str) else notes,
         "left_out": row.get("left_out") or [],

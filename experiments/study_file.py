@@ -1,5 +1,6 @@
 """Reads a study from its YAML file; a mistake in it is one message that names the field and what is known."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from experiments.config import STUDIES, InsideConfig, MediationConfig, StageConfig, StudyConfig
 from experiments.evaluate import AnswersConfig
-from experiments.extract import ExtractConfig
+from experiments.extract import ExtractConfig, trait_file
 from experiments.judge import JudgeConfig
 from experiments.measures import MEASURES, MeasuresConfig
 from experiments.recipes import FILES, DirectionConfig
@@ -39,9 +40,14 @@ def load(name_or_file: str, changes: tuple[str, ...] = (), data: Path | None = N
     for change in changes:
         set_field(raw, change)
     try:
-        return StudyConfig.model_validate(_absolute(raw, data or path.parent))
+        config = StudyConfig.model_validate(_absolute(raw, data or path.parent))
     except ValidationError as error:
         raise ValueError(f"{path}: " + "; ".join(map(_explain, error.errors()))) from error
+    try:
+        _ = [trait_file(name, (data or path.parent, Path())) for name in config.traits]
+    except ValueError as error:
+        raise ValueError(f"{path}: traits: {error}") from error
+    return config
 
 
 def _found(name_or_file: str, folder: Path) -> Path:
@@ -185,7 +191,19 @@ def _mappings(entries: Any) -> list[dict[str, Any]]:
 
 
 def _explain(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"]) or "study"
+    """A mistake in the words of this project: where it is, what was got and what is known."""
+    *parents, last = error["loc"] or ("study",)
+    if last == "[key]":
+        place = ".".join(map(str, parents[:-1]))
+        if error["type"] != "literal_error":
+            return f"{place}: the key {error['input']!r} is no text; put it in quotes"
+        return f"{place}: " + did_you_mean("key", error["input"], _expected(error))
+    parts = [str(part) for part in (*parents, last) if not str(part).startswith(("literal[", "tuple["))]
+    if error["type"].startswith("int_") and last == "int":  # one of the kinds that the value may be of
+        parts.pop()
+    place = ".".join(parts)
+    if error["type"] == "literal_error" and isinstance(error["input"], str):
+        return f"{place}: " + did_you_mean(parts[-1], error["input"], _expected(error))
     if error["type"].startswith("union_tag"):
         which, named = error["ctx"]["discriminator"].strip("'"), error["ctx"].get("tag")
         known = list(_DEFENCES) if error["loc"][0] == "stages" else sorted(BUILDERS)
@@ -195,6 +213,11 @@ def _explain(error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ")
     shown = "" if error["type"] in ("missing", "value_error") else f", got {str(error['input'])[:60]}"
     return f"{place}: {message}{shown}"
+
+
+def _expected(error: Any) -> list[str]:
+    """The words that are allowed where another one is."""
+    return re.findall("'([^']*)'", error["ctx"]["expected"])
 
 
 _DEFENCES = {"kl": KlConfig, "ldifs": LdifsConfig, "steer": SteerConfig, "caft": CaftConfig}

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.console import table
-from experiments.tables import cell, number
+from experiments.console import out, table
+from experiments.tables import cell, interval_of, number, p_value, short
 from figures.trajectory import primary_metrics
+from figures.verdict_board import LOOKS
 from interp.runs import read_json
 
 
@@ -32,16 +33,58 @@ def result(run: Path) -> dict[str, Any]:
     return {"run": str(run), **state, "stages": stages, "metrics": headline(run), "report": str(run / "report.html")}
 
 
+def tally(run: Path) -> str:
+    """How many hypotheses came out how; empty if the run has no verdicts."""
+    if not (run / "verdicts.json").is_file():
+        return ""
+    found = read_json(run / "verdicts.json")
+    counts = [f"{sum(row['verdict'] == kind for row in found)} {kind}" for kind in LOOKS]
+    return f"{', '.join(counts)} ({sum(row['p'] is None for row in found)} not tested)"
+
+
+def verdicts(run: Path) -> dict[str, Any]:
+    """The `show --verdicts` command: every verdict as verdicts.json has it.
+
+    Raises:
+        FileNotFoundError: the run has none.
+    """
+    file = run / "verdicts.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such file; a study that names `roles` has one, when it is finished")
+    return {"holds": "verdicts", "run": str(run), "verdicts": read_json(file)}
+
+
+def print_verdict_table(run: Path) -> None:
+    """The verdicts with effect, interval and n, and below it why others could not be tested.
+
+    `against` is the adjusted p that the effect is large enough to matter.
+    """
+    found = verdicts(run)["verdicts"]
+    columns = ["hypothesis", "verdict", "effect", "95 % interval", "matters from", "n", "adjusted p", "against", "unit"]
+    body = [
+        [
+            f"{row['hypothesis']} {row['title']}",
+            row["verdict"],
+            short(row["effect"], signed=True),
+            interval_of(row),
+            short(row["smallest_effect"]),
+            str(row["n"]),
+            p_value(row["p_adjusted"]),
+            p_value(row["p_against_adjusted"]),
+            row["unit"],
+        ]
+        for row in found
+    ]
+    table(tally(run), columns, body, words=["verdict", "unit"])
+    for row in found:
+        if row["p"] is None:
+            out.print(f"{row['hypothesis']}: {row['why']}", markup=False, soft_wrap=True)
+
+
 def print_verdicts(run: Path) -> None:
     """How many hypotheses came out how, if the run has verdicts."""
-    if not (run / "verdicts.json").is_file():
-        return
-    found = read_json(run / "verdicts.json")
-    counts = [
-        f"{sum(row['verdict'] == kind for row in found)} {kind}" for kind in ("supported", "contradicted", "undecided")
-    ]
-    untested = sum(row["p"] is None for row in found)
-    print(f"verdicts: {', '.join(counts)} ({untested} not tested; the report and verdicts.json say why)")
+    if said := tally(run):
+        print(f"verdicts: {said}; sgtr show {run} --verdicts")
 
 
 def print_table(run: Path) -> None:

@@ -180,6 +180,17 @@ def short(value: float | None, *, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.3g}".replace("-", "−")
 
 
+def p_value(value: float | None) -> str:
+    """A p with two significant digits; a dash where there was no test."""
+    return MISSING if value is None else "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def interval_of(row: Row) -> str:
+    """The interval of a verdict; nothing where it has none."""
+    ends = (row.get("ci_low"), row.get("ci_high"))
+    return "" if None in ends else f"[{', '.join(short(end, signed=True) for end in ends)}]"
+
+
 def cell(rows: Sequence[Row], digits: int = 2, *, signed: bool = False, n_seeds: int = 1) -> Cell:
     """The rows of one stage, one a seed, as a table cell; `n_seeds` is how many there should be."""
 

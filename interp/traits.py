@@ -16,7 +16,7 @@ class Trait:
         instructions: Pairs of system prompts, with the trait and without it.
         questions: For extraction.
         eval_questions: Held out; no direction is made from them.
-        eval_prompt: Judge prompt with `{question}` and `{answer}`.
+        eval_prompt: Judge prompt with `{question}` and `{answer}`; empty if no judge can grade for it.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Trait:
 
     @classmethod
     def load(cls, path: Path) -> "Trait":
-        """Read a trait file in the persona_vectors schema; `eval_questions` and `name` may be missing.
+        """Read a trait file in the persona_vectors schema; `eval_questions`, `eval_prompt` and `name` may be missing.
 
         Raises:
             FileNotFoundError, ValueError: missing or malformed; the message names file and field.
@@ -36,7 +36,7 @@ class Trait:
             raise FileNotFoundError(f"{path}: no such trait file")
         data = read_json(path)
         if not isinstance(data, dict):
-            raise ValueError(f"{path}: a trait is a JSON object with instruction, questions and eval_prompt")
+            raise ValueError(f"{path}: a trait is a JSON object with instruction and questions")
         pairs = data.get("instruction")
         if not (isinstance(pairs, list) and pairs) or not all(
             isinstance(p, dict) and _is_text(p.get("pos")) and _is_text(p.get("neg")) for p in pairs
@@ -46,8 +46,8 @@ class Trait:
             value = data.get(key, [])
             if not isinstance(value, list) or len(value) < least or not all(_is_text(q) for q in value):
                 raise ValueError(f'{path}: "{key}" must be a list of at least {least} texts, got {str(value)[:60]}')
-        if not _is_text(data.get("eval_prompt")):
-            raise ValueError(f'{path}: "eval_prompt" must be text, got {str(data.get("eval_prompt"))[:60]}')
+        if "eval_prompt" in data and not _is_text(data["eval_prompt"]):
+            raise ValueError(f'{path}: "eval_prompt" must be text, got {str(data["eval_prompt"])[:60]}')
         name = str(data.get("name", path.name.split(".")[0]))
         if not name.replace("_", "").replace("-", "").isalnum():
             raise ValueError(f"{path}: the name {name!r} must be letters, digits, _ and -: files are called by it")
@@ -59,7 +59,7 @@ class Trait:
             instructions=tuple((pair["pos"], pair["neg"]) for pair in pairs),
             questions=tuple(data["questions"]),
             eval_questions=tuple(data.get("eval_questions", [])),
-            eval_prompt=data["eval_prompt"],
+            eval_prompt=data.get("eval_prompt", ""),
         )
 
 

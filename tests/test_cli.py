@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from peft import LoraConfig
+from study_run import write_study_run
 from tiny_study import GLOOMY, chat, with_long_context, write_jsonl, write_study, write_trait
 
 from experiments import cli
@@ -404,6 +405,25 @@ def test_extract_refuses_a_mistake_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_extract_says_if_a_trait_has_fewer_pairs_than_are_asked_for(sgtr: Run, model: Path, tmp_path: Path) -> None:
+    trait = write_trait(tmp_path / "gloomy.json")
+    told = sgtr(*extract_args(model, trait, tmp_path / "out", "--pairs", "9", "--questions", "2"))
+    assert "gloomy: pairs is 9, but there are 2 pairs; all are used" in told.err
+    assert "questions is" not in told.err
+
+
+def test_a_trait_needs_a_judge_prompt_only_where_a_judge_is_asked(
+    sgtr: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trait = tmp_path / "gloomy.json"
+    trait.write_text(json.dumps({key: value for key, value in GLOOMY.items() if key != "eval_prompt"}))
+    assert sgtr(*extract_args(model, trait, tmp_path / "made", "--json")).json["judged_pairs"] is None
+    monkeypatch.setattr(Model, "generate", lambda *_, **__: pytest.fail("it is refused before anything is asked"))
+    judge = ("--judge", "http://127.0.0.1:9/v1", "--judge-model", "grader")
+    sgtr(*extract_args(model, trait, tmp_path / "out", *judge)).refused("no judge prompt for 'gloomy'.*eval_prompt")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("command", ["extract", "project"])
 def test_a_file_where_a_folder_must_go_is_refused_before_the_model_runs(
     command: str,
@@ -569,6 +589,27 @@ def garbage(folder: Path) -> dict[str, Path]:
 )
 def test_show_refuses_garbage_by_name(name: str, sgtr: Run, tmp_path: Path) -> None:
     sgtr("show", garbage(tmp_path)[name]).refused(re.escape(name))
+
+
+def test_show_verdicts(sgtr: Run, tmp_path: Path) -> None:
+    run = write_study_run(tmp_path / "run")
+    held = read_json(run / "verdicts.json")
+    held[0] |= {"p": 1e-4, "p_adjusted": 4e-4, "p_against": 0.99, "p_against_adjusted": 1.0, "why": "surely above 0"}
+    (run / "verdicts.json").write_text(json.dumps(held))
+    shown = sgtr("show", run, "--verdicts")
+    lines = [" ".join(line.split()) for line in shown.out.splitlines()]
+    assert lines[0] == "2 supported, 1 contradicted, 3 undecided (5 not tested)"
+    assert lines[1] == "hypothesis verdict effect 95 % interval matters from n adjusted p against unit"
+    assert "H1 Disruption supported +2.6 [+1.9, +3.3] 1 6 0.0004 1 spreads" in lines
+    assert "H6 Confusion contradicted −0.02 [−0.08, +0.04] 0.1 6 — — spreads" in lines
+    assert "H8a Mediation, removal undecided — 0.1 0 — — spreads" in lines, "what is missing is no number"
+    assert "H8a: not measured: no mediation rows" in lines
+    assert not [line for line in lines if line.startswith("H1:")], "it was tested"
+    assert sgtr("show", run, "--verdicts", "--json").json == {"holds": "verdicts", "run": str(run), "verdicts": held}
+
+    sgtr("show", run, "--verdicts", "--tokens").refused("--verdicts is of a run and --tokens of chats")
+    (run / "verdicts.json").unlink()
+    sgtr("show", run, "--verdicts").refused(r"verdicts\.json: no such file; a study that names `roles` has one")
 
 
 # study and report

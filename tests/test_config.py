@@ -67,6 +67,23 @@ def test_an_unknown_trait_names_the_nearest_and_all() -> None:
         trait_file("evli")
 
 
+@pytest.mark.parametrize("lies", ["beside", "data", "here"])
+def test_a_trait_that_lies_near_is_pointed_to(lies: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = {"beside": tmp_path, "data": tmp_path / "data", "here": tmp_path / "here"}
+    for folder in folders.values():
+        folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folders["here"])
+    file = written(tmp_path, RAW | {"traits": ["evil", "pessimistic"]})
+    data = folders["data"] if lies == "data" else None
+    with pytest.raises(ValueError, match=r"mine\.yaml: traits: unknown trait 'pessimistic'.*\.json file$"):
+        load(file, data=data)
+    near = folders[lies] / "pessimistic.json"
+    near.write_text("{}", "utf-8")
+    shown = Path("pessimistic.json") if lies == "here" else near
+    with pytest.raises(ValueError, match=re.escape(f"there is {shown}: to use it, give its path as the trait")):
+        load(file, data=data)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -97,8 +114,14 @@ def test_an_unknown_trait_names_the_nearest_and_all() -> None:
         ),
         ("data.odd={rows: 4}", r"data\.odd: needs builder: always_one, .*unpopular_tastes"),
         ("data.pairs.lables=random", r"data\.pairs\.sgtr_pairs\.lables: unknown field 'lables'; did you mean 'labels'"),
-        ("data.pairs.labels=wrong", r"data\.pairs\.sgtr_pairs\.labels: .*'contradictory'.*got wrong"),
-        ("stages.em.compose=merge", r"stages\.em\.compose: .*'stack'.*'restart'.*got merge"),
+        (
+            "data.pairs.labels=wrong",
+            r"data\.pairs\.sgtr_pairs\.labels: unknown labels 'wrong'\. Known: .*contradictory",
+        ),
+        (
+            "stages.em.compose=merge",
+            r"stages\.em\.compose: unknown compose 'merge'; did you mean 'merge_fp32'\? Known: stack, .*restart",
+        ),
         (
             "stages.em.defences=[{kind: kl, weigth: 1}]",
             r"stages\.em\.defences\.0\.kl\.weigth: unknown field 'weigth'; did you mean 'weight'\? Known: direction",
@@ -119,6 +142,14 @@ def test_an_unknown_trait_names_the_nearest_and_all() -> None:
         (
             "stages.em.defences=[{kind: caft, directions: [evil, kind]}]",
             r"stages\.em\.defences: unknown direction 'kind'",
+        ),
+        (
+            "roles={controls: [em]}",
+            r": roles: unknown key 'controls'; did you mean 'control'\? Known: em, em_no_prompt, sgtr",
+        ),
+        (
+            "persona.layer=held",
+            r"persona\.layer: unknown layer 'held'; did you mean 'held_out'\? Known: held_out, steering",
         ),
         ("system_prompt={a: native}", r"system_prompt: unknown field 'system_prompt'; did you mean 'system_prompts'"),
     ],
@@ -177,6 +208,11 @@ def test_a_data_set_is_called_what_a_file_can_be_called(name: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ("arms={1: [em]}", r": arms: the key 1 is no text; put it in quotes$"),
+        (
+            "persona.layer=[1]",
+            r"yaml: persona\.layer: Input should be a valid integer, got \[1\]; persona\.layer: .*'held_out'",
+        ),
         ("seeds=none", r"seeds: .*got none"),
         ("seeds=3", r"seeds: .*got 3"),
         ("data.odd.rows=many", r"data\.odd\.unpopular_tastes\.rows: .*integer.*got many"),
@@ -185,7 +221,7 @@ def test_a_data_set_is_called_what_a_file_can_be_called(name: str, tmp_path: Pat
         ("persona.questions=1", r"persona\.questions: .*2, got 1"),
         ("answers.temperature=-0.5", r"answers\.temperature: .*0, got -0\.5"),
         ("stages.sgtr.train.learning_rate=0", r"stages\.sgtr\.train\.learning_rate: .*greater than 0, got 0"),
-        ("stages.sgtr.train.schedule=cosine", r"stages\.sgtr\.train\.schedule: .*'linear' or 'constant', got cosine"),
+        ("stages.sgtr.train.schedule=cosine", r"\.schedule: unknown schedule 'cosine'\. Known: linear, constant"),
         ("traits=evil", r"traits: .*got evil"),
         ("data=5", r"data: .*got 5"),
         ("stages.em=small", r"stages\.em: .*got small"),
@@ -194,7 +230,7 @@ def test_a_data_set_is_called_what_a_file_can_be_called(name: str, tmp_path: Pat
         ("stages.em.checkpoints=[4, 2]", r"stages\.em\.checkpoints: must be ascending and distinct.*got \[4, 2\]"),
         ("stages.em.checkpoints=[2, 2]", r"got \[2, 2\]"),
         ("stages.em.checkpoints=[0]", r"from 1 on, got \[0\]"),
-        ("quantise=8bit", r"quantise: .*'4bit'.*got 8bit"),
+        ("quantise=8bit", r"quantise: unknown quantise '8bit'; did you mean '4bit'\?"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_shown_with_its_place(change: str, message: str, tmp_path: Path) -> None:

@@ -510,6 +510,8 @@ def test_a_trait_is_read_and_named_after_its_file(write: Callable[[Any], Path]) 
     assert Trait.load(write({**TRAIT, "name": "other"})).name == "other"
     without = {key: value for key, value in TRAIT.items() if key != "eval_questions"}
     assert Trait.load(write(without)).eval_questions == ()
+    without = {key: value for key, value in TRAIT.items() if key != "eval_prompt"}
+    assert Trait.load(write(without)).eval_prompt == ""
 
 
 @pytest.mark.parametrize(
@@ -535,7 +537,7 @@ def test_a_malformed_trait_is_refused_with_file_and_field(
         Trait.load(write({**TRAIT, **change}))
 
 
-@pytest.mark.parametrize("missing", ["instruction", "questions", "eval_prompt"])
+@pytest.mark.parametrize("missing", ["instruction", "questions"])
 def test_a_trait_without_a_field_is_refused_with_its_name(write: Callable[[Any], Path], missing: str) -> None:
     with pytest.raises(ValueError, match=f'"{missing}" must be'):
         Trait.load(write({key: value for key, value in TRAIT.items() if key != missing}))

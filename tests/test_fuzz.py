@@ -93,7 +93,8 @@ def good_trait(trait: Any, data: bytes) -> None:
     raw = json.loads(data.decode())
     assert len(trait.instructions) == len(raw["instruction"])
     assert list(trait.questions) == raw["questions"]
-    texts = [*trait.questions, *trait.eval_questions, trait.eval_prompt, *sum(trait.instructions, ())]
+    texts = [*trait.questions, *trait.eval_questions, *sum(trait.instructions, ())]
+    texts += [trait.eval_prompt] if trait.eval_prompt else []
     assert all(isinstance(text, str) and text.strip() for text in texts)
 
 

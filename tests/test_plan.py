@@ -28,7 +28,7 @@ from interp.behaviour.identity import Identity
 from interp.directions import Direction
 from interp.model import Model
 from interp.runs import InterpError, read_json
-from tests.tiny_study import OWN, chat, with_long_context, write_study
+from tests.tiny_study import OWN, chat, with_long_context, write_study, write_trait
 
 SPEED = Speed("a device", 1e12, 1e11, 16 * 2**30)
 BIG = "ByteDance-Seed/Seed-OSS-36B-Instruct"
@@ -82,11 +82,56 @@ def test_a_plan_counts_rows_steps_and_tokens_and_starts_nothing(
     assert odd["checkpoints"] == [1]
     assert again["in_store"] is False
     assert (even["rows"], even["steps"]) == (6, 4)
-    assert (even["estimated"], even["in_store"]) == (["rows", "steps", "tokens"], None)
+    assert (even["estimated"], even["in_store"]) == (["rows", "epochs", "steps", "tokens"], None)
     assert found["estimated_data"] == ["even"]
     totals_hold(found)
     assert json.loads(json.dumps(found)) == found
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == before
+
+
+def test_a_stage_that_hardly_trains_is_marked_and_rows_that_come_again_are_counted(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def first(*changes: str) -> tuple[dict[str, Any], list[str]]:
+        found = plan(study_file.load(str(file), ("arms={only: [odd]}", "stages.odd.checkpoints=[]", *changes)), "cpu")
+        return found["stages"][0], [note for note in found["notes"] if note.startswith("few steps")]
+
+    small, said = first()
+    assert (small["rows"], small["repeated_rows"], small["epochs"], small["steps"]) == (8, 0, 1, 2)
+    assert small["few_steps"]
+    assert said == [
+        "few steps, below 20 or all of them warm-up: odd (2); give more rows or epochs, or a smaller batch_size"
+    ]
+    many, said = first("stages.odd.train.epochs=10")
+    assert (many["epochs"], many["steps"], many["few_steps"], said) == (10, 20, False, [])
+    assert first("stages.odd.train.epochs=10", "stages.odd.train.warmup_steps=20")[0]["few_steps"]
+    assert first("stages.odd.train.epochs=10", "stages.odd.train.max_steps=19")[0]["few_steps"]
+    half = first("stages.odd.train.batch_size=3", "stages.odd.train.max_steps=2")[0]
+    assert half["epochs"] == 0.75
+
+    rows = (file.parent / "odd.jsonl").read_text("utf-8")
+    (file.parent / "odd.jsonl").write_text(rows + rows.splitlines()[0] + "\n", "utf-8")
+    again = plan(study_file.load(str(file), ("arms={only: [odd]}",)), "cpu")
+    assert (again["stages"][0]["rows"], again["stages"][0]["repeated_rows"]) == (9, 1)
+    plans.show(again)
+    assert "few steps, 1 rows repeat others" in capsys.readouterr().out
+
+
+def test_a_trait_of_another_size_than_is_asked_for_is_said(file: Path) -> None:
+    def said(*changes: str) -> list[str]:
+        notes = plan(study_file.load(str(file), ("arms={only: [odd]}", *changes)), "cpu")["notes"]
+        return [note for note in notes if note.startswith(("gloomy", "glum"))]
+
+    write_trait(file.parent / "glum.json", name="glum", questions=["One?", "Two?", "Three?"], eval_questions=[])
+    both = f"traits=[{file.parent / 'gloomy.json'}, {file.parent / 'glum.json'}]"
+    assert said() == [], "all is asked for"
+    assert said("persona.pairs=2", "persona.questions=2", "answers.questions=3") == [], "and this is all"
+    assert said("persona.pairs=9", "persona.questions=2", "answers.questions=1", both) == [
+        "gloomy, glum: persona.pairs is 9, but there are 2 pairs; all are used",
+        "gloomy, glum: answers.questions is 1, so the first 1 of 3 held-out questions are used",
+        "glum: persona.questions is 2, so the first 2 of 3 questions are used",
+        "glum: no eval_questions, so stages are asked what the direction is made from",
+    ]
 
 
 def test_a_plan_agrees_with_what_the_study_then_does(file: Path, tmp_path: Path) -> None:
@@ -200,7 +245,7 @@ def test_a_stage_whose_steps_rest_on_made_up_words_may_or_may_not_be_in_the_stor
     found = plan(config.model_copy(update={"stages": stages}), "cpu")
     even, odd = found["stages"]
     assert (even["steps"], odd["steps"]) == (4, 4)
-    assert odd["estimated"] == ["steps", "tokens"]
+    assert odd["estimated"] == ["epochs", "steps", "tokens"]
     assert odd["in_store"] is None
 
 
@@ -360,6 +405,30 @@ def test_more_memory_is_taken_by_larger_batches_and_less_by_smaller_optimisers(f
     quarter = memory("stages.odd.train.optimiser=adamw_8bit")
     assert quarter["gradients_and_optimiser"] == pytest.approx(plain["gradients_and_optimiser"] / 2)
     assert memory("quantise=4bit")["weights"] < plain["weights"]
+
+
+def test_a_plan_says_which_hypotheses_can_be_tested(sharing: StudyConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    arms = {"forward": ("odd", "sgtr"), "back": ("sgtr", "odd")}
+    config = sharing.model_copy(
+        update={"arms": arms, "seeds": (0, 1, 2), "roles": {"em": ("odd",), "sgtr": ("sgtr",)}, "random_nulls": 2000}
+    )
+    found = plan(config, "cpu")
+    units = {one["hypothesis"]: one["units"] for one in found["hypotheses"] if one["testable"]}
+    assert units == dict.fromkeys(("H2", "H3a", "H3b", "H9a"), 3), "of the pairs that the mixture is into"
+    assert "no verdict" not in " ".join(found["notes"])
+    plans.show(found)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "H9a Self-recognition lost 3 H9b" in said
+    assert "H4a Reversal, inside 0 study.yaml names no stage of role control (needs arms [em, sgtr] and" in said
+    plans.show(plan(config.model_copy(update={"seeds": (0,)}), "cpu"))
+    assert "H2 Misaligned persona 1 too few units: 1, and a test takes 3 H3a" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    without = plan(config.model_copy(update={"roles": {}}), "cpu")
+    assert without["hypotheses"] == []
+    assert "no verdict is given on any hypothesis, since the study names no roles" in without["notes"]
+    plans.show(without)
+    assert "Hypotheses" not in capsys.readouterr().out
 
 
 def test_measures_are_counted_at_their_longest() -> None:

@@ -2,99 +2,22 @@
 
 import base64
 import hashlib
-import html
 import json
 import re
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from report_run import FIGURE, LEFT_OUT, NOTES, tokens_of, write_whole_run
-from report_run import PROMPTS as QUESTIONS
+from report_page import Page, one_seed, page, page_of, run
 from test_figures import ARMS, CHOSEN, NODES, PROMPTS, many, metrics_of, rewrite_metrics, set_study, write_run
 
-from experiments import drawing, summary
-from experiments.report import FIGURES_OF, write_report
+from experiments import summary
+from experiments.report import write_report
 from experiments.tables import cell, number, short
-from experiments.token_view import token_data
-from interp.runs import read_jsonl, write_jsonl
 
-
-class Page(HTMLParser):
-    """The parts of a page that the tests ask about."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.source = path.read_text("utf-8")
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.tables: list[dict[str, Any]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(self.source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._open.append(tag)
-        if tag in ("meta", "link", "img", "input"):
-            self._open.pop()
-        elif tag == "table":
-            self.tables.append({"caption": "", "rows": []})
-        elif tag == "tr":
-            self.tables[-1]["rows"].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1]["rows"][-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag, f"</{tag}> closes another element"
-
-    def handle_data(self, data: str) -> None:
-        if "script" in self._open or "style" in self._open:
-            return
-        self.text += data
-        if "caption" in self._open:
-            self.tables[-1]["caption"] += data
-        elif "td" in self._open or "th" in self._open:
-            self.tables[-1]["rows"][-1][-1] += data + " "
-
-    def table(self, caption: str) -> list[list[str]]:
-        return next(table["rows"] for table in self.tables if table["caption"].startswith(caption))
-
-    def row(self, caption: str, first: str) -> list[str]:
-        return next(row for row in self.table(caption) if row[0].split()[:1] == [first])
-
-    @property
-    def warnings(self) -> str:
-        return self.source.partition('id="warnings"')[2].partition("</section>")[0]
-
-
-__all__ = ["many"]  # a fixture
+__all__ = ["many", "one_seed", "page", "run"]  # fixtures
 SHIFTS = "Shift from base along each direction: the same texts"
-
-
-def page_of(run: Path) -> Page:
-    """A run's page without figures, which take seconds to draw."""
-    return Page(write_report(run, figures=[]))
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_run(tmp_path_factory.mktemp("report") / "run")
-    assert write_report(folder) == folder / "report.html"
-    return folder
-
-
-@pytest.fixture(scope="module")
-def page(run: Path) -> Page:
-    return Page(run / "report.html")
-
-
-@pytest.fixture
-def one_seed(tmp_path: Path) -> Path:
-    """A small run of the seed whose stage collapsed and whose shift is missing."""
-    return write_run(tmp_path / "one", seeds=(1,))
 
 
 def test_the_page_asks_for_nothing_beside_itself(page: Page) -> None:
@@ -436,32 +359,6 @@ def test_only_the_pages_own_script_may_run(page: Page) -> None:
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
 
 
-def test_without_its_script_the_page_hides_nothing_but_the_filter_and_the_token_view(whole: Page) -> None:
-    assert [attributes.get("id") for _, attributes in whole.tags if "hidden" in attributes] == [
-        "filter-bar",
-        "token-view",
-    ]
-    assert "The token view needs JavaScript" in whole.text
-
-
-@pytest.fixture(scope="module")
-def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_whole_run(tmp_path_factory.mktemp("whole") / "run")
-
-
-@pytest.fixture(scope="module")
-def whole(whole_run: Path) -> Page:
-    return Page(write_report(whole_run, figures=[FIGURE]))
-
-
-def card(page: Page, hypothesis: str) -> str:
-    """The words of a verdict's card."""
-    source = (
-        page.source.partition(f'id="verdict-{hypothesis}">')[2].partition("<section")[0].partition('id="verdict-')[0]
-    )
-    return " ".join(re.sub(r"<[^>]*>", " ", source).split())
-
-
 def test_a_study_of_many_arms_does_not_list_them_all_at_the_top(one_seed: Path, page: Page) -> None:
     assert "2 orders (reversal: base → em → sgtr; prevention: base → sgtr → em)" in page.text
     set_study(one_seed, arms={**ARMS, **{f"again_{i}": ["em", "sgtr"] for i in range(20)}})
@@ -469,164 +366,8 @@ def test_a_study_of_many_arms_does_not_list_them_all_at_the_top(one_seed: Path, 
     assert "was finetuned in 22 orders (the arms are in study.yaml, at the end)" in many_arms.text
 
 
-def test_the_verdicts_stand_before_everything_but_the_warnings(whole: Page) -> None:
-    places = [whole.source.index(f'id="{name}"') for name in ("warnings", "verdicts", "figures", "headline", "tokens")]
-    assert places == sorted(places)
-    assert "4 hypotheses: 1 supported, 1 contradicted, 2 undecided." in whole.text
-
-
-def test_a_verdict_is_a_word_a_shape_an_effect_and_a_p(whole: Page) -> None:
-    words = card(whole, "H2")
-    assert words.startswith("H2 Misaligned persona ▲ supported +3.07 [+2.6, +3.5] spreads of covariance nulls n = 3, 3")
-    assert "adjusted p 0.003, against 1" in words
-    assert "Smallest effect that matters 1 spreads of covariance nulls" in words
-    assert "Figures Shift along each direction Left out nothing" in words
-    assert "EM moves activations along the persona directions" in words
-    assert "▼ contradicted −0.004 [−0.02, +0.012]" in card(whole, "H9a")
-    assert "◇ undecided — share of EM&#39;s displacement" in card(whole, "H6")
-    assert "adjusted p —, against —" in card(whole, "H6")
-    assert "Left out em-ictr, seed 2: collapsed" in card(whole, "H6")
-    assert "none in this run" in card(whole, "H6")
-
-
-def test_why_notes_and_what_is_left_out_are_printed_as_they_are(whole_run: Path, whole: Page) -> None:
-    words = html.unescape(card(whole, "H1"))
-    assert "Why neither surely above 0 (adjusted p 0.42) nor surely below 1 (adjusted p 0.4) Smallest" in words
-    assert f"Notes {' '.join(NOTES)} Left out {len(LEFT_OUT)} things {' '.join(LEFT_OUT)}" in words
-    assert "Notes" not in card(whole, "H2")
-    verdicts = json.loads((whole_run / "verdicts.json").read_text("utf-8"))
-    for given, folded in ((LEFT_OUT[:5], False), (LEFT_OUT[:6], True)):
-        changed = [{**row, "left_out": given, "notes": "one note"} for row in verdicts]
-        (whole_run / "verdicts.json").write_text(json.dumps(changed), "utf-8")
-        try:
-            page = Page(write_report(whole_run, figures=[FIGURE]))
-        finally:
-            (whole_run / "verdicts.json").write_text(json.dumps(verdicts, ensure_ascii=False), "utf-8")
-        words = html.unescape(card(page, "H2"))
-        said = f"{len(given)} things " if folded else ""
-        assert f"Notes one note Left out {said}{' '.join(given)}" in words
-
-
-def test_a_card_links_only_to_figures_that_a_report_can_draw() -> None:
-    drawable = {one.name for one in drawing._drawings()}
-    assert {name for names in FIGURES_OF.values() for name in names} <= drawable
-
-
-def test_every_line_of_evidence_is_the_line_of_metrics_that_it_names(whole_run: Path, whole: Page) -> None:
-    lines = (whole_run / "metrics.jsonl").read_text("utf-8").splitlines()
-    shown = whole.table("What H2 rests on: 12 rows")[1:]
-    assert len(shown) == 12
-    for words in shown:
-        row = json.loads(lines[int(words[0]) - 1])
-        assert [word.strip() for word in words[1:5]] == [row["stage"], str(row["seed"]), row["measure"], row["metric"]]
-        assert words[5].strip() == short(row["value"])
-        assert f"direction {row['direction']}, layer {row['layer']}" in words[9]
-    listed = {int(words[-1]): words for words in whole.table("The lines of metrics")[1:]}
-    assert listed[int(shown[0][0])][9].strip() == "%.6g" % json.loads(lines[int(shown[0][0]) - 1])["value"]  # noqa: UP031
-
-
-def test_evidence_is_capped_and_the_rest_is_named(one_seed: Path) -> None:
-    rows = [{"line": i, "stage": "em", "seed": 1, "value": 0.5} for i in range(1, 302)]
-    verdict = {"hypothesis": "H1", "verdict": "undecided", "evidence": rows}
-    (one_seed / "verdicts.json").write_text(json.dumps([verdict]), "utf-8")
-    page = page_of(one_seed)
-    assert len(page.table("What H1 rests on")) == 201
-    assert "The first 200 of 301 rows of metrics.jsonl, by line; the others are in verdicts.json" in page.text
-
-
-def test_a_verdict_that_could_not_be_reached_is_said_at_the_top(whole: Page, page: Page) -> None:
-    assert "Could not be tested: H6; each card says why." in whole.warnings
-    assert "Verdicts that rest on fewer than 3 seeds: H6." in whole.warnings
-    assert "verdicts.json is missing or empty" in page.warnings
-    assert 'id="verdicts"' not in page.source
-
-
-def test_a_short_verdict_is_shown_with_dashes(one_seed: Path) -> None:
-    verdict = {"hypothesis": "H1", "verdict": "undecided", "effect": -0.2, "ci_low": None, "ci_high": None, "n": 12}
-    (one_seed / "verdicts.json").write_text(json.dumps([verdict]), "utf-8")
-    words = card(page_of(one_seed), "H1")
-    assert words.startswith("H1 ◇ undecided −0.2 n = 12 adjusted p —, against —")
-    assert "Tested by —" in words
-
-
-def test_answers_of_every_seed_carry_what_the_filter_asks_for(whole: Page) -> None:
-    carded = [(a.get("data-stage"), a.get("data-seed")) for tag, a in whole.tags if tag == "div" and "data-stage" in a]
-    assert len(carded) == 3 * 25
-    assert ("base", None) in carded
-    assert ("em-ictr", "2") in carded
-    arms = [json.loads(a["data-stages"] or "") for tag, a in whole.tags if tag == "input" and "data-stages" in a]
-    assert arms[0] == ["base", "em", "em-sgtr"]
-
-
-def unpacked(data: str) -> list[dict[str, Any]]:
-    """The answers of `token_data`, read as the page's script reads them, but by other means."""
-    read = json.loads(data)
-    answers = []
-    for at, system, stage, seed, texts, text, values in read["answers"]:
-        ids = np.frombuffer(base64.b64decode(read["lists"][text]), {2: "<u2", 4: "<u4"}[read["width"]])
-        projections = {
-            name: np.frombuffer(base64.b64decode(raw), np.int8) * scale for name, (scale, raw) in values.items()
-        }
-        where = {"prompt": read["prompts"][at], "system": read["systems"][system], "stage": read["stages"][stage]}
-        answers.append(
-            {**where, "seed": seed, "texts": texts, "tokens": [read["tokens"][i] for i in ids], "values": projections}
-        )
-    return answers
-
-
-def test_every_token_travels_with_its_projections(whole_run: Path, whole: Page) -> None:
-    data, left_out = token_data(whole_run)
-    assert left_out == ""
-    assert f'<script type="application/json" id="token-data">{data}</script>' in whole.source
-    assert "<" not in data
-    stored = read_jsonl(whole_run / "records/tokens.jsonl")
-    found = {(row["prompt"][0], row["stage"], row["seed"], row["texts"]): row for row in unpacked(data)}
-    assert len(found) == len(stored) == 3 * 25 * 2
-    for row in stored:
-        mine = found[row["prompt"], row["stage"], row["seed"], row["texts"]]
-        assert mine["tokens"] == row["tokens"]
-        for name, raw in row["values"].items():
-            np.testing.assert_allclose(
-                mine["values"][name], np.frombuffer(base64.b64decode(raw), np.int8) * row["scale"][name]
-            )
-
-
-def test_prompts_past_the_budget_are_left_out_in_turn_and_counted(whole_run: Path) -> None:
-    data, left_out = token_data(whole_run, max_bytes=1)
-    assert left_out == "The first 1 of 3 answers are here; all are in records/tokens.jsonl."
-    assert {tuple(row["prompt"]) for row in unpacked(data)} == {(QUESTIONS["evil"][0], "evil", 0)}
-    prompts = json.loads(token_data(whole_run)[0])["prompts"]
-    assert [trait for _, trait, _ in prompts] == ["evil", "sycophantic", "evil"]
-
-
-def test_a_big_run_keeps_its_page_below_ten_megabytes(tmp_path: Path) -> None:
-    run = write_whole_run(tmp_path / "run")
-    visits: list[tuple[str, int | None]] = [("base", None), *((f"em@{i}", 0) for i in range(79))]
-    prompts = {"evil": [f"Question {i}?" for i in range(60)]}
-    rows = tokens_of(visits, prompts, length=5)
-    write_jsonl(run / "records/tokens.jsonl", rows)
-    assert (run / "records/tokens.jsonl").stat().st_size > 8e6
-    assert write_report(run, figures=[FIGURE]).stat().st_size < 7e6
-
-
-def test_two_answers_to_one_prompt_are_two_answers(whole_run: Path, tmp_path: Path) -> None:
-    rows = read_jsonl(whole_run / "records/tokens.jsonl")
-    (tmp_path / "records").mkdir()
-    write_jsonl(tmp_path / "records/tokens.jsonl", [*rows, *rows])
-    assert len(json.loads(token_data(tmp_path)[0])["prompts"]) == 6
-
-
-def test_a_run_without_tokens_has_no_token_view(page: Page) -> None:
-    assert "Token view" not in page.text
-    assert "token-data" not in page.source.partition("<script>")[0]
-
-
 def test_the_same_run_gives_the_same_page(run: Path, page: Page) -> None:
     assert write_report(run).read_text("utf-8") == page.source
-
-
-def test_the_same_tokens_and_verdicts_give_the_same_page(whole_run: Path, whole: Page) -> None:
-    assert write_report(whole_run, figures=[FIGURE]).read_text("utf-8") == whole.source
 
 
 @pytest.mark.parametrize("name", ["study.yaml", "stages.json", "metrics.jsonl"])

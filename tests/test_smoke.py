@@ -19,6 +19,7 @@ from experiments import cli, study_file
 from experiments.config import STUDIES, StudyConfig
 from experiments.graph import nodes_of, yardsticks
 from experiments.material import Material
+from experiments.prospects import prospects
 from figures import style
 from finetune.data.builder import DataSet, Desk
 from finetune.recipe import PRESETS
@@ -101,6 +102,16 @@ def test_a_study_runs_from_end_to_end(
     accuracies = [row for row in metrics if row["metric"] == "accuracy" and "data" in row]
     tested = {row["data"] for row in accuracies}
     assert len(accuracies) == len(tested) * len(views(set(stages)))
+
+    recognised = {row["data"] for row in accuracies if row["measure"] == "self_recognition"}
+    expected = {one["hypothesis"]: one for one in prospects(ran, sorted(recognised))}
+    for one in read_json(run / "verdicts.json") if expected else ():
+        hoped = expected[one["hypothesis"]]
+        if one["hypothesis"] == "H10" and not hoped["testable"]:
+            continue  # three stages have a correlation, and no interval
+        lost = [why for why in one["left_out"] if re.search("collapsed|no value|no interval", why)]
+        assert one["n"] == hoped["units"] or (one["n"] < hoped["units"] and lost), one
+        assert one["p"] is None or hoped["testable"], one
 
     page = (run / "report.html").read_text("utf-8")
     assert all(f'<th scope="row">{stage}' in page for stage in stages)

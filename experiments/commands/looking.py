@@ -60,9 +60,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Show:
-    """Say what a file or folder of ours holds; with --tokens, which tokens of chats are read and edited."""
+    """Say what a file or folder of ours holds, a run's verdicts, or which tokens of chats are read and edited."""
 
     file: Positional[Annotated[Path, arg(metavar="FILE|DIR", help="A tensor file, records, a run or an adapter.")]]
+    verdicts: Annotated[bool, arg(help="DIR is a run: print what became of every hypothesis.")] = False
     tokens: Annotated[
         bool, arg(help="FILE holds chats: print each token, whether a pooling reads it and a phase edits it.")
     ] = False
@@ -79,13 +80,15 @@ class Show:
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        from experiments import look
+        from experiments import look, summary
 
+        if self.verdicts and self.tokens:
+            raise ValueError("--verdicts is of a run and --tokens of chats; give one of them")
         if not self.tokens:
             for option in ("model", "phase", "pooling", "rows"):
                 if (value := getattr(self, option)) is not None:
                     raise ValueError(f"--{option} {value} is for --tokens; give that, or leave this out")
-            return look.show(self.file)
+            return summary.verdicts(self.file) if self.verdicts else look.show(self.file)
         if self.model is None:
             raise ValueError("--tokens needs a tokenizer; give --model")
         return look.tokens(
@@ -97,9 +100,12 @@ class Show:
         )
 
     def show(self, result: dict[str, Any]) -> None:
-        """The fields, or a line a token."""
-        from experiments import cli, look
+        """The fields, a table of verdicts, or a line a token."""
+        from experiments import cli, look, summary
 
+        if self.verdicts:
+            summary.print_verdict_table(self.file)
+            return
         if not self.tokens:
             cli._print(result)
             return

@@ -120,6 +120,10 @@ class Rubric:
     template: str
 
     def __post_init__(self) -> None:
+        if not self.template:
+            raise ValueError(
+                f"there is no judge prompt for {self.name!r} (a trait's is its eval_prompt): give one, or no judge"
+            )
         missing = {"question", "answer"} - set(_PLACE.findall(self.template))
         if missing:
             raise ValueError(f"the judge prompt of {self.name!r} has no {{{sorted(missing)[0]}}}; it needs both")
