@@ -109,9 +109,7 @@ class Lens:
         self.name, self.device, self.n_layers = model.name, model.device, model.n_layers
         self._norms = norms_of(model)
         hf = _merged_copy(model)
-        prompt = torch.tensor(
-            [model.chat.prompt([{"role": "user", "content": "Who are you?"}]).ids], device=self.device
-        )
+        prompt = self._row(model.chat.prompt([{"role": "user", "content": "Who are you?"}]).ids)[0]
         with torch.inference_mode():
             own = hf(prompt, use_cache=False).logits[0, -1]
         self.bridge: Any

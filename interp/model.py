@@ -76,7 +76,10 @@ class Model:
         decoder = getattr(hf, hf.base_model_prefix)
         self._blocks_path, self.blocks = find_blocks(decoder, hf.config.get_text_config().num_hidden_layers)
         side = chat.tokenizer.padding_side
-        self._nnsight = wrapped or nnsight.TransformersModel(hf, task="text-generation", tokenizer=chat.tokenizer)
+        # without its device a model would be moved to the first GPU, wherever it was put; a spread one stays as it is
+        here = {} if getattr(hf, "hf_device_map", None) else {"device": hf.device}
+        task = "text-generation"
+        self._nnsight = wrapped or nnsight.TransformersModel(hf, task=task, tokenizer=chat.tokenizer, **here)
         chat.tokenizer.padding_side = side
         self._decoder = getattr(self._nnsight, hf.base_model_prefix)
         self._envoys = getattr(self._decoder, self._blocks_path)

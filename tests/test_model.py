@@ -114,6 +114,16 @@ def test_residuals_equal_torch_hooks(
             torch.testing.assert_close(h[i, : len(row)], expected[layer], **CLOSE)
 
 
+def test_a_model_stays_where_it_was_put_on_a_machine_with_gpus(
+    tiny_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[object] = []
+    monkeypatch.setattr("transformers.pipelines.base.is_torch_cuda_available", lambda: True)
+    monkeypatch.setattr(PreTrainedModel, "to", lambda hf, *where, **_: moved.extend(where) or hf)
+    assert tiny_model("llama").device == torch.device("cpu")
+    assert moved == [torch.float32], "the factory's own; a pipeline would put it on cuda:0"
+
+
 def test_a_batch_of_one_reads_what_a_batch_of_many_does(model: Model, rows: list[Tokens]) -> None:
     together = model.residuals(batch_of(model, rows), lambda h: h.clone())
     for i, row in enumerate(rows):
