@@ -233,9 +233,9 @@ def identity_prompt(readings: Readings, smallest: float) -> Finding:
             for prompt in readings.prompts[:2]
         ]
         known = [abs(size) for size in sizes if size is not None]
-        if len(known) < 4 or not sum(known):  # with, with; with, without; without, with; without, without
+        if len(known) < 4 or not math.fsum(known):  # with, with; with, without; without, with; without, without
             return None
-        return 2 * (known[0] - known[1] - known[2] + known[3]) / sum(known)
+        return 2 * (known[0] - known[1] - known[2] + known[3]) / math.fsum(known)
 
     def matched_minus_not(look: Look) -> float | None:
         for measure in measures:

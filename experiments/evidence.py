@@ -5,6 +5,7 @@ from, what nulls say of it, and what could not be used. Nothing of a collapsed s
 given out.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,7 +203,7 @@ class Look:
     def over(self, role: str, value: Callable[[str], float | None]) -> float | None:
         """Mean over the stages of a role that have a value; None if none has."""
         known = [number for stage in self.readings.playing(role) if (number := value(stage)) is not None]
-        return sum(known) / len(known) if known else None
+        return math.fsum(known) / len(known) if known else None
 
     def beside_nulls(self, what: str, row: Row, place: str, *, lower: bool = False) -> bool:
         """Keep the one-sided p of a row's place among its nulls; False, and a reason kept, if it has no nulls.
