@@ -9,6 +9,7 @@ from experiments.between import Beside
 from experiments.config import StudyConfig
 from experiments.direction import prepare
 from experiments.extract import cut, extract, load_permuted, nulls_file, trait_file
+from experiments.judge import judge_of
 from experiments.material import Material
 from experiments.recipes import FILES
 from interp.directions import Direction
@@ -98,7 +99,8 @@ def instrument_of(
 
         def play(path: Path, trait: Trait = trait) -> None:
             rollouts = out / "records" / f"rollouts-{trait.name}.jsonl"
-            extract(model, trait, persona, seed=seed, direction_file=path, rollouts_file=rollouts)
+            judge = judge_of(persona.judge, out / "judge-persona.jsonl") if persona.judge else None
+            extract(model, trait, persona, seed=seed, direction_file=path, rollouts_file=rollouts, judge=judge)
 
         makers[trait.name] = ([trait_file(named).read_text("utf-8"), persona.model_dump(), seed], play)
     prepared = prepared_directions(config, out)

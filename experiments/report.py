@@ -188,7 +188,7 @@ def _missing_measures(run: Run) -> Iterable[str]:
                 lacking += [(node, seed) for seed in run.seeds if seed not in have]
         n_all = len(run.seeds) * (len(run.nodes) - 1) + (panel is None)
         if len(lacking) == n_all and measure == "em" and any(run.rows(node, measure, metric) for node in run.nodes):
-            yield f"{label}: answered at every stage and graded by nobody; a study with `judge` grades them."
+            yield f"{label}: answered at every stage and graded by nobody; a study with a judge grades them."
         elif len(lacking) == n_all:
             yield f"{label}: not measured in this run."
         elif lacking:
@@ -204,6 +204,9 @@ def _weak_directions(run: Run) -> Iterable[str]:
             numbers = ", ".join([f"layer {row.get('layer')}", *remark("AUROC", [row])])
             yield f"The {row.get('direction')} direction does not separate held-out answers ({numbers})."
     told = [r for node in run.nodes if node != "base" for r in run.rows(node, "self_recognition", "accuracy")]
+    teaching = (run.study.get("roles") or {}).get("sgtr")  # without roles any stage may have been meant to learn it
+    if teaching:
+        told = [row for row in told if row["stage"].rpartition("-")[2].partition("@")[0] in teaching]
     told = [row for row in told if row["value"] is not None and row.get("ci_low") is not None]
     if chance := [row["stage"] for row in told if row["ci_low"] <= row.get("chance", 0.5)]:
         level = "/".join(f"{x:.2g}"[1:] for x in sorted({row.get("chance", 0.5) for row in told}))

@@ -187,6 +187,8 @@ def test_chance_is_that_of_the_questions(one_seed: Path) -> None:
     rewrite_metrics(one_seed, change)
     page = page_of(one_seed)
     assert "Self-recognition is not above chance (.25/.5) at em-sgtr, sgtr, sgtr-em." in page.warnings
+    set_study(one_seed, roles={"em": ["em"], "sgtr": ["sgtr"]})
+    assert "Self-recognition is not above chance (.5) at em-sgtr, sgtr." in page_of(one_seed).warnings
 
 
 def test_a_missing_recognition_is_not_said_to_be_at_chance(one_seed: Path) -> None:
@@ -217,7 +219,7 @@ def test_answers_that_nobody_graded_are_told_from_answers_that_nobody_gave(one_s
     assert label not in page_of(one_seed).warnings
     rewrite_metrics(one_seed, change)
     page = page_of(one_seed)
-    assert f"{label}: answered at every stage and graded by nobody; a study with `judge` grades them." in page.warnings
+    assert f"{label}: answered at every stage and graded by nobody; a study with a judge grades them." in page.warnings
     assert f"{label}: not measured" not in page.warnings
 
     def graded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -480,6 +480,13 @@ def test_a_study_of_chats_alone_has_no_recognition_and_a_report(tmp_path: Path, 
     assert "<html" in (tmp_path / "run" / "report.html").read_text("utf-8")
 
 
+def test_a_judge_of_persona_chooses_the_answers_that_directions_are_made_of(tmp_path: Path, tiny: Path) -> None:
+    judge = {"judge": str(tiny), "device": "cpu", "min_mass": 0}
+    persona = {"pairs": 2, "questions": 2, "max_new_tokens": 6, "permuted": 8, "judge": judge, "threshold": 100}
+    with pytest.raises(InterpError, match=r"gloomy: no pair of answers passed the judge"):
+        study.run(own_study(tmp_path, tiny, persona=persona), tmp_path / "run", device="cpu")
+
+
 def test_every_seed_trains_its_own_stages_and_the_base_is_measured_once(
     tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
