@@ -18,7 +18,7 @@ from figures.quantities import NotMeasuredError, signed
 from figures.reversal_prevention import reversal_prevention
 from figures.shift_by_layer import shift_by_layer
 from figures.style import Row
-from figures.trajectory import TEXTS, in_words, trajectory
+from figures.trajectory import TEXTS, trajectory
 from figures.verdict_board import verdict_board
 
 _MOST_WORDS = 60
@@ -79,14 +79,14 @@ def _drawings() -> Iterator[Drawing]:
             f"trajectory_{texts}",
             f"Shift along each direction: {about}",
             partial(trajectory, texts=texts),
-            lambda rows: f"At the chosen layer, {in_words(rows)}",
+            lambda rows: f"At the chosen layer, {_of_shifts(rows)}",
             lambda run, texts=texts: bool(run.panels(texts)),
         )
     yield Drawing(
         "shift_by_layer",
         f"Shift at every layer: {TEXTS['fixed']}",
         shift_by_layer,
-        lambda rows: f"At the chosen layer, {in_words([row for row in rows if row['chosen']])}",
+        lambda rows: f"At the chosen layer, {_of_shifts([row for row in rows if row['chosen']])}",
         lambda run: bool(run.panels("fixed")),
     )
     yield Drawing(
@@ -146,6 +146,18 @@ def _listed(rows: Iterable[Row], group: Callable[[Row], str], label: Callable[[R
         lines.setdefault(group(row), []).append(f"{label(row)} {value}")
     more = f"; and {len(held) - _MOST_WORDS} more values" if len(held) > _MOST_WORDS else ""
     return "; ".join(f"{name}: {', '.join(values)}" for name, values in lines.items()) + more
+
+
+def _of_shifts(rows: Sequence[Row]) -> str:
+    """The plotted values, of several seeds the means, by direction and arm."""
+    several = any(row["seed"] == "mean" for row in rows)
+    lines: dict[str, list[str]] = {}
+    for row in rows:
+        if row["seed"] == ("mean" if several else row["seed"]) and row["stage"] != "base":
+            line = f"{row['direction']}, {row['arm']}" if "arm" in row else row["direction"]
+            value = "missing" if row["value"] is None else f"{row['value']:+.2f}".replace("-", "−")
+            lines.setdefault(line, []).append(f"{row['stage']} {value}")
+    return "; ".join(f"{line}: {', '.join(values)}" for line, values in lines.items())
 
 
 def _of_verdicts(rows: list[Row]) -> str:

@@ -14,18 +14,12 @@ from matplotlib.axes import Axes
 
 from figures import style
 from figures.quantities import NotMeasuredError, all_metrics, with_mean
-from figures.style import Mark, Row
+from figures.style import ROLES, Mark, Row
 from figures.trajectory import collapse_text, collapsed_nodes, missing_notes, n_text, primary_metrics, without_value
 
 SHARES = {
     "undone_share": ("undone by", "share of EM's displacement\ntaken back"),
     "repeated_share": ("repeated after", "share of EM's displacement\nthat came again"),
-}
-ROLES = {
-    "sgtr": "self-recognition (SGTR)",
-    "ictr": "corrupted self-recognition (ICTR)",
-    "control": "benign control",
-    "": "other",
 }
 
 
@@ -134,9 +128,7 @@ def _keys(rows: Sequence[Row], looks: Mapping[str, Mark]) -> list[Artist]:
             mark = style.key(ROLES[role], looks[role])
             mark.set_linestyle("")
             keys.append(mark)
-    n_seeds = len({row["seed"] for row in rows} - {"mean"})
-    bars = {1: "bars: 95 % interval over texts; one seed", 2: "large: mean of 2 seeds; small: each seed"}
-    keys.append(style.key(bars.get(n_seeds, f"large: mean of {n_seeds} seeds, 95 % t interval; small: each seed")))
+    keys.append(style.key(style.seeds_text(rows)))
     keys.append(style.key("dashed: all of it; solid: nothing"))
     if any(row["collapsed"] for row in rows):
         keys.append(style.key(collapse_text(rows), crossed=True))

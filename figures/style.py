@@ -31,6 +31,13 @@ COLOURS = ("#0072B2", "#C04A00", "#9A3FA0", "#00604A", "#111111")
 MARKERS = ("o", "s", "^", "D", "v", "P", "h")
 GLYPHS = ("●", "■", "▲", "◆", "▼", "✚", "⬢")
 LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+ROLES = {
+    "sgtr": "self-recognition (SGTR)",
+    "ictr": "corrupted self-recognition (ICTR)",
+    "control": "benign control",
+    "": "other",
+}
+"""What a stage stands for, in words; figures that mark stages by role give `marks` these names first."""
 BAND = "#D9D9D9"
 INK = "#222222"
 COLLAPSED = "#8B0000"
@@ -88,11 +95,11 @@ def house() -> Iterator[None]:
         yield
 
 
-def panels(n: int, width: float, height: float, keys: Sequence[Artist]) -> tuple[Figure, list[Axes]]:
-    """A figure of `n` panels of `width` × `height` inches, at most three in a row, with `keys` as the legend below."""
+def panels(n: int, width: float, height: float, keys: Sequence[Artist], *, most: int = 3) -> tuple[Figure, list[Axes]]:
+    """A figure of `n` panels of `width` × `height` inches, `most` in a row, with `keys` as the legend below."""
     if n < 1:
         raise ValueError(f"a figure needs at least 1 panel, got {n}")
-    n_rows = math.ceil(n / 3)
+    n_rows = math.ceil(n / most)
     n_columns = math.ceil(n / n_rows)
     wide = max(n_columns * width, 5.2)
     key_columns = 2 if wide > 8 else 1
@@ -181,6 +188,14 @@ def key(label: str, mark: Mark | None = None, *, filled: bool = True, crossed: b
         markerfacecolor=mark.colour if filled else "white",
         label=label,
     )
+
+
+def seeds_text(rows: Sequence[Row], mean: str = "large", each: str = "small: each seed") -> str:
+    """What is drawn of seeds, for a legend; `mean` says how their mean looks, `each` what stands for one."""
+    n_seeds = len({row["seed"] for row in rows} - {"all", "mean"})
+    if n_seeds == 1:
+        return "bars: 95 % interval over texts; one seed"
+    return f"{mean}: mean of {n_seeds} seeds{', 95 % t interval' if n_seeds > 2 else ''}; {each}"
 
 
 def save(fig: Figure, folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """Where does each order of finetuning carry the model along the trait directions?
 
-One panel per direction, at the layer that was chosen for it; one line per arm, from base through its stages. Drawn are
+One panel per direction, at the layer that was chosen for it; one line per arm, from base through its stages, and where
+the arms are too many for lines, one row per stage (`figures/forest.py`). Drawn are
 
 1. a seed's shift with its own 95 % interval over texts; with several seeds these are thin, and the thick line is their
    mean, which has an interval (Student's t over seeds) from three seeds on;
@@ -16,9 +17,11 @@ from typing import Any, Literal, NamedTuple
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from figures import style
+from figures.forest import forest
 from figures.style import Mark, Row
 from interp import stats
 from interp.runs import did_you_mean, read_jsonl, read_yaml
@@ -28,6 +31,8 @@ TEXTS: dict[Texts, str] = {
     "fixed": "the same texts read through every stage",
     "own": "each stage's own answers",
 }
+MOST_LINES = 6
+"""Arms that lines can tell apart; of a study with more, every stage has a row."""
 MOST_MISSING = 12
 """Stages without a value that a line of a legend names."""
 _NULL_COLUMNS = ("null_low", "null_high", "n_null")
@@ -187,25 +192,20 @@ def trajectory(run: Path, texts: Texts = "fixed", directions: Sequence[str] | No
     if not shown:
         raise ValueError(f"{run / 'metrics.jsonl'}: no shift with texts {texts!r} is marked headline; got 0 directions")
     rows = [row for panel in shown for row in _plotted(shifts, panel, texts)]
-    many_poolings = len({panel.pooling for panel in shown}) > 1
-
-    arms = style.marks(shifts.arms)
-    n_positions = max(len(nodes) for nodes in shifts.arms.values())
-    longest = max(len(node.stage) for nodes in shifts.arms.values() for node in nodes)
+    pooled = len({panel.pooling for panel in shown}) > 1
+    filled, by_panel = texts == "fixed", [[row for row in rows if panel_of(row) == panel] for panel in shown]
+    titles = [
+        (panel.direction, f"layer {panel.layer}{f', {panel.pooling}' if pooled else ''}, {n_text(mine)}")
+        for panel, mine in zip(shown, by_panel, strict=True)
+    ]
     with style.house():
-        figure, axes = style.panels(
-            len(shown),
-            max(3.3, 0.8 + n_positions * (0.075 * longest + 0.25)),
-            2.7 + 0.17 * len(arms),
-            _keys(shifts.arms, arms, rows, filled=texts == "fixed"),
-        )
-        for axis, panel in zip(axes, shown, strict=True):
-            mine = [row for row in rows if panel_of(row) == panel]
-            _draw(axis, mine, arms, filled=texts == "fixed")
-            _label_positions(axis, shifts.arms, arms)
-            pooling = f", {panel.pooling}" if many_poolings else ""
-            style.title(axis, panel.direction, f"layer {panel.layer}{pooling}, {n_text(mine)}")
-            axis.set_ylabel("shift from base\n(SDs of random directions)")
+        if len(shifts.arms) > MOST_LINES:
+            roles = read_yaml(run_file(run, "study.yaml")).get("roles") or {}
+            figure, axes = forest(by_panel, titles, roles, _notes(rows, style.seeds_text(rows)), filled=filled)
+        else:
+            figure, axes = _lines(by_panel, shifts.arms, filled=filled)
+        for axis, words in zip(axes, titles, strict=True):
+            style.title(axis, *words)
         figure.suptitle(f"Shift along each direction: {TEXTS[texts]}")
         style.save(figure, run / "figures", f"trajectory_{texts}", rows)
     return rows
@@ -250,6 +250,26 @@ def _mean_of(rows: Sequence[Row]) -> Row:
         "n_seeds": summary.n_seeds,
         "collapsed": any(row["collapsed"] for row in rows),
     }
+
+
+def _lines(
+    by_panel: Sequence[Sequence[Row]], arms: dict[str, list[Node]], *, filled: bool
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a line for each arm."""
+    looks, rows = style.marks(arms), [row for mine in by_panel for row in mine]
+    n_positions = max(len(nodes) for nodes in arms.values())
+    longest = max(len(node.stage) for nodes in arms.values() for node in nodes)
+    figure, axes = style.panels(
+        len(by_panel),
+        max(3.3, 0.8 + n_positions * (0.075 * longest + 0.25)),
+        2.7 + 0.17 * len(arms),
+        _keys(arms, looks, rows, filled=filled),
+    )
+    for axis, mine in zip(axes, by_panel, strict=True):
+        _draw(axis, mine, looks, filled=filled)
+        _label_positions(axis, arms, looks)
+        axis.set_ylabel("shift from base\n(SDs of random directions)")
+    return figure, axes
 
 
 def _draw(axis: Axes, rows: Sequence[Row], arms: dict[str, Mark], *, filled: bool) -> None:
@@ -297,20 +317,22 @@ def _label_positions(axis: Axes, arms: dict[str, list[Node]], looks: dict[str, M
 
 
 def _keys(arms: dict[str, list[Node]], looks: dict[str, Mark], rows: Sequence[Row], *, filled: bool) -> list[Artist]:
-    n_nulls = [row["n_null"] for row in rows if row.get("n_null") is not None]
-    of = f" (n = {n_range(n_nulls)})" if n_nulls else ""
-    handles: list[Artist] = [
+    handles = [
         style.key(f"{arm}: {' → '.join(node.stage for node in arms[arm])}", look, filled=filled)
         for arm, look in looks.items()
     ]
-    handles.append(Patch(color=style.BAND, label=f"central 95 % of random directions of the same norm{of}"))
-    n_seeds = len({row["seed"] for row in rows} - {"all", "mean"})
-    bars = {
-        1: "bars: 95 % interval over texts; one seed",
-        2: "thick: mean of 2 seeds; thin: each seed, 95 % interval over texts",
-    }
-    more = f"thick: mean of {n_seeds} seeds, 95 % t interval; thin: each seed, 95 % interval over texts"
-    handles.append(style.key(bars.get(n_seeds, more)))
+    bars = style.seeds_text(rows, "thick", "thin: each seed, 95 % interval over texts")
+    return [*handles, *_notes(rows, bars)]
+
+
+def _notes(rows: Sequence[Row], bars: str) -> list[Artist]:
+    """What the legend says after the marks; `bars` says what is drawn of several seeds."""
+    n_nulls = [row["n_null"] for row in rows if row.get("n_null") is not None]
+    of = f" (n = {n_range(n_nulls)})" if n_nulls else ""
+    handles: list[Artist] = [
+        Patch(color=style.BAND, label=f"central 95 % of random directions of the same norm{of}"),
+        style.key(bars),
+    ]
     if any(row.get("collapsed") for row in rows):
         handles.append(style.key(collapse_text(rows), crossed=True))
     gone = ((row["direction"], row["stage"], row["seed"]) for row in without_value(rows))
@@ -354,18 +376,6 @@ def places(pairs: Iterable[tuple[str, Any]], most: int | None = None) -> str:
     named = [f"{stage} (seed {', '.join(of)})" if of else stage for stage, of in seeds.items()]
     more = f" and {len(named) - most} more" if most is not None and len(named) > most else ""
     return ", ".join(named[:most]) + more
-
-
-def in_words(rows: Sequence[Row]) -> str:
-    """The plotted values (with several seeds the means) as a sentence, for readers who do not see the figure."""
-    several = any(row["seed"] == "mean" for row in rows)
-    lines: dict[str, list[str]] = {}
-    for row in rows:
-        if row["seed"] == ("mean" if several else row["seed"]) and row["stage"] != "base":
-            line = f"{row['direction']}, {row['arm']}" if "arm" in row else row["direction"]
-            value = "missing" if row["value"] is None else f"{row['value']:+.2f}".replace("-", "−")
-            lines.setdefault(line, []).append(f"{row['stage']} {value}")
-    return "; ".join(f"{line}: {', '.join(values)}" for line, values in lines.items())
 
 
 def n_range(ns: Iterable[int]) -> str:
