@@ -60,7 +60,7 @@ class Instrument:
     def nulls_at(
         self, name: str, k: int, rows: Float[Tensor, "row layer d_model"]
     ) -> dict[str, Float[Tensor, "null d_model"]]:
-        """The same at one layer alone, for rows that are read nowhere else."""
+        """As many nulls at one layer alone, for rows that are read nowhere else; other draws than those of `nulls`."""
         return {kind: null[:, 0] for kind, null in self._nulls(name, rows, slice(k, k + 1)).items()}
 
     def _nulls(

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -56,7 +56,8 @@ class Task(NamedTuple):
 
     Attributes:
         path: The node's name, after those of the nodes that it is trained on.
-        rows: `node`: what is measured there; `inside`: mediation, attribution and what the adapter writes.
+        rows: `node`: it is trained and measured; `inside`: mediation and attribution, which are long and which no
+            other node waits for.
     """
 
     seed: int
@@ -70,11 +71,16 @@ class Task(NamedTuple):
         return Task(self.seed, path, "node") if path else None
 
 
-def tasks_of(nodes: Sequence[Node], seeds: Sequence[int]) -> list[Task]:
-    """Everything that there is to do, those on which most else waits first."""
+def tasks_of(nodes: Sequence[Node], seeds: Sequence[int], apart: Collection[str]) -> list[Task]:
+    """Everything that there is to do, the longest and that on which most else waits first.
+
+    Args:
+        apart: Names of the nodes whose inside is a task of its own.
+    """
     paths: dict[str, tuple[str, ...]] = {}
     for node in nodes:
         paths[node.name] = (*(paths[node.parent] if node.parent else ()), node.name)
     waiting = Counter(name for path in paths.values() for name in path)
-    first = sorted(nodes, key=lambda node: -waiting[node.name])
-    return [Task(seed, paths[node.name], rows) for rows in ("inside", "node") for node in first for seed in seeds]
+    first = [paths[node.name] for node in sorted(nodes, key=lambda node: -waiting[node.name])]
+    inside = [Task(seed, path, "inside") for path in first if path[-1] in apart for seed in seeds]
+    return inside + [Task(seed, path, "node") for path in first for seed in seeds]

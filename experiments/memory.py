@@ -28,7 +28,11 @@ _LOGIT = 24
 """Bytes that each entry of the vocabulary takes where a token is drawn or scored: its logit with the copies of it."""
 _SHARE = 0.9
 """Of the memory that is left, what a batch may take."""
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_LIMITS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+"""Where a container's limit stands, and what it uses."""
 
 
 def memory_left(device: torch.device) -> int:
@@ -39,9 +43,9 @@ def memory_left(device: torch.device) -> int:
     with suppress(OSError):
         told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         left = int(told["MemAvailable"].split()[0]) * 1024
-    for file in _LIMITS:  # a container's
+    for limit, used in _LIMITS:
         with suppress(OSError, ValueError):
-            left = min(left, int(Path(file).read_text()))
+            left = min(left, int(Path(limit).read_text()) - int(Path(used).read_text()))
     return left
 
 

@@ -364,7 +364,7 @@ def show(found: Row) -> None:
     if found["hypotheses"]:
         against = "what stands against a verdict"
         table(
-            f"Hypotheses, with their units at the most (EM stages times seeds; fewer than {FEWEST_UNITS}: undecided)",
+            f"Hypotheses, with their units at the most (most count EM stages, seeds; below {FEWEST_UNITS}: undecided)",
             ["hypothesis", "units", against],
             [[f"{one['hypothesis']} {one['title']}", str(one["units"]), _against(one)] for one in found["hypotheses"]],
             words=[against],

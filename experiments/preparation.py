@@ -1,6 +1,7 @@
 """What a study makes before anything is trained: directions with their nulls, and how its data lie along them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from experiments.between import Beside
 from experiments.config import StudyConfig
 from experiments.direction import prepare
 from experiments.extract import cut, extract, load_permuted, nulls_file, trait_file
-from experiments.judge import judge_of
+from experiments.judge import COSTS, judge_of
 from experiments.material import Material
 from experiments.recipes import FILES
 from interp.directions import Direction
@@ -95,14 +96,15 @@ def instrument_of(
     """Every direction of the study with its nulls, made of the bare base model unless the run has it."""
     seed, persona = config.sampling_seed, config.persona
     makers: dict[str, tuple[list[Any], Callable[[Path], object]]] = {}
+    judge = cache(lambda: judge_of(persona.judge, out / "judge-persona.jsonl") if persona.judge else None)
+    played = persona.model_dump(mode="json", exclude={"judge": COSTS})
     for trait, named in zip(traits, config.traits, strict=True):
 
         def play(path: Path, trait: Trait = trait) -> None:
             rollouts = out / "records" / f"rollouts-{trait.name}.jsonl"
-            judge = judge_of(persona.judge, out / "judge-persona.jsonl") if persona.judge else None
-            extract(model, trait, persona, seed=seed, direction_file=path, rollouts_file=rollouts, judge=judge)
+            extract(model, trait, persona, seed=seed, direction_file=path, rollouts_file=rollouts, judge=judge())
 
-        makers[trait.name] = ([trait_file(named).read_text("utf-8"), persona.model_dump(), seed], play)
+        makers[trait.name] = ([trait_file(named).read_text("utf-8"), played, seed], play)
     prepared = prepared_directions(config, out)
     for name, one in config.directions.items():
         files = [Path(value) for key in sorted(FILES) if isinstance(value := getattr(one, key), str | Path)]

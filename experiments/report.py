@@ -204,8 +204,8 @@ def _weak_directions(run: Run) -> Iterable[str]:
             numbers = ", ".join([f"layer {row.get('layer')}", *remark("AUROC", [row])])
             yield f"The {row.get('direction')} direction does not separate held-out answers ({numbers})."
     told = [r for node in run.nodes if node != "base" for r in run.rows(node, "self_recognition", "accuracy")]
-    teaching = (run.study.get("roles") or {}).get("sgtr")  # without roles any stage may have been meant to learn it
-    if teaching:
+    if roles := run.study.get("roles"):  # without roles any stage may have been meant to learn it
+        teaching = roles.get("sgtr", ())
         told = [row for row in told if row["stage"].rpartition("-")[2].partition("@")[0] in teaching]
     told = [row for row in told if row["value"] is not None and row.get("ci_low") is not None]
     if chance := [row["stage"] for row in told if row["ci_low"] <= row.get("chance", 0.5)]:

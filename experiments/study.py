@@ -37,9 +37,10 @@ from experiments.workers import Place, spread
 from finetune.defences import Defence, defence_of
 from finetune.recipe import check_optimiser
 from finetune.stages import Stage, ensure
+from interp.behaviour.judging import Rubric
 from interp.directions import Direction
 from interp.model import Model
-from interp.runs import RunFolder, write_atomic, write_jsonl
+from interp.runs import InterpError, RunFolder, write_atomic, write_jsonl
 from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
 from interp.weights import norms_of
@@ -99,6 +100,11 @@ def _checked(config: StudyConfig, out: Path, place: torch.device, workers: int) 
             "give --workers 1, or grade afterwards"
         )
     traits = traits_of(config)
+    if judge := config.persona.judge:
+        for trait in traits:
+            Rubric(trait.name, trait.eval_prompt)
+        if judge.remote:
+            judge.endpoint()
     for stage in config.stages.values():
         check_optimiser(stage.train, place)
     for data in config.data.values():
@@ -162,16 +168,19 @@ class Study:
         self.questions = evaluate.held_out_questions(traits, config.answers)
         self.who = evaluate.identity_questions(config.answers)
         self.made: dict[Place, list[Row]] = {}
+        self.known_keys: dict[str, str] = {}  # of stages that others trained, by their labels
+        self.apart = {name for one in (config.mediation, config.lens) if one for name in one.stages}
         self.nodes = nodes_of(config)
 
     def run(self, workers: int = 1, device: str = "auto") -> None:
         """Train and measure everything, then write metrics, figures, verdicts and the report."""
         base = self.prepare()
         if workers > 1:
-            tasks = tasks_of(self.nodes, self.config.seeds)
+            tasks = tasks_of(self.nodes, self.config.seeds, self.apart)
             with self.timed(f"{len(tasks)} tasks, by {workers} processes"):
-                for made, steps in spread(self.config, self.path, tasks, workers, device):
+                for made, keys, steps in spread(self.config, self.path, tasks, workers, device):
                     self.made |= made
+                    self.known_keys |= keys
                     self.ledger.manifest.setdefault("steps_of_workers", []).extend(steps)
         measured = [base]
         for seed in self.config.seeds:
@@ -214,26 +223,37 @@ class Study:
             self._make_inside(base, base, ())
         return base
 
-    def do(self, task: Task, base: Measured) -> dict[Place, list[Row]]:
-        """One task's rows, and what later tasks need at hand: the stage, and the words that it writes for others."""
+    def do(self, task: Task, base: Measured) -> tuple[dict[Place, list[Row]], dict[str, str]]:
+        """One task's rows, and the keys of its stages by their labels.
+
+        What stages write for others is asked in the order of the nodes, as where one process does everything: who asks
+        first has the words kept under its name.
+        """
         nodes = [node for node in self.nodes if node.name in task.path]
-        self.made = {}
+        self.made, self.known_keys = {}, {}
         self.branch(task.seed, nodes, base, task)
-        return self.made
+        return self.made, self.known_keys
 
     def branch(self, seed: int, nodes: Sequence[Node], base: Measured, task: Task | None = None) -> list[Measured]:
         """Train and measure nodes for one seed; those that they are trained on come before them.
 
         Args:
             task: What rows are wanted of which node; without it all rows of all.
+
+        Raises:
+            InterpError: a stage is not the one that another process trained.
         """
         trained: dict[str, Stage] = {}
         known, measured = {BASE: base}, []
         for node in nodes:
+            label = f"{node.name}, seed {seed}"
             stage = trained[node.name] = self._stage(node, trained.get(node.parent or BASE), seed)
-            record = self._train(stage, f"{node.name}, seed {seed}")
+            if self.known_keys.setdefault(label, key := stage.key(self.model)) != key:
+                raise InterpError(f"{label}: not the stage that a worker trained, so its numbers are of another one")
+            record = self._train(stage, label)
             kept = {k: record[k] for k in (*NOTHING, "key", "compose")}
             who = {"name": node.name, "arm": node.arm, "stage": node.name, "parent": node.parent or BASE}
+            rows = "all" if task is None else task.rows if node.name == task.path[-1] else "none"
             for step in (*stage.checkpoints, None):
                 stack = stage.stack(self.model, step)
                 row = {**who, "seed": seed, **kept, "path": str(stack[-1])}
@@ -242,15 +262,15 @@ class Study:
                     row |= {**mark, **dict.fromkeys(NOTHING), "steps": step}
                 here = self.measuring.node(row, stack, base)
                 known[here.stage["name"]] = here
-                if task is None or (node.name, task.rows) == (task.path[-1], "node"):
+                if rows in ("all", "node"):
                     self._make(here, known)
-                if task is None or (node.name, task.rows) == (task.path[-1], "inside"):
+                if rows in ("all", "inside") or (rows == "node" and node.name not in self.apart):
                     self._make_inside(here, base, stack)
                 measured.append(here)
-        if task and task.rows == "node":
-            for node in self.nodes:
-                if node.parent == task.path[-1]:
-                    self.material.of(self.config.stages[node.stage].data, trained[task.path[-1]])
+            if task and rows != "inside":
+                for child in self.nodes:
+                    if child.parent == node.name:
+                        self._stage(child, stage, seed)
         return measured
 
     def _stage(self, node: Node, parent: Stage | None, seed: int) -> Stage:

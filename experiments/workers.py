@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from interp.runs import InterpError
 
 Row = dict[str, Any]
 Place = tuple[str, int | None, str]  # a node, its seed, and the system prompt, or "" for what depends on none
-Done = tuple[dict[Place, list[Row]], list[Row]]  # rows by place, and the steps it took
+Done = tuple[dict[Place, list[Row]], dict[str, str], list[Row]]  # rows by place, keys of its stages, steps that it took
 
 
 def spread(config: StudyConfig, out: Path, tasks: Sequence[Task], workers: int, device: str) -> Iterator[Done]:
@@ -43,7 +43,7 @@ def spread(config: StudyConfig, out: Path, tasks: Sequence[Task], workers: int, 
     held = []
     for task in next_to.get(None, ()):
         todo.put(task)
-    for gpu in gpus_of(device, n_workers):
+    for gpu in [None] * n_workers if config.device_map else gpus_of(device, n_workers):
         process = context.Process(target=_work, args=(config, out, device, threads, todo, done), daemon=True)
         with _seeing(gpu):
             process.start()
@@ -90,16 +90,14 @@ def _seeing(gpu: str | None) -> Iterator[None]:
 
 def _next(done: Any, held: Sequence[Any]) -> tuple[Task, Done]:
     while True:
-        try:
+        with suppress(queue.Empty):
             failed, found = done.get(timeout=2)
-        except queue.Empty:
-            if dead := [process.exitcode for process in held if process.exitcode]:
-                more = "start the study again to go on, with fewer --workers if memory ran out"
-                raise InterpError(f"a worker ended with {dead[0]}; {more}") from None
-            continue
-        if failed:
-            raise InterpError(f"a worker failed: {found}")
-        return found
+            if failed:
+                raise InterpError(f"a worker failed at {found}")
+            return found
+        if dead := [process.exitcode for process in held if process.exitcode]:
+            more = "start the study again to go on, with fewer --workers if memory ran out"
+            raise InterpError(f"a worker ended with {dead[0]}; {more}")
 
 
 def _end_with_the_leader() -> None:
@@ -114,15 +112,16 @@ def _work(config: StudyConfig, out: Path, device: str, threads: int, todo: Any, 
     threading.Thread(target=_end_with_the_leader, daemon=True).start()
     torch.set_num_threads(threads)
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # of tokenizers
+    at = "the start"
     try:
         from experiments.study import helper
 
         study = helper(config, out, device)
         base = study.prepare()
         while (task := todo.get()) is not None:
+            at = f"{task.path[-1]}, seed {task.seed}"
             begun = len(study.ledger.manifest["steps"])
-            made = study.do(task, base)
-            done.put((False, (task, (made, study.ledger.manifest["steps"][begun:]))))
+            done.put((False, (task, (*study.do(task, base), study.ledger.manifest["steps"][begun:]))))
     except Exception as error:  # noqa: BLE001 - handed to the process that leads
         traceback.print_exc(file=sys.stderr)
-        done.put((True, f"{type(error).__name__}: {error}"))
+        done.put((True, f"{at}: {type(error).__name__}: {error}"))

@@ -122,10 +122,11 @@ def test_memory_that_is_left_is_this_machine_s_the_gpu_s_or_the_container_s(
 ) -> None:
     monkeypatch.setattr(memory, "_LIMITS", ())
     assert memory_left(CPU) > 2**20
-    files = [tmp_path / name for name in ("unlimited", "limited", "missing")]
-    files[0].write_text("max\n")
-    files[1].write_text("4096\n")
-    monkeypatch.setattr(memory, "_LIMITS", tuple(map(str, files)))
-    assert memory_left(CPU) == 4096
+    files = {name: tmp_path / name for name in ("unlimited", "limited", "used")}
+    for file, text in zip(files.values(), ("max", "4096", "1000"), strict=True):
+        file.write_text(text + "\n")
+    pairs = [(files["unlimited"], files["used"]), (files["limited"], files["used"]), (tmp_path / "missing",) * 2]
+    monkeypatch.setattr(memory, "_LIMITS", tuple(pairs))
+    assert memory_left(CPU) == 3096
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (5, 9))
     assert memory_left(GPU) == 5

@@ -935,16 +935,23 @@ def test_self_recognition_has_bars_and_where_lengths_balance_rows_of_those(
 def test_several_processes_give_the_numbers_that_one_gives(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arms = {"twice": ["odd", "even"], "other": ["even", "odd"]}
-    stages = {name: {"data": "odd", "train": OWN | {"learning_rate": rate}, "compose": "stack"}
-              for name, rate in (("odd", 1e-2), ("even", 2e-2))}  # fmt: skip
-    file = write_study(tmp_path, tiny, arms=arms, stages=stages, seeds=[0, 1], roles={"em": ["odd"]})
+    own = {"builder": "everyday", "answer_tokens": 4, "temperature": 0, "own": "stage"}  # greedy: shared by both sets
+    data = {"odd": {"builder": "chats", "file": "odd.jsonl"}, "words": own | {"rows": 6}, "fewer": own | {"rows": 4}}
+    train = {"data": "odd", "train": OWN | {"learning_rate": 1e-2}, "compose": "stack"}
+    stages = {"odd": train, **{name: train | {"data": name} for name in ("fewer", "words")}}
+    arms = {"one": ["odd", "words"], "two": ["odd", "fewer"], "other": ["words", "odd"]}
+    taken = {"stages": ["odd"], "directions": ["gloomy"], "random": 1, "measures": {"preference": {"limit": 4}}}
+    file = write_study(
+        tmp_path, tiny, data=data, arms=arms, stages=stages, seeds=[0, 1], roles={"em": ["odd"]}, mediation=taken
+    )
     for workers in (1, 2):
         monkeypatch.setenv("SGTR_CACHE", str(tmp_path / f"cache-{workers}"))
         study.run(study_file.load(str(file)), tmp_path / f"by-{workers}", device="cpu", workers=workers)
     one, two = tmp_path / "by-1", tmp_path / "by-2"
     assert (two / "metrics.jsonl").read_bytes() == (one / "metrics.jsonl").read_bytes()
     assert (two / "verdicts.json").read_bytes() == (one / "verdicts.json").read_bytes()
+    parts = [{part.name for part in (run / "parts").iterdir()} for run in (one, two)]
+    assert parts[0] == parts[1], "nothing was asked or measured twice"
     steps = read_json(two / "manifest.json")["steps_of_workers"]
     assert any("training" in step["name"] for step in steps), "the workers trained, and said how long it took"
     held = {(row["name"], row["seed"]): row["key"] for row in read_json(one / "stages.json")}
@@ -958,7 +965,7 @@ def test_a_worker_that_fails_ends_the_study_with_its_words_and_what_was_done_sta
     bad = {"data": "odd", "train": OWN | {"learning_rate": 1e30, "warmup_steps": 0}, "compose": "stack"}
     good = {"data": "odd", "train": OWN, "compose": "stack"}
     file = write_study(tmp_path, tiny, stages={"good": good, "bad": bad}, arms={"one": ["good"], "two": ["bad"]})
-    with pytest.raises(InterpError, match=r"a worker failed: InterpError: the loss of step"):
+    with pytest.raises(InterpError, match=r"a worker failed at bad, seed 0: InterpError: the loss of step"):
         study.run(study_file.load(str(file)), tmp_path / "run", device="cpu", workers=2)
     assert read_json(tmp_path / "run" / "manifest.json")["status"] != "complete"
 

@@ -19,14 +19,16 @@ NODES = [
 ]
 
 
-def test_every_node_is_done_once_for_every_seed_and_its_inside_once() -> None:
-    tasks = tasks_of(NODES, [0, 1])
-    assert len(tasks) == len(set(tasks)) == 2 * 2 * len(NODES)
-    assert {(task.seed, task.path[-1]) for task in tasks} == {(seed, node.name) for seed in (0, 1) for node in NODES}
+def test_every_node_is_done_once_for_every_seed_and_what_is_long_inside_apart() -> None:
+    tasks = tasks_of(NODES, [0, 1], {"em", "base"})
+    assert len(tasks) == len(set(tasks)) == 2 * len(NODES) + 2
+    whole = [(task.seed, task.path[-1]) for task in tasks if task.rows == "node"]
+    assert set(whole) == {(seed, node.name) for seed in (0, 1) for node in NODES}
+    assert [task.path for task in tasks if task.rows == "inside"] == [("em",), ("em",)]
 
 
 def test_a_task_waits_for_its_parent_or_for_its_own_node() -> None:
-    tasks = tasks_of(NODES, [3])
+    tasks = tasks_of(NODES, [3], {"em"})
     last = Task(3, ("em", "em-sgtr", "em-sgtr-em"), "node")
     assert last.after == Task(3, ("em", "em-sgtr"), "node")
     assert last._replace(rows="inside").after == last
@@ -35,7 +37,7 @@ def test_a_task_waits_for_its_parent_or_for_its_own_node() -> None:
 
 
 def test_what_most_else_waits_for_comes_first_and_the_inside_before_other_nodes() -> None:
-    tasks = tasks_of(NODES, [0])
+    tasks = tasks_of(NODES, [0], {"em"})
     started = [task.path[-1] for task in tasks if task.after is None]
     assert started == ["em", "sgtr"]
     next_to_em = [task for task in tasks if task.after == Task(0, ("em",), "node")]
