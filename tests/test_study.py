@@ -20,7 +20,7 @@ import figures.trajectory
 import finetune.stages
 from experiments import study, study_file
 from experiments.config import STUDIES, StudyConfig
-from experiments.graph import nodes_of
+from experiments.graph import Task, nodes_of
 from interp.directions import Direction
 from interp.model import Model
 from interp.nulls import random_like
@@ -952,10 +952,15 @@ def test_several_processes_give_the_numbers_that_one_gives(
     assert (two / "verdicts.json").read_bytes() == (one / "verdicts.json").read_bytes()
     parts = [{part.name for part in (run / "parts").iterdir()} for run in (one, two)]
     assert parts[0] == parts[1], "nothing was asked or measured twice"
+    late = study.helper(study_file.load(str(file)), two, "cpu")  # one that has asked for nothing yet
+    made, keys = late.do(Task(0, ("odd", "odd-fewer"), "node"), late.prepare())
+    assert {part.name for part in (two / "parts").iterdir()} == parts[1]
+    assert {place[:2] for place in made} == {("odd-fewer", 0)}
     steps = read_json(two / "manifest.json")["steps_of_workers"]
     assert any("training" in step["name"] for step in steps), "the workers trained, and said how long it took"
     held = {(row["name"], row["seed"]): row["key"] for row in read_json(one / "stages.json")}
     assert held == {(row["name"], row["seed"]): row["key"] for row in read_json(two / "stages.json")}
+    assert keys["odd-fewer, seed 0"] == held["odd-fewer", 0]
 
 
 def test_a_worker_that_fails_ends_the_study_with_its_words_and_what_was_done_stays(
