@@ -31,7 +31,7 @@ demo: $(VENV)/.runtime
 	@$(BIN)/sgtr study demo --out runs/demo
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -210,12 +210,14 @@ def _doubts(config: StudyConfig, drafts: Drafts, outline: Outline | None) -> lis
 
 def _stages(config: StudyConfig, drafts: Drafts, clock: Clock, outline: Outline | None) -> list[Row]:
     nodes, rows = nodes_of(config), []
+    distinct = {}
+    for data in dict.fromkeys(config.stages[node.stage].data for node in nodes):
+        distinct[data] = len({content_key(row["messages"]) for row in drafts.of(data).train})
     for seed in config.seeds:
         known: dict[str, Stage | None] = {}
         for node in nodes:
             spec, train = config.stages[node.stage], drafts.recipe(node.stage)
             each = drafts.lengths(spec.data)
-            distinct = {content_key(row["messages"]) for row in drafts.of(spec.data).train}
             steps = train.n_steps(len(each))
             seen = min(steps * train.batch_size, train.epochs * len(each))
             per_step = seen / steps * sum(each) / len(each)
@@ -226,7 +228,7 @@ def _stages(config: StudyConfig, drafts: Drafts, clock: Clock, outline: Outline 
                     "seed": seed,
                     "data": spec.data,
                     "rows": len(each),
-                    "repeated_rows": len(each) - len(distinct),
+                    "repeated_rows": len(each) - distinct[spec.data],
                     "epochs": round(seen / len(each), 2),
                     "steps": steps,
                     "few_steps": steps < FEW_STEPS or steps <= train.warmup_steps,

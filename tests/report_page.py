@@ -63,11 +63,21 @@ def page_of(run: Path) -> Page:
     return Page(write_report(run, figures=[]))
 
 
+_reported: list[Path] = []
+
+
+def reported(factory: pytest.TempPathFactory) -> Path:
+    """A run with its report and all figures, made once for every module that asks; not to be changed."""
+    if not _reported:
+        folder = write_run(factory.mktemp("report") / "run")
+        assert write_report(folder) == folder / "report.html"
+        _reported.append(folder)
+    return _reported[0]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_run(tmp_path_factory.mktemp("report") / "run")
-    assert write_report(folder) == folder / "report.html"
-    return folder
+    return reported(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,7 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_copies(tmp_path_factory.mktemp("copies"))
 
 
+@pytest.mark.timeout(900)  # the largest study takes minutes, more on a busy machine
 @pytest.mark.parametrize("name", SMALL)
 def test_a_study_runs_from_end_to_end(
     name: str,

@@ -21,6 +21,7 @@ import finetune.stages
 from experiments import study, study_file
 from experiments.config import STUDIES, StudyConfig
 from experiments.graph import Task, nodes_of
+from figures import style
 from interp.directions import Direction
 from interp.model import Model
 from interp.nulls import random_like
@@ -90,6 +91,7 @@ def finished(
     loaded = shrunken(request.param, tiny)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SGTR_CACHE", str(folder / "cache"))
+        patch.setattr(style, "PNG_DPI", 20)
         assert study.run(loaded, folder / "run", device="cpu") is True
         yield Finished(loaded, folder / "run", folder / "cache")
 

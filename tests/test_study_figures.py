@@ -362,8 +362,10 @@ def test_a_verdict_has_a_word_a_shape_and_n(effect: float, run: Path, figures: l
 
 @pytest.fixture(scope="module")
 def drawn(whole: Path) -> list[dict[str, Any]]:
-    """What the report shows of the run; made with real files."""
-    return draw_figures(whole)
+    """What the report shows of the run; made with real files, of few pixels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "PNG_DPI", 20)
+        return draw_figures(whole)
 
 
 def test_a_run_draws_the_figures_that_its_numbers_allow(drawn: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from seen_gpu import tell
 
 from experiments.graph import Node, Task, tasks_of
 from experiments.workers import _seeing, gpus_of
@@ -78,13 +79,9 @@ def test_a_process_sees_its_gpu_alone_and_the_leader_sees_what_it_saw(
     context = multiprocessing.get_context("spawn")
     found: Any = context.Queue()
     for gpu, expected in (("3", "3"), (None, before)):
-        process = context.Process(target=_tell, args=(found,))
+        process = context.Process(target=tell, args=(found,))
         with _seeing(gpu):
             process.start()
         assert found.get(timeout=60) == expected
         process.join()
         assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
-
-
-def _tell(found: Any) -> None:
-    found.put(os.environ.get("CUDA_VISIBLE_DEVICES"))
