@@ -168,7 +168,7 @@ class Study:
         self.questions = evaluate.held_out_questions(traits, config.answers)
         self.who = evaluate.identity_questions(config.answers)
         self.made: dict[Place, list[Row]] = {}
-        self.known_keys: dict[str, str] = {}  # of stages that others trained, by their labels
+        self.stage_keys: dict[str, str] = {}  # by label; a worker's are compared with the leader's
         self.apart = {name for one in (config.mediation, config.lens) if one for name in one.stages}
         self.nodes = nodes_of(config)
 
@@ -180,7 +180,7 @@ class Study:
             with self.timed(f"{len(tasks)} tasks, by {workers} processes"):
                 for made, keys, steps in spread(self.config, self.path, tasks, workers, device):
                     self.made |= made
-                    self.known_keys |= keys
+                    self.stage_keys |= keys
                     self.ledger.manifest.setdefault("steps_of_workers", []).extend(steps)
         measured = [base]
         for seed in self.config.seeds:
@@ -230,9 +230,9 @@ class Study:
         first has the words kept under its name.
         """
         nodes = [node for node in self.nodes if node.name in task.path]
-        self.made, self.known_keys = {}, {}
+        self.made, self.stage_keys = {}, {}
         self.branch(task.seed, nodes, base, task)
-        return self.made, self.known_keys
+        return self.made, self.stage_keys
 
     def branch(self, seed: int, nodes: Sequence[Node], base: Measured, task: Task | None = None) -> list[Measured]:
         """Train and measure nodes for one seed; those that they are trained on come before them.
@@ -248,7 +248,7 @@ class Study:
         for node in nodes:
             label = f"{node.name}, seed {seed}"
             stage = trained[node.name] = self._stage(node, trained.get(node.parent or BASE), seed)
-            if self.known_keys.setdefault(label, key := stage.key(self.model)) != key:
+            if self.stage_keys.setdefault(label, key := stage.key(self.model)) != key:
                 raise InterpError(f"{label}: not the stage that a worker trained, so its numbers are of another one")
             record = self._train(stage, label)
             kept = {k: record[k] for k in (*NOTHING, "key", "compose")}

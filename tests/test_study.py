@@ -955,9 +955,13 @@ def test_several_processes_give_the_numbers_that_one_gives(
     parts = [{part.name for part in (run / "parts").iterdir()} for run in (one, two)]
     assert parts[0] == parts[1], "nothing was asked or measured twice"
     late = study.helper(study_file.load(str(file)), two, "cpu")  # one that has asked for nothing yet
-    made, keys = late.do(Task(0, ("odd", "odd-fewer"), "node"), late.prepare())
+    base = late.prepare()
+    made, keys = late.do(Task(0, ("odd", "odd-fewer"), "node"), base)
     assert {part.name for part in (two / "parts").iterdir()} == parts[1]
     assert {place[:2] for place in made} == {("odd-fewer", 0)}
+    late.stage_keys = {"odd, seed 0": "another"}
+    with pytest.raises(InterpError, match=r"^odd, seed 0: not the stage that a worker trained"):
+        late.branch(0, late.nodes[:1], base)
     steps = read_json(two / "manifest.json")["steps_of_workers"]
     assert any("training" in step["name"] for step in steps), "the workers trained, and said how long it took"
     held = {(row["name"], row["seed"]): row["key"] for row in read_json(one / "stages.json")}
