@@ -23,14 +23,16 @@ from peft import LoraConfig
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from experiments.analysis import Instrument, dispersion_rows, displacement_rows, shift_rows
-from experiments.between import kept_rows
-from experiments.measured import View
+from experiments.rows.displacements import dispersion_rows, displacement_rows
+from experiments.rows.shifts import shift_rows
+from experiments.study.node import View
+from experiments.study.rows import kept_rows
 from interp.activations import pooled, window
 from interp.batch import Batch
 from interp.behaviour._pairs import PAIRS
 from interp.chat import ChatTokenizer, Tokens
 from interp.directions import Direction
+from interp.instrument import Instrument
 from interp.model import Model
 from interp.runs import seed_from, write_jsonl
 

@@ -8,7 +8,7 @@ import pytest
 from report_run import FIGURE, write_whole_run
 from test_figures import write_run
 
-from experiments.report import write_report
+from experiments.report.page import write_report
 
 
 class Page(HTMLParser):

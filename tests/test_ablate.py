@@ -12,13 +12,24 @@ import torch
 from peft import LoraConfig
 from tiny_study import with_long_context
 
-from experiments import behaviour as behaviour_module
-from experiments import cli, memory, treatments
-from experiments.ablate import AblateConfig, Condition, planned, transplants
+from experiments import cli
+from experiments import machine as memory
 from experiments.commands.ablate import Ablate
-from experiments.shares import NO_EFFECT_INTERVAL, NO_VALUES, NOTHING_TO_MEDIATE, UNSTABLE, Share, share_row
-from experiments.study_file import checked
-from experiments.treatments import UNTREATED, controls_of
+from experiments.fields import checked
+from experiments.interventions import treatments
+from experiments.interventions.mediation import (
+    NO_EFFECT_INTERVAL,
+    NO_VALUES,
+    NOTHING_TO_MEDIATE,
+    UNSTABLE,
+    Condition,
+    Share,
+    planned,
+    share_row,
+    transplants,
+)
+from experiments.interventions.treatments import UNTREATED, AblateConfig, controls_of
+from experiments.measures import take as behaviour_module
 from figures.mediation import mediation
 from interp.batch import Batch
 from interp.behaviour.measure import Scores

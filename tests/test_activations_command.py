@@ -14,7 +14,8 @@ from tiny_study import chat, write_jsonl
 from transformers import PreTrainedModel
 
 from experiments import activations
-from experiments.activations import adapter_key, load_activations, pooled_file
+from experiments.activations import load_activations, pooled_file
+from experiments.adapters import adapter_key
 from experiments.commands.activations import Activations
 from interp.activations import POOLINGS, Shard, pooled
 from interp.model import Model

@@ -6,16 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.analysis import (
-    Instrument,
-    baseline_rows,
-    collapse_rows,
-    displacement_rows,
-    margin_rows,
-    separation_rows,
-    shift_rows,
-)
+from experiments.rows.behaviour import baseline_rows, collapse_rows, margin_rows
+from experiments.rows.displacements import displacement_rows
+from experiments.rows.shifts import separation_rows, shift_rows
 from interp.directions import Direction
+from interp.instrument import Instrument
 
 D, LAYERS = 16, (0, 1, 2)
 

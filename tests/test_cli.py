@@ -13,7 +13,7 @@ from study_run import write_study_run
 from tiny_study import GLOOMY, chat, with_long_context, write_jsonl, write_study, write_trait
 
 from experiments import cli
-from experiments import extract as extraction
+from experiments.directions import persona as extraction
 from interp.directions import Direction
 from interp.model import Model
 from interp.runs import InterpError, load_header, read_json, read_jsonl

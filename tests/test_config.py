@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from experiments.config import STUDIES, StageConfig, StudyConfig
-from experiments.extract import ExtractConfig, trait_file
-from experiments.graph import nodes_of, yardsticks
-from experiments.study_file import checked, load
+from experiments.directions.files import trait_file
+from experiments.directions.persona import ExtractConfig
+from experiments.fields import checked
+from experiments.study.config import STUDIES, StageConfig, StudyConfig
+from experiments.study.graph import nodes_of, yardsticks
+from experiments.study.load import load
 from finetune.data.em import Tastes
 from finetune.data.published import Chats
 from finetune.data.sgtr import Sgtr

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from peft import LoraConfig
 
 from experiments.data import Sets
-from experiments.material import Material
+from experiments.study.data_sets import Material
 from finetune.batch import supervised
 from finetune.data.builder import Ask, Builder, DataSet, Desk
 from finetune.data.card import card, marked

@@ -14,11 +14,12 @@ from tiny_study import chat, with_long_context, write_jsonl
 from torch import Tensor
 from tyro.conf import OmitArgPrefixes
 
-from experiments import contrasts
-from experiments import direction as command
 from experiments.commands.direction import MakeDirection
-from experiments.extract import TRAITS, load_permuted, nulls_file
-from experiments.two_sides import Rows, role_axis, role_weights
+from experiments.directions import make as command
+from experiments.directions import sides as contrasts
+from experiments.directions.files import ROLES, TRAITS, load_permuted, nulls_file
+from experiments.directions.fit import Rows
+from experiments.directions.roles import read_roles, role_axis, role_weights
 from finetune.data.sgtr import DETECTION, SELF, Item, pair_rows, summary_prompt
 from interp.chat import Message
 from interp.directions import Direction, difference_of_means, principal_components
@@ -465,7 +466,7 @@ def test_roles_with_too_few_answers_are_named_and_left_out(
 
 
 def test_our_roles_are_whole_and_ask_nothing_that_a_trait_asks() -> None:
-    roles = contrasts.read_roles(None, None)
+    roles = read_roles(None, None)
     assert len(roles.roles) >= 20
     assert {len(prompts) for prompts in roles.roles.values()} == {3}
     texts = [text for prompts in roles.roles.values() for text in prompts]
@@ -479,7 +480,7 @@ def test_our_roles_are_whole_and_ask_nothing_that_a_trait_asks() -> None:
     assert traits
     assert not asked & {question.casefold() for question in roles.questions}
     for name in roles.roles:
-        held = read_json(contrasts.ROLES / f"{name}.json")
+        held = read_json(ROLES / f"{name}.json")
         assert held.keys() == {"instruction", "questions", "eval_prompt"}
         assert held["questions"]
         assert all(held["eval_prompt"].count(place) == 1 for place in ("{question}", "{answer}"))
@@ -487,12 +488,12 @@ def test_our_roles_are_whole_and_ask_nothing_that_a_trait_asks() -> None:
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published role files are not here")
 def test_published_roles_are_read_as_they_are() -> None:
-    roles = contrasts.read_roles(PUBLISHED, None)
+    roles = read_roles(PUBLISHED, None)
     assert len(roles.roles) >= 20
     assert len(roles.questions) + roles.repeated == 240
     assert len(set(roles.questions)) == len(roles.questions) > 200
     assert roles.default[0] == ""
-    assert not set(roles.questions) & set(contrasts.read_roles(None, None).questions)
+    assert not set(roles.questions) & set(read_roles(None, None).questions)
 
 
 # what is refused before anything is loaded

@@ -9,10 +9,10 @@ import torch
 from peft import LoraConfig
 from tiny_study import with_long_context, write_study
 
-from experiments import behaviour as behaviour_module
+from experiments.adapters import stack_name
 from experiments.cli import main
-from experiments.evaluation import stack_name
-from experiments.study_file import load
+from experiments.measures import take as behaviour_module
+from experiments.study.load import load
 from interp.behaviour.judging import ScriptedJudge
 from interp.model import Model
 from interp.runs import read_jsonl

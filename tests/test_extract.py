@@ -9,7 +9,8 @@ import torch
 from tiny_study import GLOOMY, write_trait
 from torch import Tensor
 
-from experiments.extract import ExtractConfig, extract, load_permuted, nulls_file, trait_file
+from experiments.directions.files import load_permuted, nulls_file, trait_file
+from experiments.directions.persona import ExtractConfig, extract
 from interp.directions import Direction
 from interp.model import Model
 from interp.nulls import permuted_like

@@ -21,8 +21,8 @@ from safetensors.torch import save as save_bytes
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from experiments import convert
 from experiments.commands.convert import Convert
+from experiments.directions import convert
 from interp import formats
 from interp.batch import Batch
 from interp.chat import ChatTokenizer

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from fuzzer import as_csv, as_yaml, json_lines, mutated, one_json
 
+from experiments.import_truthfulqa import read_replies
 from experiments.judge import read_judged
-from experiments.published_results import read_replies
 from interp.behaviour.capability import Choice, Short, read_questions
 from interp.behaviour.em import read_questions as read_open_questions
 from interp.behaviour.preference import read_pairs

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tyro.conf import OmitArgPrefixes
 
-from experiments.commands.importing import PATTERN, Import
-from experiments.published_results import COLUMNS, OUTCOMES, Reply, arm_and_seed, name_pattern, read_replies
+from experiments.commands.import_truthfulqa import PATTERN, Import
+from experiments.import_truthfulqa import COLUMNS, OUTCOMES, Reply, arm_and_seed, name_pattern, read_replies
 from interp.comparisons import Arm, share_difference
 from interp.runs import read_json, read_jsonl
 from interp.stats import proportion

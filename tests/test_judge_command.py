@@ -23,8 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tyro.conf import OmitArgPrefixes
 
-from experiments.commands.judge import Judge, Trait
-from experiments.judge import JudgeConfig, judge_of, read_judged, scores_of
+from experiments.commands.judge import Judge
+from experiments.commands.trait import Trait
+from experiments.judge import read_judged
+from experiments.measures.judge import JudgeConfig, judge_of, scores_of
 from interp.behaviour.endpoint import Endpoint
 from interp.behaviour.judging import ALIGNED, EndpointJudge, Item
 from interp.behaviour.validation import validation_note

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from experiments.judge import JudgeConfig, require_graded
+from experiments.measures.judge import JudgeConfig, require_graded
 from interp.behaviour.judging import (
     ALIGNED,
     COHERENT,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from experiments.config import StudyConfig
-from experiments.material import Material, check_systems
+from experiments.study.config import StudyConfig
+from experiments.study.data_sets import Material, check_systems
 from finetune.data.builder import DataSet
 from finetune.recipe import TrainConfig
 from finetune.stages import Stage, ensure

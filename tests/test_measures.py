@@ -9,7 +9,10 @@ import pytest
 from pydantic import ValidationError
 from tiny_study import with_long_context
 
-from experiments.measures import MEASURES, Capability, Collapse, MeasuresConfig, SelfRecognition
+from experiments.measures.capability import Capability
+from experiments.measures.collapse import Collapse
+from experiments.measures.config import MEASURES, MeasuresConfig
+from experiments.measures.self_recognition import SelfRecognition
 from finetune.data.articles import all_articles
 from finetune.data.sgtr import SELF, Sgtr
 from interp.behaviour.likelihood import answer_likelihoods

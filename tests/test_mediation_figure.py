@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from matplotlib.colors import to_hex
 
-from experiments import drawing
+from experiments.report import figures as drawing
 from figures import style
 from figures.mediation import MOST_PANELS, mediation
 from interp import stats

@@ -8,10 +8,9 @@ import torch
 from test_treatments import direction, grid
 from transformers import PreTrainedModel
 
-from experiments import memory
-from experiments.memory import Answers, memory_left, of_treatments, require_main_memory
-from experiments.sizes import KNOWN, Size, look_up
-from experiments.treatments import additions, uncontrolled
+from experiments import machine as memory
+from experiments.interventions.treatments import additions, of_treatments, uncontrolled
+from experiments.machine import KNOWN, Answers, Size, look_up, memory_left, require_main_memory
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 ANSWERS = Answers(n=100, prompt=30, longest=50)

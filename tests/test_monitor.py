@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from experiments import monitor
 from experiments.commands.monitor import Monitor
-from experiments.extract import nulls_file
+from experiments.directions.files import nulls_file
 from experiments.monitor import Checkpoint, checkpoints_of
 from figures.monitor import monitor as draw
 from interp.activations import pooled

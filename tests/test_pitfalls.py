@@ -19,10 +19,9 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from experiments.analysis import Instrument, shift_rows
-from experiments.extract import ExtractConfig, extract
-from experiments.judge import JudgeConfig
-from experiments.layers import SteeringConfig
+from experiments.directions.persona import ExtractConfig, SteeringConfig, extract
+from experiments.measures.judge import JudgeConfig
+from experiments.rows.shifts import shift_rows
 from finetune.batch import inputs_of, supervised, weights_of
 from finetune.recipe import TrainConfig
 from finetune.stages import Stage, ensure
@@ -31,6 +30,7 @@ from interp.batch import Batch
 from interp.behaviour.judging import Item, ScriptedJudge
 from interp.chat import ChatTokenizer, Tokens
 from interp.directions import Direction
+from interp.instrument import Instrument
 from interp.interventions import Edit, ablating, adding, orthonormal
 from interp.model import Model
 from interp.projection import cosine, project

@@ -11,16 +11,19 @@ from typing import Any
 import pytest
 import torch
 
-from experiments import plan as plans
-from experiments import sizes, study, study_file
+from experiments import machine as sizes
 from experiments.cli import main
-from experiments.config import InsideConfig, StudyConfig
-from experiments.drafts import Drafts
-from experiments.graph import nodes_of
-from experiments.material import Material
-from experiments.plan import plan
-from experiments.sizes import KNOWN, Speed, look_up
-from experiments.workload import Work, measure_work
+from experiments.machine import KNOWN, Speed, look_up
+from experiments.plan import cost, show
+from experiments.plan import plan as plans
+from experiments.plan.drafts import Drafts
+from experiments.plan.plan import plan
+from experiments.plan.workload import Work, measure_work
+from experiments.study import load as study_file
+from experiments.study import run as study
+from experiments.study.config import InsideConfig, StudyConfig
+from experiments.study.data_sets import Material
+from experiments.study.graph import nodes_of
 from finetune.recipe import TrainConfig
 from finetune.stages import Stage, ensure
 from interp.behaviour.em import Em
@@ -113,7 +116,7 @@ def test_a_stage_that_hardly_trains_is_marked_and_rows_that_come_again_are_count
     (file.parent / "odd.jsonl").write_text(rows + rows.splitlines()[0] + "\n", "utf-8")
     again = plan(study_file.load(str(file), ("arms={only: [odd]}",)), "cpu")
     assert (again["stages"][0]["rows"], again["stages"][0]["repeated_rows"]) == (9, 1)
-    plans.show(again)
+    show.show(again)
     assert "few steps, 1 rows repeat others" in capsys.readouterr().out
 
 
@@ -376,7 +379,7 @@ def test_time_is_arithmetic_on_the_cpu_and_at_least_a_launch_on_a_gpu(file: Path
     config = study_file.load(str(file))
     size = look_up(config.model, torch.float32, None)[0]
     stage, train = config.stages["odd"], config.stages["odd"].train
-    cpu, gpu = (plans.Clock(size, SPEED, on_gpu, 4, False) for on_gpu in (False, True))
+    cpu, gpu = (cost.Clock(size, SPEED, on_gpu, 4, False) for on_gpu in (False, True))
     assert cpu.step(1000, train, stage) == pytest.approx(4 * size.multiplied * 1000 / 0.5e12)
     again = train.model_copy(update={"gradient_checkpointing": True})
     assert cpu.step(1000, again, stage) == pytest.approx(6 * size.multiplied * 1000 / 0.5e12)
@@ -416,18 +419,18 @@ def test_a_plan_says_which_hypotheses_can_be_tested(sharing: StudyConfig, capsys
     units = {one["hypothesis"]: one["units"] for one in found["hypotheses"] if one["testable"]}
     assert units == dict.fromkeys(("H2", "H3a", "H3b", "H9a"), 3), "of the pairs that the mixture is into"
     assert "no verdict" not in " ".join(found["notes"])
-    plans.show(found)
+    show.show(found)
     said = " ".join(capsys.readouterr().out.split())
     assert "H9a Self-recognition lost 3 H9b" in said
     assert "H4a Reversal, inside 0 study.yaml names no stage of role control (needs arms [em, sgtr] and" in said
-    plans.show(plan(config.model_copy(update={"seeds": (0,)}), "cpu"))
+    show.show(plan(config.model_copy(update={"seeds": (0,)}), "cpu"))
     assert "H2 Misaligned persona 1 too few units: 1, and a test takes 3 H3a" in " ".join(
         capsys.readouterr().out.split()
     )
     without = plan(config.model_copy(update={"roles": {}}), "cpu")
     assert without["hypotheses"] == []
     assert "no verdict is given on any hypothesis, since the study names no roles" in without["notes"]
-    plans.show(without)
+    show.show(without)
     assert "Hypotheses" not in capsys.readouterr().out
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from planted import CONTROLS, LAYER, N_FIXED, WORLDS, Planted, World, write_run
 
-from experiments.hypotheses import verdicts
+from experiments.hypotheses.claims import verdicts
 
 
 @pytest.mark.parametrize(("seed", "world"), enumerate(WORLDS, 100), ids=[world.name for world in WORLDS])

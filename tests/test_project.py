@@ -9,8 +9,10 @@ import torch
 from scipy import stats
 from tiny_study import chat, with_long_context, write_jsonl, write_study
 
-from experiments import project, study, study_file
-from experiments.extract import nulls_file
+from experiments import project
+from experiments.directions.files import nulls_file
+from experiments.study import load as study_file
+from experiments.study import run as study
 from interp.directions import Direction
 from interp.model import Model
 from interp.nulls import random_like

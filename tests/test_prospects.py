@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from experiments import study_file
-from experiments.config import StudyConfig
-from experiments.hypotheses import CLAIMS
-from experiments.prospects import prospects
+from experiments.hypotheses.claims import CLAIMS
+from experiments.plan.testable import prospects
+from experiments.study import load as study_file
+from experiments.study.config import StudyConfig
 
 SEEDS = (0, 1, 2)
 ARMS = {f"{name}_after": ["em", name] for name in ("sgtr", "word_count", "inverted")}

@@ -12,9 +12,9 @@ import pytest
 from report_page import Page, one_seed, page, page_of, run
 from test_figures import ARMS, CHOSEN, NODES, PROMPTS, many, metrics_of, rewrite_metrics, set_study, write_run
 
-from experiments import summary
-from experiments.report import write_report
-from experiments.tables import cell, number, short
+from experiments.report import terminal as summary
+from experiments.report.page import write_report
+from experiments.report.tables import cell, number, short
 
 __all__ = ["many", "one_seed", "page", "run"]  # fixtures
 SHIFTS = "Shift from base along each direction: the same texts"

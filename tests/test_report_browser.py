@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from report_run import ARMS, FIGURE, LEFT_OUT, NODES, SEEDS, TEXT, pieces, write_whole_run
 
-from experiments.report import write_report
+from experiments.report.page import write_report
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install -e '.[dev]'")
 from selenium.webdriver.common.by import By  # noqa: E402

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from report_run import FIGURE, LEFT_OUT, write_whole_run
 
-from experiments.report import write_report
+from experiments.report.page import write_report
 
 websocket = pytest.importorskip("websocket", reason="needs websocket-client, which comes with nnsight")
 KEYS = {"tab": "\ue004", "enter": "\ue007", "space": " ", "right": "\ue014", "end": "\ue010"}

@@ -10,8 +10,8 @@ from report_page import Page, page, run, whole, whole_run
 from report_run import FIGURE, tokens_of, write_whole_run
 from report_run import PROMPTS as QUESTIONS
 
-from experiments.report import write_report
-from experiments.token_view import token_data
+from experiments.report.page import write_report
+from experiments.report.tokens import token_data
 from interp.runs import read_jsonl, write_jsonl
 
 __all__ = ["page", "run", "whole", "whole_run"]  # fixtures

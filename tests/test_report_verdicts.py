@@ -8,9 +8,9 @@ from pathlib import Path
 from report_page import Page, one_seed, page, page_of, run, whole, whole_run
 from report_run import FIGURE, LEFT_OUT, NOTES
 
-from experiments import drawing
-from experiments.report import FIGURES_OF, write_report
-from experiments.tables import short
+from experiments.report import figures as drawing
+from experiments.report.page import FIGURES_OF, write_report
+from experiments.report.tables import short
 
 __all__ = ["one_seed", "page", "run", "whole", "whole_run"]  # fixtures
 

@@ -10,10 +10,12 @@ import torch
 from test_evaluate_command import sgtr as _sgtr
 from tiny_study import chat, with_long_context, write_jsonl
 
-from experiments import cli, memory, steer, treatments
+from experiments import cli
+from experiments import machine as memory
 from experiments.commands.steer import Steer, listed
-from experiments.steer import dose_rows, questions_of
-from experiments.treatments import GridConfig, Treatment, additions, mean_norms
+from experiments.interventions import steer, treatments
+from experiments.interventions.steer import dose_rows, questions_of
+from experiments.interventions.treatments import GridConfig, SteerConfig, Treatment, additions, mean_norms
 from interp.activations import pooled
 from interp.behaviour.judging import COHERENT, ScriptedJudge
 from interp.behaviour.likelihood import answer_likelihoods
@@ -334,9 +336,9 @@ def test_a_direction_of_another_model_and_one_without_questions_are_refused(
 
 
 def test_the_questions_of_a_trait_are_its_held_out_ones() -> None:
-    every = questions_of("evil", steer.SteerConfig())
+    every = questions_of("evil", SteerConfig())
     assert len(every) > 2
-    assert questions_of("evil", steer.SteerConfig(questions=2, system="empty")) == [
+    assert questions_of("evil", SteerConfig(questions=2, system="empty")) == [
         [{"role": "system", "content": ""}, *asked] for asked in every[:2]
     ]
 

@@ -18,9 +18,10 @@ from tiny_study import GLOOMY, OWN, chat, with_long_context, write_jsonl, write_
 
 import figures.trajectory
 import finetune.stages
-from experiments import study, study_file
-from experiments.config import STUDIES, StudyConfig
-from experiments.graph import Task, nodes_of
+from experiments.study import load as study_file
+from experiments.study import run as study
+from experiments.study.config import STUDIES, StudyConfig
+from experiments.study.graph import Task, nodes_of
 from figures import style
 from interp.directions import Direction
 from interp.model import Model

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from experiments.drawing import draw_figures
+from experiments.report.figures import draw_figures
 from figures import style
 from figures.behaviour_projection import behaviour_projection
 from figures.checkpoints import checkpoints

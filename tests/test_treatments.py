@@ -9,14 +9,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from experiments.treatments import (
+from experiments.directions.files import load_directions
+from experiments.interventions.treatments import (
     GridConfig,
     Treatment,
     ablations,
     additions,
     controls_of,
     layer_sets,
-    load_directions,
     mean_norms,
     short,
 )

@@ -8,8 +8,8 @@ import pytest
 import torch
 from seen_gpu import tell
 
-from experiments.graph import Node, Task, tasks_of
-from experiments.workers import _seeing, gpus_of
+from experiments.study.graph import Node, Task, tasks_of
+from experiments.study.workers import _seeing, gpus_of
 
 NODES = [
     Node("em", "em", None, "alone"),

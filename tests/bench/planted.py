@@ -24,7 +24,7 @@ VERDICTS = ("supported", "contradicted", "undecided")
 def main() -> None:
     from planted import WORLDS, write_run
 
-    from experiments.hypotheses import verdicts
+    from experiments.hypotheses.claims import verdicts
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=50)
