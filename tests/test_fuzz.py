@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from fuzzer import as_csv, as_yaml, json_lines, mutated, one_json
 
 from experiments.import_truthfulqa import read_replies
 from experiments.judge import read_judged
@@ -23,6 +22,7 @@ from interp.behaviour.preference import read_pairs
 from interp.behaviour.truthfulqa import read_truthfulqa
 from interp.chat import read_chats
 from interp.traits import Trait
+from tests.support.fuzzer import as_csv, as_yaml, json_lines, mutated, one_json
 
 CHATS = [
     {"id": "a", "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Why?"}]},

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from own_copies import said, write_copies
-from tiny_study import with_long_context
 
 from experiments import cli
 from experiments.plan.testable import prospects
@@ -26,6 +24,8 @@ from finetune.data.builder import DataSet, Desk
 from finetune.recipe import PRESETS
 from interp.chat import Message
 from interp.runs import read_json, read_jsonl
+from tests.support.own_copies import said, write_copies
+from tests.support.tiny_study import with_long_context
 
 FILES = sorted(STUDIES.glob("*.yaml"))
 NAMES = [path.stem for path in FILES]
