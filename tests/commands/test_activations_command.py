@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig
-from test_adapters import theirs
 from transformers import PreTrainedModel
 
 from experiments import activations
@@ -21,6 +20,7 @@ from interp.model import Model
 from interp.runs import InterpError, load_header
 from interp.sources import Described
 from interp.store import TokenStore
+from tests.interp.test_adapters import theirs
 from tests.support.tiny_study import chat, write_jsonl
 
 TEXTS = [

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_treatments import direction, grid
 from transformers import PreTrainedModel
 
 from experiments import machine as memory
 from experiments.interventions.treatments import additions, of_treatments, uncontrolled
 from experiments.machine import KNOWN, Answers, Size, look_up, memory_left, require_main_memory
+from tests.interventions.test_treatments import direction, grid
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 ANSWERS = Answers(n=100, prompt=30, longest=50)

@@ -12,7 +12,6 @@ import pytest
 import torch
 from peft import LoraConfig
 from scipy import stats
-from test_adapters import theirs
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -26,6 +25,7 @@ from interp.directions import Direction
 from interp.model import Model
 from interp.nulls import random_like
 from interp.runs import InterpError, read_jsonl, save_tensors
+from tests.interp.test_adapters import theirs
 from tests.support.tiny_study import chat, write_jsonl
 
 TEXTS = [

@@ -11,7 +11,6 @@ import pytest
 import torch
 import yaml
 from peft import LoraConfig
-from test_lens import adapter_of
 
 from experiments.commands.lens import Lens as Command
 from experiments.commands.lens import show
@@ -34,6 +33,7 @@ from interp.directions import Direction
 from interp.lens import Attribution, Component, Patching
 from interp.model import Model
 from interp.runs import InterpError, read_jsonl, write_jsonl
+from tests.interp.test_lens import adapter_of
 from tests.support.tiny_study import with_long_context
 
 pytest.importorskip("transformer_lens", reason="pip install 'sgtr-interp[lens]'")

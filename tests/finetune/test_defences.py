@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
-from test_train import SMALL, adapter_of, equal, logits_of, one_step, random_adapter, rows_of
 from torch import Tensor
 from torch.nn import Module
 from transformers import PreTrainedModel
@@ -32,6 +31,7 @@ from interp.chat import Tokens
 from interp.interventions import Edit, ablating, adding
 from interp.model import Model
 from interp.runs import InterpError
+from tests.finetune.test_train import SMALL, adapter_of, equal, logits_of, one_step, random_adapter, rows_of
 from tests.reference import training as plain
 
 QUICK = SMALL.model_copy(update={"warmup_steps": 0})

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from test_train import SMALL, adapter_of, chats_of
 from torch import Tensor
 
 import finetune.stages as store
@@ -20,6 +19,7 @@ from interp.batch import Batch
 from interp.interventions import adding
 from interp.model import Model
 from interp.runs import InterpError, cache_folder, content_key
+from tests.finetune.test_train import SMALL, adapter_of, chats_of
 
 QUICK = SMALL.model_copy(update={"warmup_steps": 0})
 STAGE = Stage("em", None, chats_of(4), QUICK, "stack", 0)

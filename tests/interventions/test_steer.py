@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from test_evaluate_command import sgtr as _sgtr
 
 from experiments import cli
 from experiments import machine as memory
@@ -21,6 +20,7 @@ from interp.behaviour.likelihood import answer_likelihoods
 from interp.directions import Direction
 from interp.model import Model
 from interp.runs import read_jsonl, seed_from
+from tests.commands.test_evaluate_command import sgtr as _sgtr
 from tests.support.tiny_study import chat, with_long_context, write_jsonl
 
 QUESTIONS = [chat("Is it late?", "No."), chat("Who is there, and why?"), chat("And now?", "Then.")]

@@ -9,11 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_figures import ARMS, CHOSEN, NODES, PROMPTS, many, metrics_of, rewrite_metrics, set_study, write_run
 
 from experiments.report import terminal as summary
 from experiments.report.page import write_report
 from experiments.report.tables import cell, number, short
+from tests.figures.test_figures import (
+    ARMS,
+    CHOSEN,
+    NODES,
+    PROMPTS,
+    many,
+    metrics_of,
+    rewrite_metrics,
+    set_study,
+    write_run,
+)
 from tests.support.report_page import Page, one_seed, page, page_of, run
 
 __all__ = ["many", "one_seed", "page", "run"]  # fixtures

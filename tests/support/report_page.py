@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_figures import write_run
 
 from experiments.report.page import write_report
+from tests.figures.test_figures import write_run
 from tests.support.report_run import FIGURE, write_whole_run
 
 
