@@ -1,6 +1,6 @@
 """Along which direction do these two kinds of text differ inside a model? Directions that are not made from a trait.
 
-1. A recipe says which texts stand on which side, and which are left out why (`experiments.contrasts`).
+1. A recipe says which texts stand on which side, and which are left out why (`experiments.directions.sides`).
 2. The texts are read through the model with its stack of adapters; each gives one pooled activation per layer.
 3. The recipe makes a vector per layer from the two sides. The same recipe on questions that it was not made from says
    how well the vector separates them and which layer headlines use; shuffled labels say what it finds in nothing.

@@ -14,7 +14,7 @@ from torch import Tensor
 from tyro.conf import OmitArgPrefixes
 
 from experiments.commands.direction import MakeDirection
-from experiments.directions import make as command
+from experiments.directions import fit
 from experiments.directions import sides as contrasts
 from experiments.directions.files import ROLES, TRAITS, load_permuted, nulls_file
 from experiments.directions.fit import Rows
@@ -184,7 +184,7 @@ def test_a_planted_difference_is_found_at_its_layer(
         noise[: len(rows) // 2] += planted
         return noise
 
-    monkeypatch.setattr(command, "pooled", pooled)
+    monkeypatch.setattr(fit, "pooled", pooled)
     said = {"positive": "Yes, and yes again, by all means.", "negative": "No."}  # lengths must not separate anything
     both = {
         side: write_jsonl(tmp_path / f"{side}.jsonl", *(chat(f"Is it {i}?", text) for i in range(40)))

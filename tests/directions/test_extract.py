@@ -217,7 +217,7 @@ def test_a_planted_direction_is_found_at_its_layer(
         return noise
 
     silent(llama, monkeypatch, lambda i: False)  # noqa: ARG005
-    monkeypatch.setattr("experiments.extract.pooled", pooled)
+    monkeypatch.setattr("experiments.directions.persona.pooled", pooled)
     many = Trait.load(write_trait(tmp_path / "t.json", questions=[f"Is it {i}?" for i in range(10)]))
     direction = made(llama, many, tmp_path, ExtractConfig(max_new_tokens=1, rollouts=3))
     assert direction.layer == 2

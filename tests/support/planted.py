@@ -5,7 +5,7 @@
    means it moves nothing on average, and only spreads.
 2. A finetune's main part is what is planted; each seed has another strength of it, and a move of its own at random.
 3. Second stages are stacked on the first. SGTR takes the planted move back, or does not; controls move at random.
-4. Rows come from `experiments.analysis` and `experiments.between`, on real texts read through the model; own texts
+4. Rows come from `experiments.rows` and `experiments.study.rows`, on real texts read through the model; own texts
    differ from the base model's at one question in four.
 """
 
