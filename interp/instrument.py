@@ -12,8 +12,6 @@ from interp.directions import Direction
 from interp.nulls import nulls_for
 from interp.runs import seed_from
 
-Row = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Instrument:
@@ -28,7 +26,7 @@ class Instrument:
     """
 
     directions: Mapping[str, Direction]
-    permuted: Mapping[str, Float[Tensor, "null layer d_model"] | None]
+    permuted: Mapping[str, Float[Tensor, "_ layer d_model"] | None]
     n_random: int
     seed: int
     personas: tuple[str, ...] | None = None
@@ -36,7 +34,7 @@ class Instrument:
 
     def nulls(
         self, name: str, rows: Float[Tensor, "row layer d_model"] | None = None
-    ) -> dict[str, Float[Tensor, "null layer d_model"]]:
+    ) -> dict[str, Float[Tensor, "_ layer d_model"]]:
         """Every family of nulls for one direction; `rows` are activations of the kind that is projected on it.
 
         Those of the last `rows` are kept: a study reads the same base answers beside every stage.
@@ -48,13 +46,13 @@ class Instrument:
 
     def nulls_at(
         self, name: str, k: int, rows: Float[Tensor, "row layer d_model"]
-    ) -> dict[str, Float[Tensor, "null d_model"]]:
+    ) -> dict[str, Float[Tensor, "_ d_model"]]:
         """As many nulls at one layer alone, for rows that are read nowhere else; other draws than those of `nulls`."""
         return {kind: null[:, 0] for kind, null in self._nulls(name, rows, slice(k, k + 1)).items()}
 
     def _nulls(
         self, name: str, rows: Float[Tensor, "row layer d_model"] | None, at: slice = slice(None)
-    ) -> dict[str, Float[Tensor, "null layer d_model"]]:
+    ) -> dict[str, Float[Tensor, "_ _ d_model"]]:
         permuted = self.permuted[name]
         return nulls_for(
             self.directions[name].vectors[at],

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,32 +12,7 @@ from interp.runs import (
     load_tensors,
 )
 
-Row = dict[str, Any]
-
-
-def load_directions(files: Sequence[Path], *, model: str | None = None) -> list[Direction]:
-    """Directions of distinct names.
-
-    Args:
-        model: Identity of the model that they must come from; None accepts any.
-
-    Raises:
-        FileNotFoundError, ValueError, InterpError: a file is missing or no direction, two have one name, or one is of
-            another model.
-    """
-    if not files:
-        raise ValueError("no direction is given; make one with `sgtr extract` or `sgtr direction`")
-    held = [Direction.load(file, model=model) for file in files]
-    names = [direction.name for direction in held]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(
-            f"two directions are called {twice[0]!r}, so their results could not be told apart; give each its own run"
-        )
-    return held
-
-
 ROLES = Path(__file__).parents[1] / "roles"
-
 TRAITS = Path(__file__).parents[1] / "traits"
 
 
@@ -71,3 +45,24 @@ def load_permuted(direction_file: Path, *, model: str | None = None) -> Float[Te
     """A direction's label-permuted nulls, or None if they were not kept."""
     path = nulls_file(direction_file)
     return load_tensors(path, kind="nulls", model=model)[0]["permuted"] if path.is_file() else None
+
+
+def load_directions(files: Sequence[Path], *, model: str | None = None) -> list[Direction]:
+    """Directions of distinct names.
+
+    Args:
+        model: Identity of the model that they must come from; None accepts any.
+
+    Raises:
+        FileNotFoundError, ValueError, InterpError: a file is missing or no direction, two have one name, or one is of
+            another model.
+    """
+    if not files:
+        raise ValueError("no direction is given; make one with `sgtr extract` or `sgtr direction`")
+    held = [Direction.load(file, model=model) for file in files]
+    names = [direction.name for direction in held]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(
+            f"two directions are called {twice[0]!r}, so their results could not be told apart; give each its own run"
+        )
+    return held

@@ -1,4 +1,4 @@
-"""From what was measured to numbers with intervals: the rows of metrics.jsonl, made from stored values alone."""
+"""Rows on how well directions separate what they are made from, and how far a stage shifts texts along them."""
 
 from typing import Any
 

@@ -14,8 +14,6 @@ from finetune.data.builder import Who
 from interp.runs import did_you_mean, read_yaml
 from interp.sources import sha256_of
 
-Row = dict[str, Any]
-
 
 def inputs_of(config: StudyConfig) -> dict[str, str]:
     """sha256 of every file that the study names by its path; traits of our own come with the commit."""
