@@ -90,7 +90,7 @@ class Sets:
                     seed=seed_from(self.seed, "data", name),
                     progress=advance,
                 )
-            return [self.chat.decode(ids, skip_special=True) for ids in spoken]
+            return [self.chat.answer_text(ids) for ids in spoken]
 
         return ask
 

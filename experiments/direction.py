@@ -112,8 +112,7 @@ def _played(model: Model, roles: Roles, config: DirectionConfig, rollouts_file: 
             progress=advance,
         )
     records = [
-        {"id": f"{config.name}-{i:05d}", **row, "text": model.chat.decode(ids, skip_special=True)}
-        | {"answer_ids": list(ids)}
+        {"id": f"{config.name}-{i:05d}", **row, "text": model.chat.answer_text(ids)} | {"answer_ids": list(ids)}
         for i, (row, ids) in enumerate(zip(asked, answers, strict=True))
     ]
     write_jsonl(rollouts_file, records)

@@ -93,7 +93,7 @@ def answers(
         found = answer_likelihoods(model, [p.answered(ids) for p, ids in zip(prompts, spoken, strict=True)])
     records = []
     for question, ids, likelihood in zip(questions, spoken, found, strict=True):
-        text = model.chat.decode(ids, skip_special=True)
+        text = model.chat.answer_text(ids)
         reason = degenerate(text)
         records.append(
             {

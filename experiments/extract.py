@@ -146,7 +146,7 @@ def extract(
         )
     records: list[dict[str, Any]] = []
     for i, (row, ids) in enumerate(zip(asked, answers, strict=True)):
-        text = model.chat.decode(ids, skip_special=True)
+        text = model.chat.answer_text(ids)
         records.append({"id": f"{trait.name}-{i:05d}", **row, "text": text, "answer_ids": list(ids)})
     judged = None
     if judge is not None and config.judge is not None:

@@ -84,7 +84,7 @@ def lens_rows(
     tokens = _label_ids(model, questions)
     pairs = pairs_of(questions)[: config.pairs]
     prompts = {
-        row["id"]: model.chat.prompt(with_system(row["messages"], system))
+        row["id"]: model.chat.prompt(with_system(row["messages"], system)).opened()
         for row in [*asked, *(row for pair in pairs for row in pair)]
     }
     model.check_lengths(list(prompts.values()), 1)

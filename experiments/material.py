@@ -215,7 +215,7 @@ class Material(Sets):
                         seed=seed_from(self.config.sampling_seed, "data", name),
                         progress=advance,
                     )
-                return {"texts": [self.model.chat.decode(answer, skip_special=True) for answer in spoken]}
+                return {"texts": [self.model.chat.answer_text(answer) for answer in spoken]}
 
             if new:
                 what = [list(new.values()), max_new_tokens, temperature, self.config.sampling_seed, key]

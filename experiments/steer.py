@@ -237,7 +237,7 @@ def answered(
         )
     records = []
     for (t, q, k), ids in zip(each, spoken, strict=True):
-        text = model.chat.decode(ids, skip_special=True)
+        text = model.chat.answer_text(ids)
         reason = degenerate(text)
         about = {"id": f"{t}-{q}-{k}", "treatment": treatments[t].name, "question": q, "sample": k}
         said = {"messages": chats[q], "text": text, "degenerate": reason is not None, "reason": reason}
