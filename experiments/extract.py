@@ -37,6 +37,7 @@ from interp.runs import (
     write_jsonl,
 )
 from interp.selection import JudgedRows, judged_rows
+from interp.template import AS_IS, TemplateSettings
 from interp.traits import Trait
 
 TRAITS = Path(__file__).parent / "traits"
@@ -278,6 +279,7 @@ def run(
     device: str,
     dtype: str,
     adapters: list[Path],
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `extract` command: what it made, for a person or as JSON."""
     loaded_trait = Trait.load(trait_file(trait))
@@ -286,7 +288,7 @@ def run(
         if said := cut(what, len(held), what, getattr(config, what)):
             note(f"{loaded_trait.name}: {said}")
     judge = judge_of(config.judge, out / "judge.jsonl") if config.judge else None
-    loaded = Model.load(model, device=device, dtype=dtype)
+    loaded = Model.load(model, template, device=device, dtype=dtype)
     loaded.use(*adapters)
     rollouts = out / "rollouts.jsonl"
     direction = extract(

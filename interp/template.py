@@ -67,22 +67,6 @@ class TemplateSettings(BaseModel):
                 raise ValueError(f"switches: {name!r} cannot be set; a switch is a variable that the template reads")
         return self
 
-    @classmethod
-    def of(cls, file: Path | None, changes: Sequence[tuple[str, Any]]) -> "TemplateSettings":
-        """The settings that a file and pairs of name and value mean: a field's name, or else a switch's.
-
-        Raises:
-            ValueError: a value out of range, or a name given twice.
-        """
-        fields: dict[str, Any] = {"file": file}
-        switches: dict[str, Any] = {}
-        for name, value in changes:
-            place = fields if name in ("name", "date", "system") else switches
-            if name in place:
-                raise ValueError(f"template: {name} is given twice")
-            place[name] = value
-        return cls.model_validate({**fields, "switches": switches})
-
     def description(self) -> dict[str, Any]:
         """What is set, as JSON holds it; the file by its name alone, since the template's hash says what is in it."""
         told = self.model_dump(mode="json", exclude_defaults=True)

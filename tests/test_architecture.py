@@ -19,9 +19,9 @@ MAY_IMPORT = {
     "figures": {"figures", "interp"},
 }
 LEAVES: dict[str, set[str]] = {name: set() for name in ("runs", "stats", "interventions")} | {
-    **{name: {"runs"} for name in ("nulls", "selection", "traits", "sampling", "template", "turns")},
+    **{name: {"runs"} for name in ("nulls", "selection", "traits", "sampling", "template", "turns", "messages")},
     "tokens": {"turns"},
-    "chat": {"runs", "template", "tokens", "turns"},
+    "chat": {"messages", "runs", "template", "tokens", "turns"},
     **{name: {"stats"} for name in ("resampling", "comparisons", "power")},
 }
 DATA_TABLES = (
