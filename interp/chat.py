@@ -37,7 +37,8 @@ class ChatTokenizer:
         self.template = ChatTemplate(tokenizer, settings)
         self.tokenizer = self.template.tokenizer
         self.template_hash = self.template.hash
-        self._fixed: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+        self._fixed: dict[tuple[tuple[str, ...], bool, frozenset[int]], list[str]] = {}
+        self._spelt: dict[str, list[int]] = {}
         if self.decode(self.encode("a b")) != "a b":
             raise InterpError(
                 "this tokenizer does not give back the text it encodes piece by piece "
@@ -134,18 +135,24 @@ class ChatTokenizer:
             return None
         return Reply.of(opening, self.encode(opening.header), self.decode)
 
-    def _fixed_text(self, roles: tuple[str, ...], generation_prompt: bool) -> list[str]:
-        """The template's own text before, between and after the contents of `roles`."""
-        key = (roles, generation_prompt)
+    def _fixed_text(
+        self, roles: tuple[str, ...], generation_prompt: bool, empty: frozenset[int] = frozenset()
+    ) -> list[str]:
+        """The template's own text before, between and after the contents of `roles`.
+
+        Args:
+            empty: Messages without words, for templates that leave them out; they stand before the text that follows.
+        """
+        key = (roles, generation_prompt, empty)
         if key not in self._fixed:
-            marks = [f"Q{i}SPANMARK{i}Q" for i in range(len(roles))]
+            marks = ["" if i in empty else f"Q{i}SPANMARK{i}Q" for i in range(len(roles))]
             text = self.template.render(
                 [{"role": r, "content": m} for r, m in zip(roles, marks, strict=True)], generation_prompt
             )
             pieces = []
             for mark in marks:
-                before, found, text = text.partition(mark)
-                if not found or mark in text:
+                before, found, text = text.partition(mark) if mark else ("", True, text)
+                if not found or (mark and mark in text):
                     raise InterpError(
                         f"the chat template does not show the messages {', '.join(roles)} once each and in order; "
                         "does it support this sequence of roles?"
@@ -185,6 +192,12 @@ class ChatTokenizer:
         for i, messages in enumerate(chats):
             try:
                 plans.append(self._pieces(messages))
+                self._spelt |= {
+                    text: self._as_text(text)
+                    for piece in plans[-1]
+                    for text, literal in piece.parts
+                    if literal and text not in self._spelt
+                }
             except InterpError as error:
                 name = names[i] if names else f"row {i}" if len(chats) > 1 else None
                 raise InterpError(f"{name}: {error}" if name else str(error)) from error
@@ -214,7 +227,7 @@ class ChatTokenizer:
             encoded |= {(text, False): pair for text, pair in zip(texts, pairs, strict=True)}
         for text, literal in parts:
             if literal:
-                ids = self._as_text(text)
+                ids = self._spelt.setdefault(text, self._as_text(text))
                 encoded[text, True] = (ids, [(0, len(text))] * len(ids))
         return encoded
 
@@ -236,8 +249,7 @@ class ChatTokenizer:
     def _pieces(self, messages: Sequence[Message]) -> list[Piece]:
         """The conversation's text, cut where answers are asked for, begin and end."""
         roles = tuple(message["role"] for message in messages)
-        fixed = self._fixed_text(roles, roles[-1] != "assistant")
-        contents = self._shown(messages, fixed)
+        fixed, contents = self._shown(messages)
         pieces: list[Piece] = []
         text, marks, literal = "", [], []
         for turn, (before, content) in enumerate(zip(fixed, contents, strict=False)):
@@ -263,28 +275,26 @@ class ChatTokenizer:
         """The header that an answer is asked for with, where the template's own is `asked`."""
         return self._opening((*roles, "assistant"), len(roles)).asked if "user" in roles else asked
 
-    def _shown(self, messages: Sequence[Message], fixed: Sequence[str]) -> list[str]:
-        """The contents as the template shows them: as they are, or without blanks at their ends.
+    def _shown(self, messages: Sequence[Message]) -> tuple[list[str], list[str]]:
+        """The template's own text around the contents, and the contents as it shows them.
+
+        A content is shown as it is, or without blanks at its ends; one without words may be left out.
 
         Raises:
             InterpError: a content is shown in another way.
         """
-        rendered = self.template.render(messages, messages[-1]["role"] != "assistant")
-        at, shown = 0, []
-        for message, before, after in zip(messages, fixed, fixed[1:], strict=False):
-            text = message["content"]
-            at += len(before)
-            bare = (strip(text, ends) for ends in (None, "\n") for strip in (str.strip, str.lstrip, str.rstrip))
-            way = next((way for way in (text, *bare) if rendered.startswith(way + after, at)), None)
-            if way is None:
-                break
-            shown.append(way)
-            at += len(way)
-        if len(shown) == len(messages) and rendered == _interleave(fixed, shown):
-            return shown
+        roles, asks = tuple(message["role"] for message in messages), messages[-1]["role"] != "assistant"
+        rendered = self.template.render(messages, asks)
+        empty = frozenset(i for i, m in enumerate(messages) if not m["content"] and m["role"] != "assistant")
+        wrong = 0
+        for left_out in dict.fromkeys((frozenset(), empty)):
+            fixed = self._fixed_text(roles, asks, left_out)
+            shown = _shown_in(rendered, [message["content"] for message in messages], fixed)
+            if len(shown) == len(messages):
+                return fixed, shown
+            wrong = wrong or len(shown)
         raise InterpError(
-            f"the chat template rewrites message contents (message {min(len(shown), len(messages) - 1)}, "
-            f"{messages[min(len(shown), len(messages) - 1)]['role']}), so their spans are unknown"
+            f"the chat template rewrites message contents (message {wrong}, {roles[wrong]}), so their spans are unknown"
         )
 
     def _literal(self, content: str, at: int) -> list[Range]:
@@ -311,5 +321,18 @@ class ChatTokenizer:
         return whole.before(whole.prompt_end)
 
 
-def _interleave(fixed: Sequence[str], contents: Sequence[str]) -> str:
-    return "".join(a + b for a, b in zip(fixed, [*contents, ""], strict=True))
+def _shown_in(rendered: str, contents: Sequence[str], fixed: Sequence[str]) -> list[str]:
+    """The contents as a rendered text shows them between its fixed texts, up to the first that is not there."""
+    shown, at = [], len(fixed[0])
+    for i, (content, after) in enumerate(zip(contents, fixed[1:], strict=True)):
+        bare = (strip(content, ends) for ends in (None, "\n") for strip in (str.strip, str.lstrip, str.rstrip))
+        last = i == len(contents) - 1
+        for way in (content, *bare):
+            end = at + len(way + after)
+            if rendered.startswith(way + after, at) and (not last or end == len(rendered)):
+                shown.append(way)
+                at = end
+                break
+        else:
+            break
+    return shown

@@ -147,16 +147,19 @@ def joined(
     ids: list[int] = []
     spans: list[Span] = []
     ranges: dict[str, list[Range]] = {"ends": [], "headers": [], "unlearnt": []}
-    turn_start, answer = 0, None
+    turn_start, answer, headed = 0, None, False
     for piece in pieces:
         start, (new, offsets) = len(ids), _encoded(piece, encoded)
         ids += new
-        if piece.kind == "answer":
-            headed = ranges["headers"] and ranges["headers"][-1][1] == start
-            turn_start = ranges["headers"][-1][0] if headed else start
-        elif piece.kind == "header":
-            ranges["headers"].append((start, len(ids)))
-        elif answer:  # the tokens a model must say to end its turn: up to the template's first special one
+        own_spans = [_span(mark, piece, offsets, start) for mark in piece.marks]
+        spans += own_spans
+        if piece.kind != "frame" and not headed:
+            turn_start = start
+        if piece.kind == "answer" and own_spans[0].start > turn_start:
+            ranges["headers"].append((turn_start, own_spans[0].start))
+        elif (
+            piece.kind == "frame" and answer
+        ):  # the tokens a model must say to end its turn: up to the template's first special one
             own = piece.marks[0].low if piece.marks else len(piece.text)
             known = zip(new, offsets, strict=True)
             length = next((i + 1 for i, (token, (low, _)) in enumerate(known) if token in special and low < own), 0)
@@ -164,8 +167,7 @@ def joined(
             ranges["ends"].append((start, end))
             if not answer.learnt:
                 ranges["unlearnt"].append((turn_start, end))
-        spans += [_span(mark, piece, offsets, start) for mark in piece.marks]
-        answer = piece if piece.kind == "answer" else None
+        answer, headed = piece if piece.kind == "answer" else None, piece.kind == "header"
     prompt_end = len(ids) if asks else turn_start
     return Tokens(tuple(ids), tuple(spans), prompt_end, *map(tuple, ranges.values()), reply=reply)
 

@@ -106,20 +106,21 @@ class Reply:
 
     def start(self, ids: Sequence[int]) -> int:
         """The first token of the content of generated ids; their number if they end before any content."""
-        if self.opening is None:
-            return 0
-        if self.header and tuple(ids[: len(self.header)]) == self.header:
+        if self.header and not self.gap and tuple(ids[: len(self.header)]) == self.header:
             return len(self.header)
         text = self.decode(ids)
-        at = text.rfind(self.closing)
-        if at < 0:
-            unfinished = self.always_open or text.lstrip().startswith(self.opening)
-            return len(ids) if unfinished else 0
-        end = at + len(self.closing)
-        if self.closing.startswith(("</", "[/")):
+        at = text.rfind(self.closing) if self.closing else -1
+        if at < 0 and self.opening and (self.always_open or text.lstrip().startswith(self.opening)):
+            return len(ids)
+        end = at + len(self.closing) if at >= 0 else 0
+        if at >= 0 and self.closing.startswith(("</", "[/")):
             end += len(text[end:]) - len(text[end:].lstrip())
+        elif text.startswith(self.gap, end):
+            end += len(self.gap)
+        if end == 0 or len(text) <= end:
+            return 0 if end == 0 else len(ids)
         low, high = 0, len(ids)
         while low < high:  # how few tokens reach beyond the closing; the content begins in the last of them
             middle = (low + high) // 2
             low, high = (low, middle) if len(self.decode(ids[:middle])) > end else (middle + 1, high)
-        return max(low - 1, 0) if len(text) > end else len(ids)
+        return low - 1

@@ -60,7 +60,7 @@ class DataSet:
     test: list[Row] = field(default_factory=list)
     measure: Literal["self_recognition", "task"] = "task"
     texts: list[Row] = field(default_factory=list)
-    places: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def train_places(self) -> list[str]:
