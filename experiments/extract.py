@@ -154,7 +154,8 @@ def extract(
         judged = _judge(records, trait, judge, config)
     write_jsonl(rollouts_file, records)
     half = len(records) // 2  # row i of one side answers what row i of the other does
-    kept = [i for i, ids in enumerate(answers) if ids and (judged is None or bool(judged.mask[i % half]))]
+    spoken = [i for i, ids in enumerate(answers) if model.chat.has_content(ids)]
+    kept = [i for i in spoken if judged is None or bool(judged.mask[i % half])]
     if judged is not None and not judged.counts["kept"]:
         raise InterpError(
             f"{trait.name}: no pair of answers passed the judge: {dict(judged.counts)}; see {rollouts_file}"

@@ -256,7 +256,7 @@ def read_out(model: Model, direction: Direction, records: Sequence[Row]) -> list
     """
     prompts = {key: model.chat.tokens(json.loads(key)) for key in {json.dumps(r["messages"]) for r in records}}
     rows: list[Tokens] = [prompts[json.dumps(r["messages"])].answered(r["answer_ids"]) for r in records]
-    spoken = [i for i, record in enumerate(records) if record["answer_ids"]]
+    spoken = [i for i, record in enumerate(records) if model.chat.has_content(record["answer_ids"])]
     along: dict[int, float] = {}
     with model.using():
         likely = answer_likelihoods(model, rows)

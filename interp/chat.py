@@ -9,6 +9,7 @@
 4. Contents that spell a control token (`<|im_end|>`) are tokenised as the text that they are.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -22,6 +23,7 @@ from interp.template import AS_IS, ChatTemplate, TemplateSettings
 from interp.tokens import Encoded, Mark, Piece, Range, Span, Tokens, joined
 from interp.turns import Opening, Reply
 
+log = logging.getLogger(__name__)
 __all__ = ["ChatTokenizer", "Message", "Span", "Tokens", "check_messages", "check_system", "read_chats", "with_system"]
 
 
@@ -97,6 +99,10 @@ class ChatTokenizer:
         text = self._decoded(ids[self.reply.start(ids) :], True)
         return text.removeprefix(self.reply.gap)
 
+    def has_content(self, ids: Sequence[int]) -> bool:
+        """Whether an answer as generated has any content: one cut within a thought has none."""
+        return (self.reply.start(ids) if self.reply else 0) < len(ids)
+
     def cut(self, ids: Sequence[int], stops: Sequence[int]) -> tuple[int, ...]:
         """Generated ids up to the first of `stops`, without what the template writes before that to end a turn."""
         n = next((i for i, token in enumerate(ids) if token in stops), len(ids))
@@ -133,6 +139,12 @@ class ChatTokenizer:
         opening = self._opening(("user", "assistant"), 1)
         if not (opening.header or opening.gap or opening.thought):
             return None
+        if opening.thought:
+            log.info(
+                "the chat template asks for an answer with an open %s that it writes in no finished one; answers are "
+                "asked for without it, so that they are learnt, read and generated behind the same tokens",
+                opening.thought,
+            )
         return Reply.of(opening, self.encode(opening.header), self.decode)
 
     def _fixed_text(

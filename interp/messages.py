@@ -27,7 +27,6 @@ def check_messages(messages: Any, where: str) -> list[Message]:
             raise ValueError(f'{where}: message {i} needs "role" and "content", got {json.dumps(message)[:80]}')
         if message["role"] not in ROLES:
             raise ValueError(f"{where}: message {i} has role {message['role']!r}; known: {', '.join(ROLES)}")
-        _check_fields(message, f"{where}: message {i}")
         if not isinstance(message["content"], str):
             raise ValueError(f"{where}: message {i}: content must be text, got {json.dumps(message['content'])[:80]}")
         if halves := re.search("[\ud800-\udfff]", message["content"]):
@@ -35,6 +34,7 @@ def check_messages(messages: Any, where: str) -> list[Message]:
                 f"{where}: message {i}: content has half a character ({halves[0]!a} at {halves.start()}), which no "
                 "tokenizer takes; repair or drop it"
             )
+        _check_fields(message, f"{where}: message {i}")
         if message["role"] == "system" and i > 0:
             raise ValueError(f"{where}: message {i} is a system message; only the first may be")
     if all(message["role"] == "system" for message in messages):

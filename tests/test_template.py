@@ -463,3 +463,119 @@ def test_a_gguf_without_template_is_refused_before_it_is_converted(
         sources.resolve(str(file))
     with pytest.raises(AssertionError, match="converted"):
         sources.resolve(str(file), TemplateSettings(file=tmp_path / "mine.jinja"))
+
+
+# where settings are given
+
+
+def saved(kind: Kind, folder: Path) -> str:
+    chat = chat_of(kind)
+    hf_of(chat).save_pretrained(folder)
+    chat.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def command(args: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    from experiments.cli import main
+
+    with pytest.raises(SystemExit) as left:
+        main(args)
+    return int(left.value.code or 0), *capsys.readouterr()
+
+
+def written(path: Path, *chats: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats), "utf-8")
+    return path
+
+
+def test_the_command_line_sets_the_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, chats = saved(KINDS["thinking"], tmp_path / "m"), written(tmp_path / "c.jsonl", HELLO)
+    show = ["show", "--tokens", str(chats), "--model", model, "--json"]
+    parts = []
+    for more in ([], ["--template", "enable_thinking=false"]):
+        rc, out, _ = command([*show, *more], capsys)
+        assert rc == 0
+        parts.append([(token["part"], token["learnt"]) for token in json.loads(out)["chats"][0]["tokens"]])
+    assert parts[0].count(("header", True)) == len(chat_of(KINDS["thinking"]).encode("<think>\n\n</think>\n\n"))
+    assert parts[1].count(("header", True)) == 0
+    rc, _, err = command([*show, "--template", "enable_thinkin=false"], capsys)
+    assert rc == 2
+    assert "did you mean 'enable_thinking'" in err
+    rc, _, err = command(["show", str(chats), "--template", "a=1"], capsys)
+    assert (rc, "are for --tokens" in err) == (2, True)
+
+
+def test_a_file_takes_the_place_of_a_missing_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kind = KINDS["chatml"]
+    model, chats = saved(kind, tmp_path / "m"), written(tmp_path / "c.jsonl", HELLO)
+    (tmp_path / "m" / "chat_template.jinja").unlink()
+    (tmp_path / "mine.jinja").write_text(kind.template, "utf-8")
+    look = ["data", "chats", "--set", f"file={chats}", "--model", model]
+    rc, _, err = command(look, capsys)
+    assert (rc, "--chat-template FILE" in err) == (2, True)
+    rc, out, _ = command([*look, "--chat-template", str(tmp_path / "mine.jinja")], capsys)
+    assert rc == 0
+    assert "assistant\n【It is.\nYes<|im_end|>】" in out
+
+
+def test_a_row_that_the_template_refuses_is_named_by_file_and_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chats = written(tmp_path / "c.jsonl", HELLO, [HELLO[0], *HELLO])
+    model = saved(KINDS["model"], tmp_path / "m")
+    rc, _, err = command(["data", "chats", "--set", f"file={chats}", "--model", model], capsys)
+    assert rc == 2
+    assert f"{chats}:2: the chat template refuses the messages user, user, assistant: roles must alternate" in err
+
+
+def test_a_study_holds_the_settings_and_an_older_one_has_none() -> None:
+    from experiments import study_file
+    from experiments.config import StudyConfig
+    from experiments.study import _up_to_date
+
+    demo = study_file.load("demo")
+    held = demo.model_dump(mode="json")
+    assert StudyConfig.model_validate(held) == demo
+    assert _up_to_date({key: value for key, value in held.items() if key != "template"}) == held
+    template = {"date": "2025-02-03", "system": "prepend", "switches": {"enable_thinking": False}}
+    study = StudyConfig.model_validate({**held, "template": template})
+    assert study.template == TemplateSettings.model_validate(template)
+    assert StudyConfig.model_validate(study.model_dump(mode="json")) == study
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"weight": 0.5}, r"c\.jsonl:2: message 1: weight must be 0 \(not learnt\) or 1, got 0.5"),
+        ({"weight": True}, "weight must be 0"),
+        ({"thinking": "hm"}, r"c\.jsonl:2: message 1 has 'thinking'"),
+        ({"tool_calls": [{"id": 1}]}, "message 1 has 'tool_calls'"),
+        ({"weight": 0}, r"c\.jsonl:2: every answer has weight 0"),
+    ],
+)
+def test_fields_of_a_message_are_read_or_refused_with_file_and_line(
+    message: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    from finetune.data.published import Chats
+
+    file = written(tmp_path / "c.jsonl", HELLO, [HELLO[0], {**HELLO[1], **message}])
+    with pytest.raises(ValueError, match=reason):
+        Chats(builder="chats", file=file).check()
+
+
+def test_weights_that_change_nothing_leave_no_trace_and_others_stay(tmp_path: Path) -> None:
+    from finetune.data.chat_files import as_chat
+    from finetune.data.published import Chats
+
+    light = [
+        {**LONGER[0], "weight": 0, "name": None},
+        {**LONGER[1], "weight": 0},
+        LONGER[2],
+        {**LONGER[3], "weight": 1},
+    ]
+    kept = [LONGER[0], {**LONGER[1], "weight": 0}, *LONGER[2:]]
+    assert as_chat({"messages": light}, "here")["messages"] == kept
+    chats = Chats(builder="chats", file=written(tmp_path / "c.jsonl", light))
+    assert [row["messages"] for row in chats._taken()[0]] == [kept]
+    with pytest.raises(ValueError, match="weight 1, but what the user says is never learnt"):
+        as_chat({"messages": [{**HELLO[0], "weight": 1}, HELLO[1]]}, "here")
