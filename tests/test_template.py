@@ -37,7 +37,7 @@ def chat_of(kind: Kind, **settings: Any) -> ChatTokenizer:
 
 def says(model: Model, ids: list[int]) -> None:
     """Make a model answer with `ids`, whatever it is asked: its head looks at the token before alone."""
-    hf = model.hf
+    hf: Any = model.hf
     follow = dict(itertools.pairwise(ids))
     assert len(follow) == len(ids) - 1, "each id must be followed by one alone"
     first = ids[0]
@@ -480,7 +480,8 @@ def command(args: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, s
 
     with pytest.raises(SystemExit) as left:
         main(args)
-    return int(left.value.code or 0), *capsys.readouterr()
+    out, err = capsys.readouterr()
+    return int(left.value.code or 0), out, err
 
 
 def written(path: Path, *chats: list[dict[str, Any]]) -> Path:
@@ -541,6 +542,13 @@ def test_a_study_holds_the_settings_and_an_older_one_has_none() -> None:
     study = StudyConfig.model_validate({**held, "template": template})
     assert study.template == TemplateSettings.model_validate(template)
     assert StudyConfig.model_validate(study.model_dump(mode="json")) == study
+
+
+def test_a_studys_template_is_looked_up_beside_it(tmp_path: Path) -> None:
+    from experiments import study_file
+
+    (tmp_path / "mine.yaml").write_text("like: demo\ntemplate: {file: mine.jinja}\n", "utf-8")
+    assert study_file.load(str(tmp_path / "mine.yaml")).template.file == (tmp_path / "mine.jinja").resolve()
 
 
 @pytest.mark.parametrize(
