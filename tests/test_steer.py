@@ -513,8 +513,8 @@ def test_a_chat_without_an_answer_says_why_nothing_is_read(
     assert _sgtr("show", "--tokens", file, "--model", wide) == 0
     out = capsys.readouterr().out
     assert "nothing is read: row 0: the conversation ends with the user" in out
-    assert ".E  template      '\\n'" in out
-    assert "RE  assistant 1   'Y'" in out
+    assert ".E.  template      '\\n'" in out
+    assert "REL  assistant 1   'Y'" in out
     assert "2 more chats are not shown" in out
 
 
