@@ -129,6 +129,31 @@ def test_a_closed_thought_in_the_asking_header_stays_in_the_prompt() -> None:
     assert chat.decode([row.ids[k] for k in supervised(row)]) == "It is.\nYes<|im_end|>"
 
 
+def test_a_closed_thought_that_only_the_asking_header_has_stays_before_the_last_answer() -> None:
+    base, thought = KINDS["chatml"], "<think>\n\n</think>\n\n"
+    asks = base.template.replace("assistant\n{% endif %}", "assistant\n" + thought + "{% endif %}")
+    chat = chat_of(Kind(asks, base.marks, base.eos, base.end))
+    row = chat.tokens(LONGER)
+    assert chat.decode(row.ids).count(thought) == 1
+    assert text_at(chat, row, 0, row.prompt_end).endswith(thought)
+    assert row.ids[: row.prompt_end] == chat.tokens(LONGER[:-1]).ids
+    assert chat.decode([row.ids[k] for k in sorted(supervised(row))]) == "It is.\nYes<|im_end|>It rains<|im_end|>"
+
+
+def test_a_blank_that_is_written_before_an_answer_joins_its_first_word(
+    chat_tokenizer_of: Callable[..., ChatTokenizer],
+) -> None:
+    template = (
+        "{% for m in messages %}{{ 'A:' if m.role == 'assistant' else 'Q:' }} {{ m.content }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}A:{% endif %}"
+    )
+    chat = chat_tokenizer_of(template)
+    row = chat.tokens([HELLO[0], {"role": "assistant", "content": "the sea"}])
+    assert row.ids[row.prompt_end : row.prompt_end + 2] == (*chat.encode(" the"), *chat.encode(" "))
+    assert row.response is not None
+    assert (row.response.start, chat.answer_text(chat.encode(" the sea"))) == (row.prompt_end, "the sea")
+
+
 @pytest.mark.parametrize("more", ["<think>\n", "<seed:think>\n", "[THINK]", "<think>\n\n</think>\n<think>"])
 def test_an_answer_is_never_put_inside_a_thought_that_only_the_asking_header_opens(more: str) -> None:
     base = KINDS["chatml"]
@@ -195,6 +220,7 @@ def test_stops_are_the_templates_the_configs_and_the_tokenizers() -> None:
     [
         ("thinking", "<think>\nWell, a < b\n</think>\n\nfine", "fine", "fine"),
         ("thinking", "<think>\nstill thinking", "", ""),
+        ("thinking", "<think>a</think>\n\n<think>b</think>\n\nfine", "fine", "fine"),
         ("thinking", "fine at once", "fine at once", "fine at once"),
         ("thinking", "<think>\n日本</think>\n\né<html>", "é<html>", "é<html>"),
         ("opened", "<think>\nhm\n</think>\n\nfine", "fine", "fine"),
