@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 import transformers
+from gguf import GGUFReader
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -28,6 +29,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAn
 
 from interp.chat import ChatTokenizer
 from interp.runs import cache_folder, content_key, did_you_mean, read_json, require_room, write_atomic
+from interp.template import AS_IS, TemplateSettings, check_has_template
 
 log = logging.getLogger(__name__)
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -112,13 +114,17 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def resolve(spec: str) -> Source:
+def resolve(spec: str, template: TemplateSettings = AS_IS) -> Source:
     """The source that `spec` names: an embedded model, a GGUF file, a folder, or `org/name[@revision]` on the Hub.
 
     `ndif:org/name[@revision]` is a model that runs on NDIF.
 
+    Args:
+        template: How the model is asked; a GGUF file that has no chat template of its own needs one from here.
+
     Raises:
-        ValueError: none of these; the message lists what is known.
+        ValueError: none of these; the message lists what is known. Or a GGUF file without a chat template, which is
+            found before it is converted.
         FileNotFoundError: the embedded model's wheel is missing.
     """
     if spec in EMBEDDED:
@@ -128,6 +134,7 @@ def resolve(spec: str) -> Source:
     if spec.endswith(".gguf"):
         if not path.is_file():
             raise ValueError(f"{spec}: no such GGUF file")
+        check_has_template(spec, template.file or _template_in(path))
         sha256 = sha256_of(path)
         return Source(str(_dequantised(path, sha256)), None, sha256)
     if path.is_dir():
@@ -145,14 +152,25 @@ def resolve(spec: str) -> Source:
     )
 
 
-def describe(spec: str) -> Described:
+def _template_in(gguf: Path) -> bool:
+    """Whether the header of a GGUF file has a chat template; True if it cannot be read, as converting it will tell."""
+    try:
+        return any(name.startswith("tokenizer.chat_template") for name in GGUFReader(gguf).fields)
+    except (ValueError, OSError, IndexError):
+        return True
+
+
+def describe(spec: str, template: TemplateSettings = AS_IS) -> Described:
     """The model that `spec` names, by its configuration alone.
+
+    Args:
+        template: As for `resolve`.
 
     Raises:
         ValueError: `spec` names no model, or its configuration cannot be read.
         FileNotFoundError: the embedded model's wheel is missing.
     """
-    source = resolve(spec)
+    source = resolve(spec, template)
     try:
         with quiet():
             config = AutoConfig.from_pretrained(source.path, revision=source.revision)
@@ -190,11 +208,12 @@ def adapter_folder(spec: Path | str) -> Path:
         raise FileNotFoundError(f"{spec}: no such folder, and not to be had from the Hub ({reason})") from error
 
 
-def load_chat(source: Source) -> ChatTokenizer:
+def load_chat(source: Source, template: TemplateSettings = AS_IS) -> ChatTokenizer:
     """A model's tokenizer with its chat template; its weights are not read.
 
     Raises:
-        ValueError: the tokenizer cannot be loaded, or has no chat template.
+        ValueError: the tokenizer cannot be loaded, or there is no chat template, or a setting that it does not have.
+        FileNotFoundError: the template's file is missing.
     """
     try:
         with quiet():
@@ -203,7 +222,7 @@ def load_chat(source: Source) -> ChatTokenizer:
         raise ValueError(f"{source.path}: cannot be loaded ({str(error).splitlines()[0]})") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return ChatTokenizer(tokenizer)
+    return ChatTokenizer(tokenizer, template)
 
 
 def load_weights(

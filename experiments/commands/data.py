@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from experiments.commands.options import Adapters, Device, Json
+from experiments.commands.options import Adapters, ChatTemplate, Device, Json
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Data:
     seed: Annotated[int | None, arg(help="Of the builder and of what a model is asked; default: the set's.")] = None
     device: Device = "auto"
     dtype: Annotated[str | None, arg(help="auto, float32, bfloat16 or float16; default: the study's, or auto.")] = None
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -48,6 +49,7 @@ class Data:
             seed=self.seed,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings() if self.chat.given else None,
         )
 
     def show(self, result: dict[str, Any]) -> None:

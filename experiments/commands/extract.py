@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from experiments.commands.options import Adapters, Device, Dtype, Json, ModelName, Out, Pooling
+from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, ModelName, Out, Pooling
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Extract:
     seed: Annotated[int, arg(help="Of the rollouts and nulls.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -54,5 +55,6 @@ class Extract:
             seed=self.seed,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings(),
             adapters=self.adapter,
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from experiments.commands.options import Adapters, Device, Dtype, Json, Out, Pooling
+from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, Out, Pooling
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Project:
     seed: Annotated[int, arg(help="Of the random directions.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -44,6 +45,7 @@ class Project:
             texts=self.texts,
             adapters=self.adapter,
             pooling=self.pooling,
+            template=self.chat.settings(),
             device=self.device,
             dtype=self.dtype,
             tokens=self.tokens,

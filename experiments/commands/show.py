@@ -1,12 +1,12 @@
 """The subcommand that says what a file or folder holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from experiments.commands.options import Json
+from experiments.commands.options import ChatTemplate, Json
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Show:
         arg(help="--tokens: what is averaged when a text is read; default response_mean."),
     ] = None
     rows: Annotated[int | None, arg(help="--tokens: chats to print; default 3.")] = None
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -40,6 +41,8 @@ class Show:
             for option in ("model", "phase", "pooling", "rows"):
                 if (value := getattr(self, option)) is not None:
                     raise ValueError(f"--{option} {value} is for --tokens; give that, or leave this out")
+            if self.chat.given:
+                raise ValueError("--chat-template and --template are for --tokens; give that, or leave them out")
             return terminal.verdicts(self.file) if self.verdicts else show.show(self.file)
         if self.model is None:
             raise ValueError("--tokens needs a tokenizer; give --model")
@@ -48,6 +51,7 @@ class Show:
             self.model,
             phase=self.phase or "response",
             pooling=self.pooling or "response_mean",
+            template=self.chat.settings(),
             rows=3 if self.rows is None else self.rows,
         )
 

@@ -27,6 +27,7 @@ from interp.model import Model
 from interp.nulls import Groups
 from interp.runs import InterpError, content_key, fresh, save_tensors, seed_from
 from interp.sources import ADAPTER_FILES, adapter_folder, sha256_of
+from interp.template import AS_IS, TemplateSettings
 
 
 def _contrasted(model: Model, sides: Sides, groups: Groups, make: Vectors, config: DirectionConfig, seed: int) -> Made:
@@ -109,6 +110,7 @@ def run(
     seed: int,
     device: str,
     dtype: str,
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `direction` command: writes OUT/direction.safetensors and, where there are two sides, its permuted nulls.
 
@@ -122,7 +124,7 @@ def run(
         if not (adapter_folder(adapter) / ADAPTER_FILES[0]).is_file():
             raise FileNotFoundError(f"{adapter}: no adapter there ({ADAPTER_FILES[0]} is missing)")
     prepared = prepare(config, adapters, fresh(rollouts_file), seed)
-    loaded = Model.load(model, device=device, dtype=dtype)
+    loaded = Model.load(model, template, device=device, dtype=dtype)
     loaded.use(*adapters)
     direction = prepared(loaded, target)
     header, layer = direction.header, direction.layer

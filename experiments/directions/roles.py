@@ -166,12 +166,11 @@ def played(model: Model, roles: Roles, config: DirectionConfig, rollouts_file: P
             progress=advance,
         )
     records = [
-        {"id": f"{config.name}-{i:05d}", **row, "text": model.chat.decode(ids, skip_special=True)}
-        | {"answer_ids": list(ids)}
+        {"id": f"{config.name}-{i:05d}", **row, "text": model.chat.answer_text(ids)} | {"answer_ids": list(ids)}
         for i, (row, ids) in enumerate(zip(asked, answers, strict=True))
     ]
     write_jsonl(rollouts_file, records)
-    spoken = [i for i, ids in enumerate(answers) if ids]
+    spoken = [i for i, ids in enumerate(answers) if model.chat.has_content(ids)]
     order = [DEFAULT_ROLE, *roles.roles]
     rows_of = {role: [i for i in spoken if asked[i]["role"] == role] for role in order}
     few = {role: len(rows) for role, rows in rows_of.items() if role != DEFAULT_ROLE and len(rows) < config.min_rows}

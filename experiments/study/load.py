@@ -136,6 +136,8 @@ def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     for direction in _mappings(raw.get("directions")):
         direction |= {key: at(direction[key]) for key in FILES if isinstance(direction.get(key), str)}
     _place(raw.get("judge"), at, ("validation",))
+    if isinstance(raw.get("template"), dict) and isinstance(raw["template"].get("file"), str):
+        raw["template"]["file"] = at(raw["template"]["file"])
     if isinstance(raw.get("traits"), list):
         traits = raw["traits"]
         raw["traits"] = [at(name) if isinstance(name, str) and name.endswith(".json") else name for name in traits]

@@ -98,7 +98,7 @@ def test_every_answer_is_that_of_its_treatment_alone(whole: Path, loaded: Model,
         if record["sample"] == 0 or record["direction"] == "mine":
             (alone,) = loaded.generate([loaded.chat.tokens(record["messages"])], max_new_tokens=6, edits=edits, **luck)
             assert list(alone) == record["answer_ids"]
-            assert loaded.chat.decode(alone, skip_special=True) == record["text"]
+            assert loaded.chat.answer_text(alone) == record["text"]
         if record["sample"] == 0:
             (bare,) = loaded.generate([loaded.chat.tokens(record["messages"])], max_new_tokens=6, **luck)
             differing += list(bare) != record["answer_ids"]
@@ -515,8 +515,8 @@ def test_a_chat_without_an_answer_says_why_nothing_is_read(
     assert _sgtr("show", "--tokens", file, "--model", wide) == 0
     out = capsys.readouterr().out
     assert "nothing is read: row 0: the conversation ends with the user" in out
-    assert ".E  template      '\\n'" in out
-    assert "RE  assistant 1   'Y'" in out
+    assert ".E.  template      '\\n'" in out
+    assert "REL  assistant 1   'Y'" in out
     assert "2 more chats are not shown" in out
 
 
