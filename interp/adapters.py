@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from interp.architecture import parts_beside_text
 from interp.runs import InterpError, read_json, require_room, write_atomic
 from interp.sources import ADAPTER_FILES, adapter_folder, quiet
 
@@ -93,6 +94,7 @@ class Adapters:
         device = self.hf.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
+            config.exclude_modules = config.exclude_modules or parts_beside_text(self.hf)
             name = self._attach(config)
         try:
             self._activate([*(self._names[folder] for folder in self.stack), name])

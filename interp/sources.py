@@ -24,10 +24,20 @@ import transformers
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+)
+from transformers.utils import cached_file
 
 from interp.chat import ChatTokenizer
 from interp.runs import cache_folder, content_key, did_you_mean, read_json, require_room, write_atomic
+from interp.sampling import only_stop_tokens
 
 log = logging.getLogger(__name__)
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -223,7 +233,7 @@ def load_weights(
     Raises:
         ValueError: the weights cannot be loaded, or quantised on this machine.
     """
-    how: dict[str, Any] = {"revision": source.revision, "dtype": dtype}
+    how: dict[str, Any] = {"revision": source.revision, "dtype": dtype, **_stop_tokens(source)}
     if device_map is not None:
         how["device_map"] = device_map
     if quantise is not None:
@@ -236,12 +246,29 @@ def load_weights(
         how.setdefault("device_map", {"": device})
     try:
         with quiet():
-            hf = AutoModelForCausalLM.from_pretrained(source.path, **how)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{source.path}: cannot be loaded ({str(error).splitlines()[0]})") from error
+            config = AutoConfig.from_pretrained(source.path, revision=source.revision)
+            kind = AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
+            hf, loading = kind.from_pretrained(source.path, config=config, output_loading_info=True, **how)
+    except (OSError, ImportError, SafetensorError, ValueError) as error:
+        raise ValueError(f"{source.path}: cannot be loaded ({str(error).strip().splitlines()[0]})") from error
+    if lacking := sorted({*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}):
+        raise ValueError(
+            f"{source.path}: its files lack {len(lacking)} of the weights of {type(hf).__name__}, or have other shapes of "
+            f"them (first {lacking[0]}), so these would be random numbers; give a folder that is whole"
+        )
     if "device_map" not in how:
         hf.to(device)  # pyright: ignore[reportArgumentType]
     return hf
+
+
+def _stop_tokens(source: Source) -> dict[str, Any]:
+    """What lets a model load with the stop tokens of its generation config and none of its other fields.
+
+    transformers refuses to load a model whose own fields contradict one another, so they are not even shown to it.
+    """
+    missing = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    file = cached_file(source.path, "generation_config.json", revision=source.revision, **missing)
+    return {"generation_config": only_stop_tokens(read_json(Path(file)), source.path)} if file else {}
 
 
 def folder_identity(folder: Path) -> str:
