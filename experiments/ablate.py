@@ -44,6 +44,7 @@ from interp.interventions import Site
 from interp.model import Model
 from interp.runs import RunFolder, content_key, read_jsonl, write_jsonl
 from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
+from interp.template import AS_IS, TemplateSettings
 
 Key = tuple[str, str]  # a stage, and what is done to it
 Taken = Mapping[Key, Mapping[str, Sequence[Row]]]  # records of every condition, by measure
@@ -94,6 +95,7 @@ def run(
     seed: int,
     device: str,
     dtype: str,
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `ablate` command: writes OUT/metrics.jsonl, a file of records for each measure, the figure and a manifest.
 
@@ -131,7 +133,7 @@ def run(
         return _result(out, ran=False)
     _ = [load_directions(files) for files in (directions, transplant) if files]  # a wrong file is refused here
     start = time.monotonic()
-    loaded = Model.load(model, device=device, dtype=dtype)
+    loaded = Model.load(model, template, device=device, dtype=dtype)
     check_system(config.system, loaded.chat.native_system)
     held, moved = (load_directions(some, model=loaded.identity) if some else [] for some in (directions, transplant))
     chats = [with_system([{"role": "user", "content": text}], config.system) for text in everyday_questions(24)]

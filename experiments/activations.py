@@ -17,6 +17,7 @@ from torch import Tensor
 from experiments.console import bar, note
 from interp.activations import POOLINGS, Pooling, Shard, read, window
 from interp.chat import Tokens, read_chats
+from interp.messages import chat_names
 from interp.model import Model
 from interp.runs import (
     InterpError,
@@ -41,6 +42,7 @@ from interp.sources import (
     sha256_of,
 )
 from interp.store import RowId, check_claim, claim, extraction_files, missing_shards, plan_tokens, write_tokens
+from interp.template import AS_IS, TemplateSettings
 
 POOLED = "pooled_activations"
 
@@ -122,6 +124,7 @@ def run(
     store_dtype: str,
     device: str,
     dtype: str,
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `activations` command: writes one shard into OUT, or says that it is there.
 
@@ -139,8 +142,8 @@ def run(
     chats = read_chats(texts)
     if shard.of > len(chats):
         raise ValueError(f"{texts} has {len(chats)} texts, too few for {shard.of} shards; use at most that many")
-    described = describe(model)
-    tokenizer = load_chat(resolve(model))
+    described = describe(model, template)
+    tokenizer = load_chat(resolve(model, template), template)
     held_dtype = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
     names = [text_id(chat, texts, i) for i, chat in enumerate(chats)]
     settings: dict[str, Any] = {
@@ -160,10 +163,10 @@ def run(
     result = {"out": str(out), "holds": settings["holds"], "shard": str(shard), "layers": settings["layers"]}
     if shard.index not in missing_shards(out, shard.of):
         return {**result, "read": 0, "files_written": 0, **_what_is_missing(out, shard, "is there already")}
-    mine = list(shard.rows(len(chats)))
-    rows = tokenizer.tokens_of([chats[i]["messages"] for i in mine])
+    mine, places = list(shard.rows(len(chats))), chat_names(texts, len(chats))
+    rows = tokenizer.tokens_of([chats[i]["messages"] for i in mine], [places[i] for i in mine])
     ids = [names[i] for i in mine]
-    work = _Work(model, adapters, device, dtype, rows, ids, shard, out, settings, {"texts": texts.name})
+    work = _Work(model, adapters, device, dtype, rows, ids, shard, out, settings, {"texts": texts.name}, template)
     files = work.per_token(described) if tokens else work.pooled(described)
     return {**result, "read": len(rows), "files_written": files, **_what_is_missing(out, shard, "is done")}
 
@@ -300,9 +303,10 @@ class _Work:
     out: Path
     settings: Mapping[str, Any]
     more: Mapping[str, Any]
+    template: TemplateSettings
 
     def _loaded(self) -> tuple[Model, dict[str, Any]]:
-        loaded = Model.load(self.model, device=self.device, dtype=self.dtype)
+        loaded = Model.load(self.model, self.template, device=self.device, dtype=self.dtype)
         loaded.use(*self.adapters)
         loaded.check_lengths(self.rows)
         claim(self.out, self.settings)

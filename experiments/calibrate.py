@@ -22,10 +22,12 @@ from interp.activations import pooled, window
 from interp.chat import read_chats
 from interp.directions import difference_of_means
 from interp.interventions import adding
+from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import permuted_like, random_like
 from interp.projection import cosine
 from interp.runs import content_key, environment, fresh, seed_from, write_atomic, write_jsonl
+from interp.template import AS_IS, TemplateSettings
 
 ALARM = 95.0
 
@@ -43,6 +45,7 @@ def run(
     seed: int,
     device: str,
     dtype: str,
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `calibrate` command: writes OUT/metrics.jsonl and figures/power.
 
@@ -60,10 +63,12 @@ def run(
     chats = read_chats(texts) if texts else popular_tastes(needed, seed)
     if len(chats) < needed:
         raise ValueError(f"{texts}: {len(chats)} texts, but {max(sizes)} a side need {needed}; give more or lower n")
-    loaded = Model.load(model, device=device, dtype=dtype)
+    loaded = Model.load(model, template, device=device, dtype=dtype)
     at = loaded.n_layers // 2 if layer is None else layer
     loaded.check_layers([at])
-    rows = loaded.chat.tokens_of([chat["messages"] for chat in chats])
+    rows = loaded.chat.tokens_of(
+        [chat["messages"] for chat in chats], chat_names(texts or Path("popular_tastes"), len(chats))
+    )
     for i, row in enumerate(rows, 1):
         window(row, "response_mean", i)
     with bar("reading", len(rows) * (1 + len(strengths))) as advance:

@@ -19,6 +19,7 @@ from finetune.recipe import PRESETS, TrainConfig
 from finetune.stages import Compose
 from interp.runs import did_you_mean
 from interp.sources import DTYPES
+from interp.template import AS_IS, TemplateSettings
 
 STUDIES = Path(__file__).parent / "studies"
 BASE = "base"
@@ -100,6 +101,8 @@ class StudyConfig(BaseModel):
     question: str = ""
     model: str = "smollm2-135m"
     dtype: str = "auto"
+    template: TemplateSettings = AS_IS
+    """Which chat template the model is asked with, and how; what changes a token is part of every stage's key."""
     seeds: tuple[int, ...] = (0,)
     """One training run of every arm for each."""
     sampling_seed: int = 0

@@ -21,6 +21,7 @@ from interp.chat import ChatTokenizer, Message, check_system
 from interp.model import Model
 from interp.runs import did_you_mean, environment, fresh, seed_from, write_atomic, write_jsonl
 from interp.sources import load_chat, pick_device, pick_dtype, resolve
+from interp.template import AS_IS, TemplateSettings
 
 MODEL = "smollm2-135m"
 SMALL = {"train": {"train": 100, "test": 20}, "rows": {"rows": 100}}
@@ -90,7 +91,7 @@ class Sets:
                     seed=seed_from(self.seed, "data", name),
                     progress=advance,
                 )
-            return [self.chat.decode(ids, skip_special=True) for ids in spoken]
+            return [self.chat.answer_text(ids) for ids in spoken]
 
         return ask
 
@@ -107,6 +108,7 @@ def run(
     seed: int | None = None,
     device: str = "auto",
     dtype: str | None = None,
+    template: TemplateSettings | None = None,
 ) -> dict[str, Any]:
     """The `data` command: the card of a data set and its first rows; writes the rows and the card where `out` is given.
 
@@ -129,14 +131,15 @@ def run(
         raise ValueError(f"{name}: {NO_STAGE}")
     if adapters and not asks_stage:
         note(f"{name}: no stage writes parts of this set, so --adapter changes nothing")
-    chat = load_chat(resolve(model))
+    template = template or (held.template if held else AS_IS)
+    chat = load_chat(resolve(model, template), template)
     for one in needed:
         check_system(one.system, chat.native_system)
 
     def load() -> Model:
         note(f"loading {model}, since {name} holds a model's own words")
         spread = {"device_map": held.device_map, "quantise": held.quantise} if held else {}
-        return Model.load(model, device=device, dtype=dtype, **spread)
+        return Model.load(model, template, device=device, dtype=dtype, **spread)
 
     asking_seed = held.sampling_seed if held and seed is None else sets[name].seed
     material = Sets(sets, chat, load, adapters=adapters, seed=asking_seed)
@@ -144,6 +147,7 @@ def run(
     data = material.of(name)
     if not data.train:
         raise ValueError(f"{name}: the builder gave no rows to train on; look at its fields (--set KEY=VALUE)")
+    chat.tokens_of([row["messages"] for row in data.train], data.train_places)  # a row that cannot be shown is named
     made = {
         "data": name,
         "study": study,
@@ -151,6 +155,7 @@ def run(
         "model": model,
         "template_hash": chat.template_hash,
         "template_system": chat.native_system,
+        **chat.template.description(),
         "written_by": material.model.description() if material.model else None,
         "adapters": [str(folder) for folder in adapters] if asks_stage else [],
         "card": card(data.train, chat, data.test, measure=data.measure),

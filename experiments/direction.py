@@ -38,6 +38,7 @@ from interp.model import Model
 from interp.nulls import Groups
 from interp.runs import InterpError, content_key, fresh, save_tensors, seed_from, write_jsonl
 from interp.sources import ADAPTER_FILES, adapter_folder, sha256_of
+from interp.template import AS_IS, TemplateSettings
 
 # reading
 
@@ -112,12 +113,11 @@ def _played(model: Model, roles: Roles, config: DirectionConfig, rollouts_file: 
             progress=advance,
         )
     records = [
-        {"id": f"{config.name}-{i:05d}", **row, "text": model.chat.decode(ids, skip_special=True)}
-        | {"answer_ids": list(ids)}
+        {"id": f"{config.name}-{i:05d}", **row, "text": model.chat.answer_text(ids)} | {"answer_ids": list(ids)}
         for i, (row, ids) in enumerate(zip(asked, answers, strict=True))
     ]
     write_jsonl(rollouts_file, records)
-    spoken = [i for i, ids in enumerate(answers) if ids]
+    spoken = [i for i, ids in enumerate(answers) if model.chat.has_content(ids)]
     order = [DEFAULT_ROLE, *roles.roles]
     rows_of = {role: [i for i in spoken if asked[i]["role"] == role] for role in order}
     few = {role: len(rows) for role, rows in rows_of.items() if role != DEFAULT_ROLE and len(rows) < config.min_rows}
@@ -192,6 +192,7 @@ def run(
     seed: int,
     device: str,
     dtype: str,
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `direction` command: writes OUT/direction.safetensors and, where there are two sides, its permuted nulls.
 
@@ -205,7 +206,7 @@ def run(
         if not (adapter_folder(adapter) / ADAPTER_FILES[0]).is_file():
             raise FileNotFoundError(f"{adapter}: no adapter there ({ADAPTER_FILES[0]} is missing)")
     prepared = prepare(config, adapters, fresh(rollouts_file), seed)
-    loaded = Model.load(model, device=device, dtype=dtype)
+    loaded = Model.load(model, template, device=device, dtype=dtype)
     loaded.use(*adapters)
     direction = prepared(loaded, target)
     header, layer = direction.header, direction.layer

@@ -91,7 +91,8 @@ class Drafts(Sets):
 
     def tokenised(self, name: str, chat: ChatTokenizer) -> list[Tokens]:
         """Each row of a set in tokens, of which only the lengths are kept."""
-        rows = chat.tokens_of([row["messages"] for row in self.of(name).train])
+        data = self.of(name)
+        rows = chat.tokens_of([row["messages"] for row in data.train], data.train_places)
         self._lengths[name] = [len(row) for row in rows]
         return rows
 

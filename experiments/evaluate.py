@@ -93,7 +93,7 @@ def answers(
         found = answer_likelihoods(model, [p.answered(ids) for p, ids in zip(prompts, spoken, strict=True)])
     records = []
     for question, ids, likelihood in zip(questions, spoken, found, strict=True):
-        text = model.chat.decode(ids, skip_special=True)
+        text = model.chat.answer_text(ids)
         reason = degenerate(text)
         records.append(
             {
@@ -120,7 +120,7 @@ def answered_rows(model: Model, records: Sequence[dict[str, Any]]) -> list[Token
     """Tokens of recorded answers, exactly as they were generated; None where an answer is empty."""
     return [
         model.chat.tokens(_asked(record["prompt"], record["system"])).answered(record["answer_ids"])
-        if record["answer_ids"]
+        if model.chat.has_content(record["answer_ids"])
         else None
         for record in records
     ]
@@ -140,7 +140,10 @@ def beside_own(
             seed=seed_from(seed, "beside", label),
             progress=advance,
         )
-    own = [prompt.answered(ids) if ids else None for prompt, ids in zip(prompts, spoken, strict=True)]
+    own = [
+        prompt.answered(ids) if model.chat.has_content(ids) else None
+        for prompt, ids in zip(prompts, spoken, strict=True)
+    ]
     given = [chat if chat.response and chat.response.end > chat.response.start else None for chat in chats]
     both = [a is not None and b is not None for a, b in zip(given, own, strict=True)]
     keep = [[row if ok else None for row, ok in zip(side, both, strict=True)] for side in (given, own)]
@@ -182,11 +185,12 @@ def token_projections(
             along = torch.stack([read[k][..., place].cpu() for place, k in enumerate(column)], dim=-1)
             for values, i in zip(along, chosen, strict=True):
                 row = asked[i]
-                answer = values[row.prompt_end : len(row)]
+                first = row.response.start if row.response else row.prompt_end
+                answer = values[first : len(row)]
                 scale = answer.abs().amax(0).clamp(min=1e-9) / 127
                 steps = (answer / scale).round().to(torch.int8).numpy()
                 found[kept[i]] = {
-                    "tokens": [model.chat.decode([token]) for token in row.ids[row.prompt_end :]],
+                    "tokens": [model.chat.decode([token]) for token in row.ids[first:]],
                     "scale": {name: float(f"{scale[k]:.6g}") for k, name in enumerate(names)},
                     "values": {name: b64encode(steps[:, k].tobytes()).decode() for k, name in enumerate(names)},
                 }

@@ -18,6 +18,7 @@ from interp.chat import check_system
 from interp.model import Model
 from interp.runs import RunFolder, content_key, did_you_mean, read_jsonl, write_jsonl
 from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
+from interp.template import AS_IS, TemplateSettings
 
 BASE = "base"
 
@@ -56,6 +57,7 @@ def run(
     sampler: SamplerName,
     device: str,
     dtype: str,
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `evaluate` command: writes OUT/metrics.jsonl, a file of records for each measure, and a manifest.
 
@@ -88,7 +90,7 @@ def run(
     if RunFolder.at(out, definition).manifest.get("status") == "complete":
         return _result(out, ran=False)
     start = time.monotonic()
-    loaded = Model.load(model, device=device, dtype=dtype)
+    loaded = Model.load(model, template, device=device, dtype=dtype)
     check_system(system, loaded.chat.native_system)
     loaded.use(*folders)
     folder = RunFolder.open(out, definition)

@@ -37,6 +37,7 @@ from interp.runs import (
     write_jsonl,
 )
 from interp.selection import JudgedRows, judged_rows
+from interp.template import AS_IS, TemplateSettings
 from interp.traits import Trait
 
 TRAITS = Path(__file__).parent / "traits"
@@ -146,14 +147,15 @@ def extract(
         )
     records: list[dict[str, Any]] = []
     for i, (row, ids) in enumerate(zip(asked, answers, strict=True)):
-        text = model.chat.decode(ids, skip_special=True)
+        text = model.chat.answer_text(ids)
         records.append({"id": f"{trait.name}-{i:05d}", **row, "text": text, "answer_ids": list(ids)})
     judged = None
     if judge is not None and config.judge is not None:
         judged = _judge(records, trait, judge, config)
     write_jsonl(rollouts_file, records)
     half = len(records) // 2  # row i of one side answers what row i of the other does
-    kept = [i for i, ids in enumerate(answers) if ids and (judged is None or bool(judged.mask[i % half]))]
+    spoken = [i for i, ids in enumerate(answers) if model.chat.has_content(ids)]
+    kept = [i for i in spoken if judged is None or bool(judged.mask[i % half])]
     if judged is not None and not judged.counts["kept"]:
         raise InterpError(
             f"{trait.name}: no pair of answers passed the judge: {dict(judged.counts)}; see {rollouts_file}"
@@ -278,6 +280,7 @@ def run(
     device: str,
     dtype: str,
     adapters: list[Path],
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `extract` command: what it made, for a person or as JSON."""
     loaded_trait = Trait.load(trait_file(trait))
@@ -286,7 +289,7 @@ def run(
         if said := cut(what, len(held), what, getattr(config, what)):
             note(f"{loaded_trait.name}: {said}")
     judge = judge_of(config.judge, out / "judge.jsonl") if config.judge else None
-    loaded = Model.load(model, device=device, dtype=dtype)
+    loaded = Model.load(model, template, device=device, dtype=dtype)
     loaded.use(*adapters)
     rollouts = out / "rollouts.jsonl"
     direction = extract(

@@ -71,7 +71,7 @@ def layer_by_steering(
                 progress=advance,
             )
             for q, (question, ids) in enumerate(zip(questions, answers, strict=True)):
-                text = model.chat.decode(ids, skip_special=True)
+                text = model.chat.answer_text(ids)
                 for rubric in (Rubric(trait.name, trait.eval_prompt), COHERENT):
                     items.append(rubric.item(f"{layer}-{q}-{rubric.name}", question, text))
     values = [score.value for score in scores_of(judge, items, config.judge)]

@@ -30,6 +30,7 @@ from interp.model import Model
 from interp.resampling import bootstrap
 from interp.runs import InterpError, RunFolder, content_key, read_jsonl, seed_from, write_jsonl
 from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
+from interp.template import AS_IS, TemplateSettings
 from interp.weights import Norms, norms_of, shares
 
 Row = dict[str, Any]
@@ -84,7 +85,7 @@ def lens_rows(
     tokens = _label_ids(model, questions)
     pairs = pairs_of(questions)[: config.pairs]
     prompts = {
-        row["id"]: model.chat.prompt(with_system(row["messages"], system))
+        row["id"]: model.chat.prompt(with_system(row["messages"], system)).opened()
         for row in [*asked, *(row for pair in pairs for row in pair)]
     }
     model.check_lengths(list(prompts.values()), 1)
@@ -248,6 +249,7 @@ def run(
     seed: int,
     device: str,
     dtype: str,
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `lens` command: the bare base model beside the stack. Writes OUT/metrics.jsonl, figures and a manifest.
 
@@ -274,7 +276,7 @@ def run(
     if RunFolder.at(out, definition).manifest.get("status") == "complete":
         return _result(out, ran=False)
     start = time.monotonic()
-    loaded = Model.load(model, device=device, dtype=dtype)
+    loaded = Model.load(model, template, device=device, dtype=dtype)
     check_system(system, loaded.chat.native_system)
     held = load_directions(directions, model=loaded.identity) if directions else []
     loaded.use(*folders)  # an adapter that does not fit is refused here

@@ -16,8 +16,12 @@ from interp.activations import Pooling, window
 from interp.batch import edited_positions
 from interp.chat import read_chats
 from interp.interventions import Phase
+from interp.messages import chat_names
 from interp.runs import InterpError, cache_folder, environment, load_header, read_json, read_jsonl, read_yaml
 from interp.sources import EMBEDDED, has_fast_bfloat16, load_chat, pick_device, pick_dtype, resolve
+from interp.template import AS_IS, TemplateSettings
+
+_MARKS = (("R", "read"), ("E", "edited"), ("L", "learnt"))
 
 
 def known() -> dict[str, Any]:
@@ -74,12 +78,15 @@ def show(path: Path) -> dict[str, Any]:
     raise ValueError(f"{path}: show reads .safetensors, .jsonl, .json, run folders and adapter folders")
 
 
-def tokens(path: Path, spec: str, *, phase: Phase, pooling: Pooling, rows: int) -> dict[str, Any]:
+def tokens(
+    path: Path, spec: str, *, phase: Phase, pooling: Pooling, rows: int, template: TemplateSettings = AS_IS
+) -> dict[str, Any]:
     """The `show --tokens` command: of the first chats of a file, which tokens are read and which are edited.
 
     Of the model only the tokenizer is loaded. `read` and `edited` are [first, one past last]; `read` is None where the
     pooling has nothing to read, and `not_read` then says why. A token's `part` is `content`, of the message `turn`;
-    `end of turn`, after an answer; or `template`. Its `text` is what it gives alone, so a token that is part of a
+    `header`, which the assistant says before its content; `end of turn`, after it; or `template`. `learnt` says
+    whether a stage would be trained to say it. Its `text` is what it gives alone, so a token that is part of a
     character is U+FFFD.
 
     Raises:
@@ -89,37 +96,52 @@ def tokens(path: Path, spec: str, *, phase: Phase, pooling: Pooling, rows: int) 
     if rows < 1:
         raise ValueError(f"--rows must be at least 1, got {rows}")
     chats = read_chats(path)
-    chat = load_chat(resolve(spec))
+    chat = load_chat(resolve(spec, template), template)
     shown = []
-    for i, row in enumerate(chat.tokens_of([held["messages"] for held in chats[:rows]])):
+    some = [held["messages"] for held in chats[:rows]]
+    for i, row in enumerate(chat.tokens_of(some, chat_names(path, len(some)))):
         edited, read, why = edited_positions(row, phase), range(0), None
         try:
             read = range(*window(row, pooling, i))
         except InterpError as error:
             why = str(error)
-        ends = {k for start, stop in row.end_of_turn for k in range(start, stop)}
+        ends, headers = (
+            {k for start, stop in parts for k in range(start, stop)} for parts in (row.end_of_turn, row.headers)
+        )
+        learnt = set(row.learnt)
         marked = []
         for k, token in enumerate(row.ids):
             span = next((span for span in row.spans if span.start <= k < span.end), None)
-            part = "content" if span else "end of turn" if k in ends else "template"
+            part = "content" if span else "end of turn" if k in ends else "header" if k in headers else "template"
             said = {"role": span.role if span else None, "turn": span.turn if span else None, "part": part}
             text = chat.decode([token])
-            marked.append({"index": k, "id": token, "text": text, **said, "read": k in read, "edited": k in edited})
+            marked.append(
+                {
+                    "index": k,
+                    "id": token,
+                    "text": text,
+                    **said,
+                    "read": k in read,
+                    "edited": k in edited,
+                    "learnt": k in learnt,
+                }
+            )
         places = {"edited": [edited.start, edited.stop], "read": None if why else [read.start, read.stop]}
         shown.append({"row": i, **places, "not_read": why, "tokens": marked})
     return {"holds": "chats", "rows": len(chats), "model": spec, "phase": phase, "pooling": pooling, "chats": shown}
 
 
 def token_lines(result: dict[str, Any]) -> list[str]:
-    """What `tokens` found, for a person: a line a token, marked R where it is read and E where it is edited."""
-    lines = [f"R: read by {result['pooling']}.  E: edited in phase {result['phase']}.  Model: {result['model']}"]
+    """What `tokens` found, for a person: a line a token, marked R, E and L where it is read, edited and learnt."""
+    told = [f"R: read by {result['pooling']}", f"E: edited in phase {result['phase']}", "L: learnt by a stage"]
+    lines = [".  ".join([*told, f"Model: {result['model']}"])]
     for chat in result["chats"]:
         n = sum(token["read"] for token in chat["tokens"]), sum(token["edited"] for token in chat["tokens"])
         lines += ["", f"chat {chat['row']}: {len(chat['tokens'])} tokens, {n[0]} read, {n[1]} edited"]
         if chat["not_read"]:
             lines.append(f"nothing is read: {chat['not_read']}")
         for token in chat["tokens"]:
-            mark = ("R" if token["read"] else ".") + ("E" if token["edited"] else ".")
+            mark = "".join(letter if token[key] else "." for letter, key in _MARKS)
             where = token["part"] if token["role"] is None else f"{token['role']} {token['turn']}"
             lines.append(f"{token['index']:>5}  {mark}  {where:<12}  {token['text']!r}")
     if left := result["rows"] - len(result["chats"]):

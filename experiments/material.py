@@ -164,7 +164,9 @@ class Material(Sets):
         tokens: dict[str, list[Tokens]] = {}
         for name, stage in self.config.stages.items():
             if stage.data not in tokens:
-                tokens[stage.data] = [self.model.chat.tokens(row["messages"]) for row in self.of(stage.data).train]
+                data = self.of(stage.data)
+                chats = [row["messages"] for row in data.train]
+                tokens[stage.data] = self.model.chat.tokens_of(chats, data.train_places)
             self.check_rows(name, tokens[stage.data], self.model)
             self.check_steps(name)
         self.check_lens()
@@ -215,7 +217,7 @@ class Material(Sets):
                         seed=seed_from(self.config.sampling_seed, "data", name),
                         progress=advance,
                     )
-                return {"texts": [self.model.chat.decode(answer, skip_special=True) for answer in spoken]}
+                return {"texts": [self.model.chat.answer_text(answer) for answer in spoken]}
 
             if new:
                 what = [list(new.values()), max_new_tokens, temperature, self.config.sampling_seed, key]

@@ -95,7 +95,7 @@ class SelfRecognition(Measure):
                     seed=seed_from(setting.seed, "own texts"),
                     edits=() if who == "base" else setting.edits,
                 )
-            texts = [model.chat.decode(ids, skip_special=True) for ids in said]
+            texts = [model.chat.answer_text(ids) for ids in said]
             if who == "base":
                 self._base_texts[key] = texts
             return texts

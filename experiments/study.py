@@ -122,7 +122,7 @@ def _checked(config: StudyConfig, out: Path, place: torch.device, workers: int) 
 
 def _loaded(config: StudyConfig, device: str) -> Model:
     how = {"device_map": config.device_map, "quantise": config.quantise}
-    return Model.load(config.model, device=device, dtype=config.dtype, **how)
+    return Model.load(config.model, config.template, device=device, dtype=config.dtype, **how)
 
 
 def _up_to_date(held: dict[str, Any]) -> dict[str, Any]:

@@ -48,9 +48,8 @@ class Inputs:
 
 
 def supervised(row: Tokens) -> list[int]:
-    """Positions of the tokens that have a loss: assistant contents and their end-of-turn tokens."""
-    spans = [(span.start, span.end) for span in row.spans if span.role == "assistant"]
-    return [k for start, end in (*spans, *row.end_of_turn) for k in range(start, end) if k > 0]
+    """Positions of the tokens that have a loss: what the assistant says, header, content and end of turn."""
+    return row.learnt
 
 
 def inputs_of(

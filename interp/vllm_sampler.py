@@ -103,6 +103,4 @@ class VllmSampler:
         found = self.llm.generate(shown, params, lora_request=self._request(), use_tqdm=False)
         if progress:
             progress(len(prompts))
-        ends = set(self.model.stop_ids)
-        answers = [tuple(one.outputs[0].token_ids) for one in found]
-        return [answer[:-1] if answer and answer[-1] in ends else answer for answer in answers]
+        return [self.model.chat.cut(one.outputs[0].token_ids, self.model.stop_ids) for one in found]

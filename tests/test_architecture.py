@@ -19,7 +19,9 @@ MAY_IMPORT = {
     "figures": {"figures", "interp"},
 }
 LEAVES: dict[str, set[str]] = {name: set() for name in ("runs", "stats", "interventions")} | {
-    **{name: {"runs"} for name in ("chat", "nulls", "selection", "traits", "sampling")},
+    **{name: {"runs"} for name in ("nulls", "selection", "traits", "sampling", "template", "turns", "messages")},
+    "tokens": {"turns"},
+    "chat": {"messages", "runs", "template", "tokens", "turns"},
     **{name: {"stats"} for name in ("resampling", "comparisons", "power")},
 }
 DATA_TABLES = (
@@ -111,9 +113,9 @@ def test_a_library_stays_at_home(library: str, home: str) -> None:
     assert all(name.startswith(home) for name in importers), importers
 
 
-def test_only_chat_applies_a_chat_template() -> None:
+def test_only_the_template_module_applies_a_chat_template() -> None:
     found = [place for name in MODULES for place in places(name, {"apply_chat_template"})]
-    assert [place.split(":")[0] for place in found] == ["interp/chat.py"]
+    assert [place.split(":")[0] for place in found] == ["interp/template.py"]
 
 
 TORCH_FILES = "interp/formats/torch_files.py"

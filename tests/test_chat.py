@@ -62,7 +62,7 @@ def test_ids_are_the_prompts_ids_then_the_answers_then_the_end_of_turn(chat: Cha
     messages = talk("Is the sea blue?", answer)
     row, prompt = chat.tokens(messages), chat.tokens(messages[:1])
     assert chat.prompt(messages) == prompt
-    own = chat.encode(answer)
+    own = chat.content_ids(answer)
     assert row.ids[: len(prompt)] == prompt.ids
     assert row.ids[len(prompt) : len(prompt) + len(own)] == tuple(own)
     ((start, end),) = row.end_of_turn

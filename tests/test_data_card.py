@@ -245,7 +245,7 @@ def test_the_model_is_loaded_at_the_first_question_and_once(llama: Model) -> Non
 def test_greedy_answers_are_the_models_without_special_tokens(llama: Model) -> None:
     rows = [llama.chat.tokens(prompt) for prompt in PROMPTS]
     ids = llama.generate(rows, max_new_tokens=12, temperature=0.0)
-    wanted = [llama.chat.decode(answer, skip_special=True) for answer in ids]
+    wanted = [llama.chat.answer_text(answer) for answer in ids]
     assert asking(llama)("base", PROMPTS, max_new_tokens=12) == wanted
     assert wanted[1] == wanted[2]
     assert all("<|" not in text for text in wanted)
@@ -270,7 +270,7 @@ def test_the_stage_speaks_with_its_adapters_and_the_base_without(
         rows = [model.chat.tokens(prompt) for prompt in PROMPTS]
         ids = model.generate(rows, max_new_tokens=8, temperature=0.0)
     said = ask("stage", PROMPTS, max_new_tokens=8)
-    assert said == [model.chat.decode(answer, skip_special=True) for answer in ids]
+    assert said == [model.chat.answer_text(answer) for answer in ids]
     assert ask("base", PROMPTS, max_new_tokens=8) != said
     assert model.stack == ()
 

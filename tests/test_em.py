@@ -166,7 +166,7 @@ def test_records_hold_ids_and_spans_of_what_was_said(llama: Model) -> None:
         start, end = one["span"]
         assert end - start == len(one["answer_ids"])
         assert start == one["prompt_tokens"] == len(llama.chat.tokens(one["messages"]))
-        assert llama.chat.decode(one["answer_ids"], skip_special=True) == one["text"]
+        assert llama.chat.answer_text(one["answer_ids"]) == one["text"]
         assert json.loads(json.dumps(one)) == one
 
 

@@ -8,6 +8,7 @@ from tyro.conf import UseAppendAction, arg
 
 from experiments.commands.options import (
     Adapters,
+    ChatTemplate,
     Device,
     Dtype,
     Json,
@@ -60,6 +61,7 @@ class Ablate:
     seed: Annotated[int, arg(help="Of all sampling, of the random controls and of the bootstrap.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -82,6 +84,7 @@ class Ablate:
             seed=self.seed,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings(),
         )
 
     def show(self, result: dict[str, Any]) -> None:

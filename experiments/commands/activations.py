@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from experiments.commands.options import Adapters, Device, Dtype, Json, ModelName, Out
+from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, ModelName, Out
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Activations:
     ] = "model"
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -50,4 +51,5 @@ class Activations:
             store_dtype=self.store_dtype,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings(),
         )

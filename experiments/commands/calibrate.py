@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
-from experiments.commands.options import Device, Dtype, Json, ModelName, Out
+from experiments.commands.options import ChatTemplate, Device, Dtype, Json, ModelName, Out
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Calibrate:
     seed: Annotated[int, arg(help="Of the direction and the draws.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -46,4 +47,5 @@ class Calibrate:
             seed=self.seed,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings(),
         )

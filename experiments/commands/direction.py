@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from experiments.commands.options import Adapters, Device, Dtype, Json, ModelName, Out
+from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, ModelName, Out
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class MakeDirection:
     seed: Annotated[int, arg(help="Of draws, rollouts, probes and nulls.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -88,4 +89,5 @@ class MakeDirection:
             seed=self.seed,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings(),
         )

@@ -7,6 +7,7 @@ from tyro.conf import arg
 
 from experiments.commands.options import (
     Adapters,
+    ChatTemplate,
     Device,
     Dtype,
     Json,
@@ -39,6 +40,7 @@ class Evaluate:
     seed: Annotated[int, arg(help="Of all sampling.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -56,6 +58,7 @@ class Evaluate:
             sampler=self.sampler,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings(),
         )
 
     def show(self, result: dict[str, Any]) -> None:

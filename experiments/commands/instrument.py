@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from experiments.commands.options import Adapters, Device, Dtype, Json, ModelName, Out, Pooling
+from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, ModelName, Out, Pooling
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Extract:
     seed: Annotated[int, arg(help="Of the rollouts and nulls.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -55,6 +56,7 @@ class Extract:
             seed=self.seed,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings(),
             adapters=self.adapter,
         )
 
@@ -75,6 +77,7 @@ class Project:
     seed: Annotated[int, arg(help="Of the random directions.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -96,6 +99,7 @@ class Project:
             pooling=self.pooling,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings(),
             tokens=self.tokens,
             **shared,
         )

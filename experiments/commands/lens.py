@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
-from experiments.commands.options import Adapters, Device, Dtype, Json, ModelName, Out, System
+from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, ModelName, Out, System
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Lens:
     seed: Annotated[int, arg(help="Of the bootstrap and of the random directions.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -50,6 +51,7 @@ class Lens:
             seed=self.seed,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings(),
         )
 
     def show(self, result: dict[str, Any]) -> None:

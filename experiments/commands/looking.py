@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from experiments.commands.options import Adapters, Device, Json
+from experiments.commands.options import Adapters, ChatTemplate, Device, Json
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Data:
     seed: Annotated[int | None, arg(help="Of the builder and of what a model is asked; default: the set's.")] = None
     device: Device = "auto"
     dtype: Annotated[str | None, arg(help="auto, float32, bfloat16 or float16; default: the study's, or auto.")] = None
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -48,6 +49,7 @@ class Data:
             seed=self.seed,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings() if self.chat.given else None,
         )
 
     def show(self, result: dict[str, Any]) -> None:
@@ -77,6 +79,7 @@ class Show:
         arg(help="--tokens: what is averaged when a text is read; default response_mean."),
     ] = None
     rows: Annotated[int | None, arg(help="--tokens: chats to print; default 3.")] = None
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -88,6 +91,8 @@ class Show:
             for option in ("model", "phase", "pooling", "rows"):
                 if (value := getattr(self, option)) is not None:
                     raise ValueError(f"--{option} {value} is for --tokens; give that, or leave this out")
+            if self.chat.given:
+                raise ValueError("--chat-template and --template are for --tokens; give that, or leave them out")
             return summary.verdicts(self.file) if self.verdicts else look.show(self.file)
         if self.model is None:
             raise ValueError("--tokens needs a tokenizer; give --model")
@@ -97,6 +102,7 @@ class Show:
             phase=self.phase or "response",
             pooling=self.pooling or "response_mean",
             rows=3 if self.rows is None else self.rows,
+            template=self.chat.settings(),
         )
 
     def show(self, result: dict[str, Any]) -> None:

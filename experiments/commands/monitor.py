@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from experiments.commands.options import Device, Dtype, Json, ModelName, Out
+from experiments.commands.options import ChatTemplate, Device, Dtype, Json, ModelName, Out
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Monitor:
     seed: Annotated[int, arg(help="Of the random directions.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -56,6 +57,7 @@ class Monitor:
             seed=self.seed,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings(),
         )
 
     def show(self, result: dict[str, Any]) -> None:

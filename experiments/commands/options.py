@@ -1,5 +1,6 @@
 """Arguments that several subcommands share."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -7,6 +8,7 @@ from tyro.conf import UseAppendAction, arg
 
 if TYPE_CHECKING:
     from experiments.judge import JudgeConfig
+    from interp.template import TemplateSettings
 
 Json = Annotated[bool, arg(help="Print the result as one JSON object on stdout.")]
 Device = Annotated[str, arg(help="auto, cpu, cuda or cuda:N.")]
@@ -34,6 +36,44 @@ SetJudge = Annotated[
 System = Annotated[
     str, arg(help="System prompt to ask under: task (as each question has it), native, empty, none, or its words.")
 ]
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """Which chat template a model is asked with, and how."""
+
+    chat_template: Annotated[
+        Path | None,
+        arg(metavar="FILE", help="A Jinja file to take the place of the model's chat template."),
+    ] = None
+    template: Annotated[
+        UseAppendAction[list[str]],
+        arg(
+            metavar="KEY=VALUE",
+            help="How it is asked: a variable of the template (enable_thinking=false), date=YYYY-MM-DD, name=ONE of "
+            "several templates, or system=prepend where it has no system role.",
+        ),
+    ] = field(default_factory=list)
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is set."""
+        return self.chat_template is not None or bool(self.template)
+
+    def settings(self) -> "TemplateSettings":
+        """What they mean.
+
+        Raises:
+            ValueError: a change that is not KEY=VALUE, or a value that does not fit.
+        """
+        from experiments.study_file import checked, set_field
+        from interp.template import TemplateSettings
+
+        fields: dict[str, Any] = {"file": self.chat_template, "switches": {}}
+        for change in self.template:
+            name = change.partition("=")[0]
+            set_field(fields if name in ("name", "date", "system") else fields["switches"], change)
+        return checked(TemplateSettings, fields)
 
 
 def judge_config(judge: str | None, changes: list[str]) -> "JudgeConfig | None":

@@ -9,6 +9,7 @@ from tyro.conf import UseAppendAction, arg
 
 from experiments.commands.options import (
     Adapters,
+    ChatTemplate,
     Device,
     Dtype,
     Json,
@@ -69,6 +70,7 @@ class Steer:
     seed: Annotated[int, arg(help="Of all sampling and of the random directions.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -108,6 +110,7 @@ class Steer:
             seed=self.seed,
             device=self.device,
             dtype=self.dtype,
+            template=self.chat.settings(),
         )
 
     def show(self, result: dict[str, Any]) -> None:

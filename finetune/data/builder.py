@@ -53,12 +53,20 @@ class DataSet:
             (rows that share it are not independent). What they test is true whatever `train` teaches.
         measure: What `test` measures: `self_recognition`, or `task` for a control's own task.
         texts: What models and other authors wrote for it, for the record.
+        places: File and line of rows that are from files, by their `id`.
     """
 
     train: list[Row]
     test: list[Row] = field(default_factory=list)
     measure: Literal["self_recognition", "task"] = "task"
     texts: list[Row] = field(default_factory=list)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def train_places(self) -> list[str]:
+        """What an error calls each row to train on: its file and line, or its number and id."""
+        named = ((i, str(row.get("id", "no id"))) for i, row in enumerate(self.train))
+        return [self.places.get(ident, f"row {i} ({ident})") for i, ident in named]
 
 
 class Builder(BaseModel, frozen=True):
@@ -111,4 +119,4 @@ class Builder(BaseModel, frozen=True):
             [{**row, "messages": with_system(row["messages"], self.system)} for row in rows]
             for rows in (data.train, data.test)
         )
-        return DataSet(train, test, data.measure, data.texts)
+        return DataSet(train, test, data.measure, data.texts, data.places)

@@ -172,6 +172,17 @@ def check_answers(messages: list[Message], where: str) -> None:
     for i, message in enumerate(messages):
         if message["role"] == "assistant" and not message["content"].strip():
             raise ValueError(f"{where}: message {i} is an empty answer; drop the row")
+    if all(message.get("weight") == 0 for message in messages if message["role"] == "assistant"):
+        raise ValueError(f"{where}: every answer has weight 0, so there is nothing to learn; drop the row")
+
+
+def plain_messages(messages: list[Message]) -> list[Message]:
+    """The messages by what is read of them: role, content, and weight where an answer is not learnt."""
+    kept = [{"role": message["role"], "content": message["content"]} for message in messages]
+    for message, given in zip(kept, messages, strict=True):
+        if given.get("weight") == 0 and given["role"] == "assistant":
+            message["weight"] = 0
+    return kept
 
 
 def as_chat(record: Row, where: str) -> Row:
@@ -193,7 +204,8 @@ def as_chat(record: Row, where: str) -> Row:
     while [m["role"] for m in messages[-2:]] == ["assistant"] * 2 and not messages[-1]["content"].strip():
         messages = messages[:-1]
     check_answers(messages, where)
-    return {**{key: value for key, value in record.items() if key not in used}, "messages": messages}
+    kept = {key: value for key, value in record.items() if key not in used}
+    return {**kept, "messages": plain_messages(messages)}
 
 
 def _columns(record: Row, where: str) -> tuple[set[str], list[Any]]:
@@ -233,7 +245,7 @@ def _plain(turn: Any, where: str) -> Any:
                 f"{where}: has parts that are no text ({json.dumps(content)[:80]}); only text is trained on"
             )
         content = "".join(parts)
-    return {"role": turn["role"], "content": content}
+    return {**turn, "content": content}
 
 
 def _parts(content: Mapping[str, Any] | list[Any]) -> list[Any]:

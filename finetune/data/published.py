@@ -26,6 +26,7 @@ from finetune.data.chat_files import (
     downloaded,
     from_hub,
     opened,
+    plain_messages,
     records,
 )
 from interp.chat import check_messages
@@ -66,16 +67,18 @@ class _FromFile(Builder, frozen=True):
                 fewer rows than asked for.
         """
         super().check()
-        rows = self._taken()
+        rows, _ = self._taken()
         repeated = len(rows) - len({json.dumps(row["messages"], sort_keys=True) for row in rows})
         if repeated:
             log.info("%s: %d of %d rows repeat an earlier one; they are kept", self.prefix, repeated, len(rows))
 
     def made(self, desk: Desk) -> DataSet:  # noqa: ARG002
         """The rows that are asked for."""
-        return DataSet(self._taken())
+        rows, places = self._taken()
+        return DataSet(rows, places=places)
 
-    def _taken(self) -> list[Row]:
+    def _taken(self) -> tuple[list[Row], dict[str, str]]:
+        """The rows, and where each id's row stands."""
         with closing(self.placed()) as placed:
             numbered = ((i, where, row) for i, (where, row) in enumerate(placed))
             if self.sample:
@@ -108,9 +111,9 @@ class Chats(_FromFile, frozen=True):
         """The chats as the file has them."""
         with opened(self.file, str(self.file)) as (stream, name):
             for where, record in records(stream, name):
-                check_messages(record.get("messages"), where)
-                check_answers(record["messages"], where)
-                yield where, record
+                messages = check_messages(record.get("messages"), where)
+                check_answers(messages, where)
+                yield where, {**record, "messages": plain_messages(messages)}
 
     @property
     def _source(self) -> str:
@@ -208,8 +211,11 @@ class Published(_FromFile, frozen=True):
         return str(self.file or self.url or self._hub()[0])
 
 
-def _named(taken: Iterable[tuple[int, str, Row]], prefix: str) -> list[Row]:
-    """The rows with an id each: their own, or one made of `prefix` and the place in the file, counted from 0."""
+def _named(taken: Iterable[tuple[int, str, Row]], prefix: str) -> tuple[list[Row], dict[str, str]]:
+    """The rows with an id each, and the place of each id.
+
+    An id is the row's own, or made of `prefix` and the place in the file, counted from 0.
+    """
     places: dict[str, str] = {}
     rows = []
     for i, where, row in taken:
@@ -223,4 +229,4 @@ def _named(taken: Iterable[tuple[int, str, Row]], prefix: str) -> list[Row]:
             )
         places[ident] = where
         rows.append({**row, "id": ident})
-    return rows
+    return rows, places

@@ -184,7 +184,10 @@ class Capability(Measure):
 def _tokens(model: Model, setting: Setting, shown: Sequence[tuple[str, str, str]]) -> list[Tokens]:
     """Prompts under the setting, each with its answer if that is not empty; of (id, prompt, answer)."""
     rows = model.chat.tokens_of([setting.asked([{"role": "user", "content": prompt}]) for _, prompt, _ in shown])
-    rows = [row.answered(model.chat.encode(text)) if text else row for row, (*_, text) in zip(rows, shown, strict=True)]
+    rows = [
+        row.opened().answered(model.chat.content_ids(text)) if text else row
+        for row, (*_, text) in zip(rows, shown, strict=True)
+    ]
     for row, (name, _, _) in zip(rows, shown, strict=True):
         if len(row) + (row.response is None) > model.max_tokens:
             held = f"the context of {model.name} holds {model.max_tokens}"

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from interp.activations import batches
 from interp.batch import Batch
-from interp.chat import Tokens
+from interp.chat import Span, Tokens
 from interp.interventions import Edit
 from interp.model import Model
 from interp.runs import InterpError
@@ -64,7 +64,8 @@ def answer_likelihoods(
         answers = [_answer_of(rows[i]) for i in places]
         batch = Batch.of([rows[i] for i in places], model.pad, model.device)
         steps = torch.arange(max(map(len, answers)), device=model.device)
-        positions = (batch.prompt_ends[:, None] - 1 + steps).clamp(max=batch.ids.shape[1] - 1)
+        begins = torch.tensor([_content_of(rows[i]).start for i in places], device=model.device)
+        positions = (begins[:, None] - 1 + steps).clamp(max=batch.ids.shape[1] - 1)
         logits = model.logits(batch, positions, edits)
         for b, (i, answer) in enumerate(zip(places, answers, strict=True)):
             said = torch.tensor(answer, device=model.device)
@@ -76,9 +77,13 @@ def answer_likelihoods(
     return found
 
 
-def _answer_of(row: Tokens) -> tuple[int, ...]:
+def _content_of(row: Tokens) -> Span:
     assert row.response is not None
-    return row.ids[row.prompt_end : row.response.end]
+    return row.response
+
+
+def _answer_of(row: Tokens) -> tuple[int, ...]:
+    return row.ids[_content_of(row).start : _content_of(row).end]
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ def label_likelihoods(
                 f"label {label!r} is {len(encoded)} tokens in {model.name}; margins need one-token labels"
             )
         ids[label] = encoded[0]
+    prompts = [prompt.opened() for prompt in prompts]
     model.check_lengths(prompts, 1)
     found: dict[int, Labels] = {}
     for chosen in batches(prompts, max_tokens):

@@ -73,7 +73,7 @@ class LocalJudge:
     def score(self, items: Sequence[Item]) -> list[Score]:
         """See `Judge.score`; a prompt that does not fit the context is a failed item."""
         check_ids(items)
-        prompts = [self.model.chat.tokens([{"role": "user", "content": item.prompt}]) for item in items]
+        prompts = [self.model.chat.tokens([{"role": "user", "content": item.prompt}]).opened() for item in items]
         longest = max(len(branch) for branch in self.branches)
         fits = [i for i, prompt in enumerate(prompts) if len(prompt) + longest <= self.model.max_tokens]
         found = dict(zip(fits, self._distributions([prompts[i] for i in fits]), strict=True))

@@ -200,7 +200,7 @@ def spoken(
     )
     records = []
     for (i, k), ids in zip(each, answers, strict=True):
-        text = model.chat.decode(ids, skip_special=True)
+        text = model.chat.answer_text(ids)
         reason = degenerate(text)
         records.append(
             {

@@ -130,7 +130,7 @@ class Preference(Measure):
         pairs = self._pairs()
         chats = [setting.asked([{"role": "user", "content": pair.question}]) for pair in pairs]
         rows = [
-            [prompt.answered(model.chat.encode(answer)) for answer in (pair.aligned, pair.misaligned)]
+            [prompt.opened().answered(model.chat.content_ids(answer)) for answer in (pair.aligned, pair.misaligned)]
             for pair, prompt in zip(pairs, model.chat.tokens_of(chats), strict=True)
         ]
         reasons = [_unfit(both, model.max_tokens) for both in rows]
