@@ -60,10 +60,12 @@ class Adapters:
         folders = tuple(adapter_folder(folder) for folder in stack)
         if len(set(folders)) != len(folders):
             raise ValueError(f"an adapter is given twice: {', '.join(map(str, folders))}")
+        before, self.stack = self.stack, ()
         try:
-            names = [self._loaded(folder) for folder in folders]
+            names = [self._loaded(folder, folders) for folder in folders]
         except BaseException:
-            self._activate([self._names[folder] for folder in self.stack])
+            self._activate([self._loaded(folder, before) for folder in before])
+            self.stack = before
             raise
         self._activate(names)
         self.stack = folders
@@ -228,18 +230,14 @@ class Adapters:
             tensors[f"{PREFIX}{path}.{kind.format('A')}"] = a.flatten(0, 1).contiguous()
             tensors[f"{PREFIX}{path}.{kind.format('B')}"] = b.flatten(1).contiguous()
         modules = [path for path, layer, _ in places if not isinstance(layer, ParamWrapper)]
-        inside = [
-            f"{path.replace('.base_layer', '')}.{layer.parameter_name}"
-            for path, layer, _ in places
-            if isinstance(layer, ParamWrapper)
-        ]
+        inside = {target for name in names for target in self.hf.peft_config[name].target_parameters or ()}
         rank = sum(ranks)
         folder.mkdir(parents=True, exist_ok=True)
         whole = LoraConfig(
             r=rank,
             lora_alpha=rank,
             target_modules=self._short(modules),
-            target_parameters=inside or None,
+            target_parameters=sorted(inside) or None,
             base_model_name_or_path=self.name,
         )
         whole.save_pretrained(str(folder))
@@ -301,17 +299,20 @@ class Adapters:
         for parameter in self.hf.parameters():
             parameter.requires_grad_(False)
 
-    def _loaded(self, folder: Path) -> str:
-        """Name of the adapter of a folder, loaded if need be, and again if the folder was written again."""
+    def _loaded(self, folder: Path, wanted: Sequence[Path]) -> str:
+        """Name of the adapter of a folder, loaded if need be, and again if the folder was written again.
+
+        Args:
+            wanted: The stack that it is loaded for.
+        """
         stamp = _stamp(folder)
         if folder in self._names:
             if self._stamps[folder] == stamp:
                 return self._names[folder]
-            self.stack = tuple(kept for kept in self.stack if kept != folder)
             self._detach(self._names.pop(folder))
         config, weights = self._read(folder)
         config.inference_mode, config.init_lora_weights = True, True  # its own values are put in below
-        self._make_way(config)
+        self._make_way(config, wanted)
         try:
             name = self._attach(config)
         except ValueError as error:
@@ -338,9 +339,9 @@ class Adapters:
                 )
         return read_adapter(folder)
 
-    def _make_way(self, config: LoraConfig) -> None:
-        """Take off adapters out of use that have other parameters than modules as targets: PEFT holds one such set."""
-        for folder in [folder for folder in self._names if folder not in self.stack]:
+    def _make_way(self, config: LoraConfig, wanted: Sequence[Path]) -> None:
+        """Take off what PEFT cannot hold beside an adapter: unwanted ones that target other parameters."""
+        for folder in [folder for folder in self._names if folder not in wanted]:
             other = self.hf.peft_config[self._names[folder]].target_parameters
             if config.target_parameters and other and set(other) != set(config.target_parameters):
                 self._detach(self._names.pop(folder))

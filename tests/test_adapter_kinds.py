@@ -142,7 +142,7 @@ def test_a_stack_of_each_kind_is_what_peft_makes_of_it(name: str, tmp_path: Path
         same(said(model), expected)
         assert model.adapters.lost_in_merge()["cosine"] > 0.9
         if JOINED_REFUSES & how.keys():
-            with pytest.raises(ValueError, match=rf"{[*JOINED_REFUSES & how.keys()][0]} is more .*sampler: model"):
+            with pytest.raises(ValueError, match=r"(use_dora|lora_bias) is more .*sampler: model"):
                 model.adapters.joined(tmp_path / "joined")
         else:
             whole = model.adapters.joined(tmp_path / f"joined-{'-'.join(f.name for f in stack)}")
@@ -286,6 +286,6 @@ def test_an_adapter_of_one_block_is_not_taken_for_another_block_s(tmp_path: Path
 def test_an_adapter_with_other_scalings_is_not_trained_further(tmp_path: Path) -> None:
     folder = saved("llama", tmp_path / "a", **PLAIN, alpha_pattern={"q_proj": 9})
     model = wrapped("llama")
-    with pytest.raises(ValueError, match=r"alpha_pattern differ .* compose: stack"):
+    with pytest.raises(ValueError, match=r"alpha_pattern differ .*compose: stack"):
         with model.adapters.new(LoraConfig(r=4, **PLAIN), seed=0, start_from=folder):
             pass
