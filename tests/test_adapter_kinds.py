@@ -180,6 +180,29 @@ def test_a_stage_on_merged_weights_is_the_stage_on_the_stack(kind: str, targets:
     assert losses["continue"][0] == pytest.approx(losses["stack"][0], rel=1e-4)
 
 
+def test_shares_of_a_stage_with_experts_leave_these_out_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = saved("experts", tmp_path / "a", target_modules="all-linear")
+    assert {update.module for update in updates(folder)} == {f"self_attn.{name}_proj" for name in "qkvo"}
+    assert "no share is given of mlp.experts, mlp.gate" in caplog.text
+
+
+def test_keys_tell_stages_apart_whose_embedding_or_head_was_once_treated_wrongly() -> None:
+    assert "embeddings" not in SMALL.identity()
+    assert SMALL.model_copy(update={"target_modules": ("embed_tokens", "q_proj")}).identity()["embeddings"] == "trained"
+    assert "embeddings" in SMALL.model_copy(update={"target_modules": ".*"}).identity()
+    head = SMALL.model_copy(update={"target_modules": ("lm_head",)})
+    first, plain = (Stage("one", None, chats_of(2), config, "stack", 0) for config in (head, SMALL))
+    for parent, compose, expected in (
+        (first, "merge_fp32", ["merge_fp32", "head alone"]),
+        (plain, "merge_fp32", "merge_fp32"),
+        (first, "stack", "stack"),
+        (None, "merge_fp32", "stack"),
+    ):
+        assert Stage("two", parent, chats_of(2), SMALL, compose, 0)._composed() == expected
+
+
 def test_every_field_of_peft_is_in_the_table() -> None:
     assert {field.name for field in dataclasses.fields(LoraConfig)} == set(FIELDS)
 
