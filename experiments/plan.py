@@ -178,7 +178,8 @@ def _check_targets(config: StudyConfig, size: Size) -> None:
             wanted = stage.train.target_modules
             known = sorted({path.rpartition(".")[2] for path in size.linear})
             raise ValueError(
-                f"stages.{name}.train.target_modules: {wanted} names no module of {size.name}; it has {', '.join(known)}"
+                f"stages.{name}.train.target_modules: {wanted} names no module of {size.name}; it has "
+                f"{', '.join(known)}"
             )
 
 
