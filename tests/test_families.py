@@ -19,10 +19,10 @@ from finetune.recipe import TrainConfig
 from finetune.stages import Stage, ensure
 from interp.architecture import find_decoder, parts_beside_text
 from interp.batch import Batch
+from interp.behaviour.likelihood import answer_likelihoods
 from interp.chat import ChatTokenizer, Tokens
 from interp.interventions import adding
 from interp.model import Model
-from interp.runs import InterpError
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 SIZES: dict[str, Any] = {
@@ -175,6 +175,17 @@ def test_a_family_answers_as_its_own_argmax_says_up_to_the_end_of_its_turn(
         assert answer == tuple(ids[len(prompt) :])
     start, end = rows[0].end_of_turn[-1]
     assert set(rows[0].ids[start:end]) & set(model.stop_ids), "generation stops at what training teaches as the end"
+
+
+def test_a_family_scores_answers_as_its_own_logits_do(model: Model, hf: PreTrainedModel, rows: list[Tokens]) -> None:
+    for row, scored in zip(rows, answer_likelihoods(model, rows), strict=True):
+        assert row.response is not None
+        assert scored is not None
+        with torch.no_grad():
+            logs = hf(input_ids=torch.tensor([row.ids])).logits[0].log_softmax(-1)
+        places = range(row.response.start, row.response.end)
+        expected = sum(float(logs[k - 1, row.ids[k]]) for k in places)
+        assert scored.total == pytest.approx(expected, rel=1e-4)
 
 
 def stage(name: str, parent: Stage | None, compose: str) -> Stage:
