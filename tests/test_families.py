@@ -185,7 +185,7 @@ def test_a_family_scores_answers_as_its_own_logits_do(model: Model, hf: PreTrain
             logs = hf(input_ids=torch.tensor([row.ids])).logits[0].log_softmax(-1)
         places = range(row.response.start, row.response.end)
         expected = sum(float(logs[k - 1, row.ids[k]]) for k in places)
-        assert scored.total == pytest.approx(expected, rel=1e-4)
+        assert scored.logprob == pytest.approx(expected, rel=1e-4)
 
 
 def stage(name: str, parent: Stage | None, compose: str) -> Stage:
