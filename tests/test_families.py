@@ -1,6 +1,7 @@
 """Random tiny models of the families that people finetune: loaded from a folder, read, edited, asked, trained."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,6 +224,10 @@ def test_new_adapters_leave_vision_towers_alone(tmp_path: Path) -> None:
     model = Model(hf, ChatTokenizer(tokenizer), name="seeing", identity="s" * 64)
     assert parts_beside_text(FAMILIES["llama"].hf(len(tokenizer))) is None
     assert model.blocks is hf.get_decoder().layers, "and not the tower's, which are four as well"
+    beside = re.compile(parts_beside_text(hf) or "")
+    reached = ("lm_head", "model.language_model.embed_tokens", "model.language_model.layers.0.mlp.up_proj")
+    assert not any(beside.fullmatch(path) for path in reached)
+    assert beside.fullmatch("model.multi_modal_projector")
     with model.adapters.new(TrainConfig(learning_rate=1).lora(), seed=0) as (name, _):
         trained = {key.split(f".{name}")[0] for key, _ in hf.named_parameters() if f".{name}." in key}
     assert {".".join(key.split(".")[:3]) for key in trained} == {"model.language_model.layers"}
