@@ -1,12 +1,18 @@
 """How a stage is trained: the recipe's fields, its presets, its optimiser and its schedule."""
 
 import importlib.util
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from peft import LoraConfig
 from pydantic import BaseModel, ConfigDict, Field
+
+EMBEDDINGS = ("embed_tokens", "embed_in", "wte", "wpe", "word_embeddings")
+"""Names of embeddings. An adapter's part in them was once left untrained, so keys of stages tell such stages apart."""
+HEADS = ("lm_head", "embed_out")
+"""Names of output heads. Once merged, a head that shares the embedding's weight changed both; keys likewise."""
 
 
 class TrainConfig(BaseModel):
@@ -67,7 +73,17 @@ class TrainConfig(BaseModel):
     def identity(self) -> dict[str, Any]:
         """The fields that change what is learnt; the others change only how fast."""
         how = {"max_tokens", "micro_batch_tokens", "gradient_checkpointing", "graph"}
-        return self.model_dump(mode="json", exclude=how)
+        identity = self.model_dump(mode="json", exclude=how)
+        return identity | ({"embeddings": "trained"} if self.targets(EMBEDDINGS) else {})
+
+    def targets(self, names: Sequence[str]) -> bool:
+        """Whether one of these modules outside the blocks is among the targets, by its name."""
+        wanted = self.target_modules
+        if wanted == "all-linear":
+            return False
+        if isinstance(wanted, str):
+            return any(name in wanted or re.fullmatch(wanted, f"model.{name}") for name in names)
+        return any(target.rpartition(".")[2] in names for target in wanted)
 
 
 PRESETS: dict[str, TrainConfig] = {

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from finetune.defences import Defence, identity_of
-from finetune.recipe import TrainConfig
+from finetune.recipe import HEADS, TrainConfig
 from finetune.train import check_rows, train
 from interp.chat import Message
 from interp.model import Model
@@ -61,12 +61,20 @@ class Stage:
                 "parent": self.parent.key(model) if self.parent else None,
                 "data": content_key([list(chat) for chat in self.messages]),
                 "train": self.config.identity(),
-                "compose": self.compose if self.parent else "stack",  # without a parent they are all the same
+                "compose": self._composed(),
                 "seed": self.seed,
                 "checkpoints": sorted(self.checkpoints),
                 "defences": [identity_of(defence) for defence in self.defences],
             }
         )
+
+    def _composed(self) -> str | list[str]:
+        """How it stands on its parents, as far as it matters; without a parent all ways are the same."""
+        before, head = self.parent, False
+        while before is not None:
+            head, before = head or before.config.targets(HEADS), before.parent
+        how = self.compose if self.parent else "stack"
+        return [how, "head alone"] if how == "merge_fp32" and head else how
 
     def folder(self, model: Model) -> Path:
         """Where its adapter is, or will be."""

@@ -141,8 +141,8 @@ def train(
         bad = next((i for i, loss in enumerate(curve) if not all(map(math.isfinite, loss))), None)
         if bad is not None:
             raise InterpError(f"the loss of step {bad} is {curve[bad]}; lower learning_rate ({config.learning_rate})")
-        if not any(bool((p != 0).any()) for key, p in model.hf.named_parameters() if f"lora_B.{name}." in key):
-            raise InterpError("training left the adapter at zero: no gradient reached it")
+        if still := model.adapters.unmoved(name):
+            raise InterpError(f"training left the adapter at zero in {', '.join(still)}: no gradient reached it")
         model.adapters.save(name, save_to)
     n_tokens = sum(len(supervised(row)) for chosen in plan for row in chosen)
     ce, penalties = ([loss[k] for loss in curve] for k in (0, 1))

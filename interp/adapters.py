@@ -7,6 +7,7 @@ whose weights do not land on every module is refused.
 """
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,19 +15,21 @@ from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftConfig
-from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import ParamWrapper
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from interp.adapter_files import PREFIX, other_shape, read_adapter, renamed, require_files
+from interp.architecture import parts_beside_text
+from interp.merging import changes, holding, layers_with, merged_into
 from interp.runs import InterpError, read_json, require_room, write_atomic
-from interp.sources import ADAPTER_FILES, adapter_folder, quiet
+from interp.sources import adapter_folder, quiet
 
-_PEFT_PREFIX = "base_model.model."
 _KEPT = 8
+log = logging.getLogger(__name__)
 
 
 class Adapters:
@@ -58,10 +61,12 @@ class Adapters:
         folders = tuple(adapter_folder(folder) for folder in stack)
         if len(set(folders)) != len(folders):
             raise ValueError(f"an adapter is given twice: {', '.join(map(str, folders))}")
+        before, self.stack = self.stack, ()
         try:
-            names = [self._loaded(folder) for folder in folders]
+            names = [self._loaded(folder, folders) for folder in folders]
         except BaseException:
-            self._activate([self._names[folder] for folder in self.stack])
+            self._activate([self._loaded(folder, before) for folder in before])
+            self.stack = before
             raise
         self._activate(names)
         self.stack = folders
@@ -93,11 +98,17 @@ class Adapters:
         device = self.hf.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
+            config.exclude_modules = config.exclude_modules or parts_beside_text(self.hf)
             name = self._attach(config)
         try:
             self._activate([*(self._names[folder] for folder in self.stack), name])
             parameters = self._parameters(name)
             if start is not None and start_from is not None:
+                if odd := other_shape(start[0], self.hf.peft_config[name]):
+                    raise ValueError(
+                        f"{start_from}: {', '.join(odd)} differ from what is to be trained; an adapter that is trained "
+                        "further keeps its own: put a fresh one on top (compose: stack)"
+                    )
                 self._fill(name, start[1], start_from)
                 self._going_on = name, [(parameter, parameter.data.clone()) for parameter in parameters]
             for parameter in parameters:
@@ -124,7 +135,7 @@ class Adapters:
         for layer in layers:
             layer._active_adapter, layer._disable_adapters = names, not names
         try:
-            with _holding(other):
+            with holding(other):
                 yield
         finally:
             for layer, (active, disabled) in zip(layers, before, strict=True):
@@ -144,12 +155,9 @@ class Adapters:
             yield
             return
         names = [self._names[folder] for folder in self.stack]
-        merged = {weight: weight.data.float() + update for weight, update in self._updates()}
-        others = [p for p in self.hf.parameters() if p not in merged and p.is_floating_point()]
         stack, self.stack = self.stack, ()
-        self._replaced = [(weight, weight.data) for weight in merged]
         try:
-            with _holding([*merged.items(), *((parameter, parameter.data.float()) for parameter in others)]):
+            with merged_into(self.hf, names, self.name) as self._replaced:
                 self._activate([])
                 yield
         finally:
@@ -169,8 +177,10 @@ class Adapters:
         """
         n = same = 0
         meant2 = got2 = both = 0.0
-        for weight, update in self._updates():
-            before, meant = weight.data.to(dtype).double(), update.double()
+        names = [self._names[folder] for folder in self.stack]
+        for change in changes(self.hf, names, self.name):
+            weight, meant = change.parameter, change.update.double()
+            before = torch.zeros_like(meant) if weight is None else weight.data.to(dtype).double()
             got = (before + meant).to(dtype).double() - before
             n += int((meant != 0).sum())
             same += int(((got == 0) & (meant != 0)).sum())
@@ -180,25 +190,10 @@ class Adapters:
             raise ValueError("no active adapter changes anything; nothing can be lost")
         return {"unchanged": same / n, "cosine": both / (meant2 * got2) ** 0.5 if got2 else 0.0, "n_weights": float(n)}
 
-    @torch.no_grad()
-    def _updates(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Base weights that the active stack changes, each with what it adds to them (float32)."""
-        names = [self._names[folder] for folder in self.stack]
-        for module in self.hf.modules():
-            layer: Any = module
-            here = [name for name in names if name in layer.lora_A] if isinstance(module, LoraLayer) else []
-            if not here:
-                continue
-            update = torch.stack([layer.get_delta_weight(name).float() for name in here]).sum(0)
-            weight = layer.get_base_layer().weight
-            if not weight.is_floating_point() or weight.shape != update.shape:
-                raise ValueError(f"{self.name} is quantised, so nothing can be merged into it; set compose to stack")
-            yield weight, update
-
     def save(self, name: str, folder: Path) -> None:
         """Write an adapter in PEFT's own folder format, with the identity of its base."""
-        weights = get_peft_model_state_dict(self.hf, adapter_name=name)
-        tensors = {_PEFT_PREFIX + key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        weights = self._tensors(name)
+        tensors = {PREFIX + key: value.detach().cpu().contiguous() for key, value in weights.items()}
         require_room(folder.parent, sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
         folder.mkdir(parents=True, exist_ok=True)
         config = self.hf.peft_config[name]
@@ -213,38 +208,66 @@ class Adapters:
         A module that only some adapters change has zeros for the others.
 
         Raises:
-            ValueError: the stack is empty, or an adapter is more than plain LoRA of one rank.
+            ValueError: the stack is empty, or an adapter is more than a sum of low-rank updates.
         """
         if not self.stack:
             raise ValueError("there is no adapter to join; the bare base model needs none")
-        held = [self._read(part) for part in self.stack]
-        for part, (config, _) in zip(self.stack, held, strict=True):
-            if config.rank_pattern or config.alpha_pattern or config.use_dora or config.bias != "none":
-                raise ValueError(f"{part}: has ranks or scalings by module, DoRA or biases, so it cannot be joined")
-        keys = dict.fromkeys(key.rsplit(".lora_", 1)[0] for _, weights in held for key in weights)
+        names = [self._names[part] for part in self.stack]
+        for part, name in zip(self.stack, names, strict=True):
+            odd = [field for field in ("use_dora", "lora_bias") if getattr(self.hf.peft_config[name], field)]
+            if odd:
+                raise ValueError(
+                    f"{part}: {odd[0]} is more than a low-rank update, so it cannot be joined with others; sample with "
+                    "the model itself (sampler: model), or merge it with PEFT and give the merged folder as the model"
+                )
+        places = list(layers_with(self.hf, names))
+        ranks = [max(layer.r[name] for _, layer, here in places if name in here) for name in names]
         tensors: dict[str, Tensor] = {}
-        for key in keys:
-            a, b = (f"{key}.lora_{side}.weight" for side in "AB")
-            shapes = {side: next(weights[side].shape for _, weights in held if side in weights) for side in (a, b)}
-            below, above = [], []
-            for config, weights in held:
-                root = config.r**0.5 if config.use_rslora else config.r
-                below.append(weights[a].float() if a in weights else torch.zeros(config.r, shapes[a][1]))
-                up = weights[b].float() * (config.lora_alpha / root) if b in weights else None
-                above.append(torch.zeros(shapes[b][0], config.r) if up is None else up)
-            tensors[_PEFT_PREFIX + a] = torch.cat(below).contiguous()
-            tensors[_PEFT_PREFIX + b] = torch.cat(above, dim=1).contiguous()
-        rank = sum(config.r for config, _ in held)
-        targets = sorted({key.rsplit(".", 1)[-1] for key in keys})
+        for path, layer, here in places:
+            below, above = zip(
+                *(_factors(layer, n, r, n in here) for n, r in zip(names, ranks, strict=True)), strict=True
+            )
+            kind = "lora_embedding_{}" if here[0] in layer.lora_embedding_A else "lora_{}.weight"
+            a, b = torch.cat(below, dim=1), torch.cat(above, dim=1)
+            tensors[f"{PREFIX}{path}.{kind.format('A')}"] = a.flatten(0, 1).contiguous()
+            tensors[f"{PREFIX}{path}.{kind.format('B')}"] = b.flatten(1).contiguous()
+        modules = [path for path, layer, _ in places if not isinstance(layer, ParamWrapper)]
+        inside = {target for name in names for target in self.hf.peft_config[name].target_parameters or ()}
+        rank = sum(ranks)
         folder.mkdir(parents=True, exist_ok=True)
-        whole = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, base_model_name_or_path=self.name)
+        whole = LoraConfig(
+            r=rank,
+            lora_alpha=rank,
+            target_modules=self._short(modules),
+            target_parameters=sorted(inside) or None,
+            base_model_name_or_path=self.name,
+        )
         whole.save_pretrained(str(folder))
         write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
         write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
         return folder
 
+    def _short(self, modules: Sequence[str]) -> list[str]:
+        """The last parts of modules' paths where these name no other module, else the whole paths."""
+        last = {path.rpartition(".")[2] for path in modules}
+        named = {path for path, _ in self.hf.named_modules() if path.rpartition(".")[2] in last}
+        return sorted(last if named == set(modules) else modules)
+
+    def unmoved(self, name: str) -> list[str]:
+        """Kinds of layer that a new adapter does not change at all: what started at zero is zero still."""
+        moved: dict[str, bool] = {}
+        for _, layer, _ in layers_with(self.hf, [name]):
+            outer = layer.lora_embedding_A[name] if name in layer.lora_embedding_A else layer.lora_B[name].weight
+            kind = type(layer).__name__
+            moved[kind] = moved.get(kind, False) or bool((outer != 0).any())
+        return [kind for kind, is_so in moved.items() if not is_so]
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
+        """An adapter's own tensors by their names; never the embeddings of its base."""
+        return get_peft_model_state_dict(self.hf, adapter_name=name, save_embedding_layers=False)
+
     def _parameters(self, name: str) -> list[torch.nn.Parameter]:
-        return [parameter for key, parameter in self.hf.named_parameters() if f".{name}." in key]
+        return [parameter for key, parameter in self.hf.named_parameters() if name in key.split(".")]
 
     def _attach(self, config: PeftConfig) -> str:
         """Put a new adapter on the model, in float32; its name."""
@@ -278,16 +301,20 @@ class Adapters:
         for parameter in self.hf.parameters():
             parameter.requires_grad_(False)
 
-    def _loaded(self, folder: Path) -> str:
-        """Name of the adapter of a folder, loaded if need be, and again if the folder was written again."""
+    def _loaded(self, folder: Path, wanted: Sequence[Path]) -> str:
+        """Name of the adapter of a folder, loaded if need be, and again if the folder was written again.
+
+        Args:
+            wanted: The stack that it is loaded for.
+        """
         stamp = _stamp(folder)
         if folder in self._names:
             if self._stamps[folder] == stamp:
                 return self._names[folder]
-            self.stack = tuple(kept for kept in self.stack if kept != folder)
             self._detach(self._names.pop(folder))
         config, weights = self._read(folder)
-        config.inference_mode = True
+        config.inference_mode, config.init_lora_weights = True, True  # its own values are put in below
+        self._make_way(config, wanted)
         try:
             name = self._attach(config)
         except ValueError as error:
@@ -312,41 +339,92 @@ class Adapters:
                     f"{folder}: an adapter of {base.get('model')} ({str(base.get('model_identity'))[:12]}), "
                     f"not of {self.name} ({self.identity[:12]}); load it on its own base"
                 )
-        try:
-            stated = read_json(folder / "adapter_config.json")
-        except ValueError as error:
-            raise ValueError(f"{folder}: damaged adapter ({error})") from error
-        _require_lora(folder, stated)
-        try:
-            config = cast(LoraConfig, LoraConfig.from_pretrained(str(folder)))
-            weights = load_file(folder / "adapter_model.safetensors")
-        except (SafetensorError, TypeError, ValueError) as error:
-            raise ValueError(f"{folder}: damaged adapter ({error})") from error
-        return config, {key.removeprefix(_PEFT_PREFIX): value for key, value in weights.items()}
+        return read_adapter(folder)
+
+    def _make_way(self, config: LoraConfig, wanted: Sequence[Path]) -> None:
+        """Take off what PEFT cannot hold beside an adapter: unwanted ones that target other parameters."""
+        for folder in [folder for folder in self._names if folder not in wanted]:
+            other = self.hf.peft_config[self._names[folder]].target_parameters
+            if config.target_parameters and other and set(other) != set(config.target_parameters):
+                self._detach(self._names.pop(folder))
 
     def _fill(self, name: str, weights: dict[str, Tensor], folder: Path) -> None:
         """Put a folder's weights into an attached adapter; every one must land."""
-        expected = get_peft_model_state_dict(self.hf, adapter_name=name)
-        odd = {(k, tuple(v.shape)) for k, v in weights.items()} ^ {(k, tuple(v.shape)) for k, v in expected.items()}
+        expected = self._tensors(name)
+        given = renamed(weights, expected)
+        if given is not weights:
+            log.info("%s: its tensors are named %s, taken as %s", folder, min(weights), min(given))
+        given = self._without_base(given, folder)
+        odd = {(k, tuple(v.shape)) for k, v in given.items()} ^ {(k, tuple(v.shape)) for k, v in expected.items()}
         if odd:
             raise InterpError(
-                f"{folder}: its weights do not fit {self.name} ({len(odd)} differ, first {min(odd)[0]} {min(odd)[1]}); "
-                "it is an adapter of another base or shape"
+                f"{folder}: its weights do not fit {self.name} ({len(odd)} differ, {_misfit(given, expected)}"
             )
-        set_peft_model_state_dict(self.hf, weights, adapter_name=name)
+        set_peft_model_state_dict(self.hf, given, adapter_name=name)
+
+    def _without_base(self, weights: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
+        """An adapter's tensors without copies of its base's, which PEFT saves beside it where embeddings are concerned.
+
+        Raises:
+            InterpError: such a tensor is not what the base has.
+        """
+        own = {k.replace(".base_layer.", "."): p for k, p in self.hf.named_parameters(remove_duplicate=False)}
+        kept: dict[str, Tensor] = {}
+        for key, value in weights.items():
+            base = None if ".lora_" in key else own.get(key.replace(".base_layer.", "."))
+            if base is None:
+                kept[key] = value
+            elif value.shape != base.shape or not torch.equal(value.to(base), base.data):
+                raise InterpError(
+                    f"{folder}: has a {key} of its own (save_embedding_layers) that is not {self.name}'s, so it cannot "
+                    "be taken off again; merge it with PEFT (merge_and_unload) and give the merged folder as the model"
+                )
+        return kept
 
 
-@contextmanager
-def _holding(values: Sequence[tuple[Tensor, Tensor]]) -> Iterator[None]:
-    """Let parameters have other values for the length of a block."""
-    before = [(parameter, parameter.data) for parameter, _ in values]
-    try:
-        for parameter, data in values:
-            parameter.data = data
-        yield
-    finally:
-        for parameter, data in before:
-            parameter.data = data
+def _factors(layer: Any, name: str, rank: int, active: bool) -> tuple[Tensor, Tensor]:
+    """An adapter's factors in a layer, padded with zeros to a rank, scaling in the second.
+
+    Returns:
+        [expert, rank, in] and [out, rank, expert]; a layer without experts has one.
+    """
+    embedding = isinstance(getattr(layer, "lora_embedding_A", None), torch.nn.ParameterDict) and layer.lora_embedding_A
+    n = getattr(layer, "num_experts", 1)
+    if not active:
+        other = next(iter(layer.lora_embedding_A)) if embedding else next(iter(layer.lora_A))
+        a, b = _factors(layer, other, layer.r[other], True)
+        return a.new_zeros(n, rank, a.shape[2]), b.new_zeros(b.shape[0], rank, n)
+    a, b = (
+        (layer.lora_embedding_A[name], layer.lora_embedding_B[name])
+        if embedding
+        else (layer.lora_A[name].weight, layer.lora_B[name].weight)
+    )
+    a = a.data.float().cpu().reshape(n, -1, a.shape[-1])
+    b = (b.data.float().cpu() * layer.scaling[name]).reshape(b.shape[0], -1, n)
+    short = rank - a.shape[1]
+    return torch.nn.functional.pad(a, (0, 0, 0, short)), torch.nn.functional.pad(b, (0, 0, 0, short))
+
+
+def _misfit(given: dict[str, Tensor], expected: dict[str, Tensor]) -> str:
+    """What keeps tensors from a model, and the way out."""
+    shared = sorted(key for key in given.keys() & expected.keys() if given[key].shape != expected[key].shape)
+    if shared:
+        first = shared[0]
+        return (
+            f"first {first} with {tuple(given[first].shape)} instead of {tuple(expected[first].shape)}); it is an "
+            "adapter of another base or rank: load it on its own base"
+        )
+    unknown, missing = sorted(given.keys() - expected.keys()), sorted(expected.keys() - given.keys())
+    if unknown and missing:
+        return (
+            f"it names a tensor {unknown[0]} where this model has {missing[0]}); it was saved from a model of another "
+            "class: load it with PEFT on this one, and save it again"
+        )
+    if unknown:
+        return (
+            f"{unknown[0]} has no place in the model); its target_modules do not say all that it changes: save it again"
+        )
+    return f"{missing[0]} is missing); its target_modules say more than it holds: save it again with PEFT"
 
 
 def _scaling(config: PeftConfig) -> str:
@@ -355,34 +433,8 @@ def _scaling(config: PeftConfig) -> str:
     return f"lora_rank {lora.r}, lora_alpha {lora.lora_alpha}, rslora {str(lora.use_rslora).lower()}"
 
 
-def _require_lora(folder: Path, stated: Any) -> None:
-    """Check that an adapter does nothing but add low-rank updates, so that it can be stacked and taken off again.
-
-    Raises:
-        ValueError: it does more; the message says what to do.
-    """
-    if not isinstance(stated, dict):
-        raise ValueError(f"{folder}: damaged adapter (adapter_config.json is no JSON object)")
-    kind = stated.get("peft_type", "LORA")
-    if kind != "LORA":
-        raise ValueError(f"{folder}: its peft_type is {kind}, and only LORA can be stacked; train a LoRA instead")
-    replacing = [key for key in ("modules_to_save", "trainable_token_indices", "layer_replication") if stated.get(key)]
-    if stated.get("bias", "none") != "none":
-        replacing.append("bias")
-    if replacing:
-        raise ValueError(
-            f"{folder}: replaces parts of its base ({', '.join(f'{key}: {stated[key]}' for key in replacing)}), so it "
-            "cannot be taken off again; merge it with PEFT (merge_and_unload) and give the merged folder as the model"
-        )
-
-
 def _stamp(folder: Path) -> tuple[int, int]:
     """When an adapter folder's weights were written, and how large they are."""
-    for file in ADAPTER_FILES:
-        if not (folder / file).is_file():
-            raise FileNotFoundError(
-                f"{folder}: no {file}; an adapter is a folder in PEFT's format with safetensors weights (.bin ones are "
-                "pickles and are not read: load them with PEFT if you trust their maker, and save them again)"
-            )
+    require_files(folder)
     state = (folder / "adapter_model.safetensors").stat()
     return state.st_mtime_ns, state.st_size

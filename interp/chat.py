@@ -31,8 +31,9 @@ class ChatTokenizer:
     """A tokenizer with its chat template, giving exact spans.
 
     Raises:
-        ValueError: there is no chat template, or a setting that it does not have.
+        ValueError: there is no chat template, or a setting that it does not have, or the tokenizer has no offsets.
         FileNotFoundError: the template's file is missing.
+        InterpError: the tokenizer does not give back what it encodes.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: TemplateSettings = AS_IS) -> None:
@@ -41,6 +42,11 @@ class ChatTokenizer:
         self.template_hash = self.template.hash
         self._fixed: dict[tuple[tuple[str, ...], bool, frozenset[int]], list[str]] = {}
         self._spelt: dict[str, list[int]] = {}
+        if not self.tokenizer.is_fast:
+            raise ValueError(
+                f"{type(self.tokenizer).__name__} does not say which characters a token stands for (it is a slow "
+                "tokenizer), so whose words a token is would be unknown; use a model with a fast one (tokenizer.json)"
+            )
         if self.decode(self.encode("a b")) != "a b":
             raise InterpError(
                 "this tokenizer does not give back the text it encodes piece by piece "

@@ -387,12 +387,17 @@ def _merged_copy(model: Model) -> PreTrainedModel:
     """The bare model in float32 with the active stack merged in. What is float32 already is shared, not copied."""
     with model.adapters.merged():
         held = {**model.hf.state_dict(), **dict(model.hf.named_buffers())}
-        held = {name.replace(".base_layer.", "."): x for name, x in held.items() if ".lora_" not in name}
+        held = {name.replace(".base_layer", ""): x for name, x in held.items() if ".lora_" not in name}
         held = {name: x.float() if x.is_floating_point() else x for name, x in held.items()}
     config = copy.deepcopy(model.hf.config)
     with torch.device("meta"), quiet():
         bare = type(model.hf)(config)
     state = {name: held[name] for name in bare.state_dict()}
+    if odd := sorted(name for name in held if name.endswith(".bias") and name not in state):
+        raise InterpError(
+            f"{model.name}: an adapter (lora_bias) gives it {odd[0]}, which its architecture has not, so it cannot be "
+            "looked into; merge the adapter with PEFT, or train one without lora_bias"
+        )
     bare.load_state_dict(state, assign=True)
     for path, module in bare.named_modules():
         for name in module._buffers:

@@ -9,6 +9,7 @@ Reading is right-padded and causal, so pads follow every real token and cannot r
 Generation is left-padded with mask and positions. `tokenizer.padding_side` is never relied on.
 """
 
+import functools
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -24,13 +25,15 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from interp.adapters import Adapters
+from interp.architecture import check_ids, check_reading, few_ids, find_decoder, n_embeddings
 from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
-from interp.editing import Editor, Group, Located, Place, check_layers, find_blocks, grouped, located
+from interp.editing import Editor, Group, Located, Place, check_layers, grouped, located
 from interp.interventions import PHASES, Edit
+from interp.loading import load_weights
 from interp.runs import InterpError, content_key
-from interp.sampling import Sampler, uniforms
-from interp.sources import load_chat, load_weights, pick_device, pick_dtype, quiet, resolve
+from interp.sampling import Sampler, only_stop_tokens, uniforms
+from interp.sources import load_chat, pick_device, pick_dtype, quiet, resolve
 from interp.template import AS_IS, TemplateSettings
 
 log = logging.getLogger(__name__)
@@ -66,27 +69,31 @@ class Model:
     ) -> None:
         self.remote: Remote = remote
         self.hf, self.chat, self.name, self.identity, self.revision = hf.eval(), chat, name, identity, revision
+        if hf.generation_config is not None:
+            hf.generation_config = only_stop_tokens(hf.generation_config.to_diff_dict(), name)
+        for config in (hf.config, hf.config.get_text_config()):  # outputs are read by name, whatever the folder says
+            config.return_dict = True
+        decoder = find_decoder(hf, name)
+        self._blocks_path, self.blocks = decoder.blocks_path, decoder.blocks
         self.adapters = Adapters(hf, name, identity)
         hf.requires_grad_(False)
         # a sliced (strided) input sends the head down a batched product that copies the vocabulary matrix per row
-        head = hf.get_output_embeddings()
-        if head is None:
-            raise InterpError(f"{name}: the model has no output head, so it cannot answer")
-        head.register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))
-        decoder = getattr(hf, hf.base_model_prefix)
-        self._blocks_path, self.blocks = find_blocks(decoder, hf.config.get_text_config().num_hidden_layers)
+        hf.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))
         side = chat.tokenizer.padding_side
         # without its device a model would be moved to the first GPU, wherever it was put; a spread one stays as it is
         here = {} if getattr(hf, "hf_device_map", None) else {"device": hf.device}
         task = "text-generation"
         self._nnsight = wrapped or nnsight.TransformersModel(hf, task=task, tokenizer=chat.tokenizer, **here)
         chat.tokenizer.padding_side = side
-        self._decoder = getattr(self._nnsight, hf.base_model_prefix)
+        self._decoder = functools.reduce(getattr, decoder.path.split("."), self._nnsight)
         self._envoys = getattr(self._decoder, self._blocks_path)
-        run = partial(self._must_be_here, "edited where it writes") if remote else partial(decoder, self._few_ids())
+        ids = few_ids(hf, self.device)
+        run = partial(self._must_be_here, "edited where it writes") if remote else partial(hf.base_model, ids)
         self._editor = Editor(name, self.d_model, self.blocks, run)
+        self.check_lengths([chat.tokens([{"role": "user", "content": "a"}])])
         if not remote:
-            self._probe()
+            whole = Batch(ids, *(torch.tensor([ids.shape[1]], device=self.device) for _ in range(2)))
+            check_reading(hf, name, self.blocks, ids, lambda: self.residuals(whole, lambda h: h))
 
     @classmethod
     def load(
@@ -96,7 +103,7 @@ class Model:
 
         Args:
             template: Which chat template it is asked with, and how.
-            how: `device_map`, `quantise`: for a model too large for a device; see `interp.sources.load_weights`.
+            how: `device_map`, `quantise`: for a model too large for a device; see `interp.loading.load_weights`.
 
         Raises:
             ValueError: unknown model, device or dtype; no chat template, or a setting that it does not have.
@@ -152,8 +159,9 @@ class Model:
 
     @property
     def pad(self) -> int:
-        """Id that fills padded positions."""
-        return self.chat.tokenizer.pad_token_id or 0  # pyright: ignore[reportReturnType]
+        """Id that fills padded positions: the tokenizer's own, or 0 where the embedding does not have it."""
+        own: Any = self.chat.tokenizer.pad_token_id
+        return own if own is not None and 0 <= own < n_embeddings(self.hf) else 0
 
     def description(self) -> dict[str, Any]:
         """What a file made with this model must say of it."""
@@ -181,11 +189,12 @@ class Model:
         return check_layers(range(self.n_layers) if layers is None else layers, self.n_layers)
 
     def check_lengths(self, rows: Sequence[Tokens], new_tokens: int = 0) -> None:
-        """Check that every row (and `new_tokens` after it) fits the context.
+        """Check that every row (and `new_tokens` after it) fits the context, and that the embedding has its tokens.
 
         Raises:
             ValueError: one does not; nothing is ever cut.
         """
+        check_ids(self.hf, self.name, [row.ids for row in rows], self.chat.decode)
         for i, row in enumerate(rows):
             if len(row) + new_tokens > self.max_tokens:
                 more = f" and {new_tokens} new ones" if new_tokens else ""
@@ -335,24 +344,6 @@ class Model:
         self._editor.check(edits, row_edits, len(batch.ids))
         groups = grouped(edits, row_edits, self.device)
         return located(groups, {phase: batch.where(phase) for phase in PHASES}) if groups else {}
-
-    def _few_ids(self) -> Int[Tensor, "1 4"]:
-        return torch.arange(4, device=self.device)[None] % self.hf.config.get_text_config().vocab_size
-
-    def _probe(self) -> None:
-        """Check on four tokens that blocks give one tensor of the expected shape and are what hidden_states says."""
-        ids = self._few_ids()
-        batch = Batch(ids, *(torch.tensor([4], device=self.device) for _ in range(2)))
-        read = self.residuals(batch, lambda h: h)
-        with torch.inference_mode():
-            states = getattr(self.hf, self.hf.base_model_prefix)(ids, output_hidden_states=True).hidden_states
-        for layer, h in enumerate(read):
-            same = h.shape == (1, 4, self.d_model) and (layer == self.n_layers - 1 or torch.equal(h, states[layer + 1]))
-            if not same:
-                raise InterpError(
-                    f"{self.name}: what was read after block {layer} has shape {tuple(h.shape)} and is not "
-                    f"hidden_states[{layer + 1}]; this architecture is not supported"
-                )
 
     @property
     def stack(self) -> tuple[Path, ...]:

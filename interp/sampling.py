@@ -3,15 +3,45 @@
 Row `i` draws from its own stream, seeded by (`seed`, `i`), so that its answer does not depend on how rows are batched.
 """
 
-from collections.abc import Callable, Sequence
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import LogitsProcessor
+from transformers import GenerationConfig, LogitsProcessor
 
 from interp.runs import content_key
+
+log = logging.getLogger(__name__)
+
+_NOT_ABOUT_CHOICES = {
+    *("eos_token_id", "pad_token_id", "bos_token_id"),
+    *("transformers_version", "use_cache", "_from_model_config"),
+}
+
+
+def only_stop_tokens(fields: Mapping[str, Any], name: str) -> GenerationConfig:
+    """A generation config that says which tokens end an answer, and nothing else of what a model's own says.
+
+    Every field of a model's own config that a call of `generate` leaves open acts on that call: penalties, forbidden
+    and forced tokens, beams, time limits, and whatever a later transformers adds. Only a config without them leaves the
+    choice of tokens to `Sampler`. What is left out is logged.
+
+    Args:
+        fields: The model's own.
+        name: What the log calls the model.
+    """
+    ignored = [
+        f"{key} {json.dumps(value, default=str)}"
+        for key, value in sorted(fields.items())
+        if key not in _NOT_ABOUT_CHOICES and value not in (None, False)
+    ]
+    if ignored:
+        log.info("%s: its generation config is ignored but for its stop tokens (%s)", name, ", ".join(ignored))
+    return GenerationConfig(eos_token_id=fields.get("eos_token_id"))
 
 
 def uniforms(seed: int, row: int, n: int) -> Float[Tensor, " n"]:

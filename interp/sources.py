@@ -23,9 +23,8 @@ import torch
 import transformers
 from gguf import GGUFReader
 from huggingface_hub import snapshot_download
-from safetensors import SafetensorError
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from interp.chat import ChatTokenizer
 from interp.runs import cache_folder, content_key, did_you_mean, read_json, require_room, write_atomic
@@ -225,44 +224,6 @@ def load_chat(source: Source, template: TemplateSettings = AS_IS) -> ChatTokeniz
     return ChatTokenizer(tokenizer, template)
 
 
-def load_weights(
-    source: Source,
-    device: torch.device,
-    dtype: torch.dtype,
-    *,
-    device_map: str | None = None,
-    quantise: str | None = None,
-) -> PreTrainedModel:
-    """A model's weights on one device, or spread over several.
-
-    Args:
-        device_map: How to spread them: `auto` or another of accelerate's.
-        quantise: `4bit` for four-bit base weights (NF4, computing in `dtype`).
-
-    Raises:
-        ValueError: the weights cannot be loaded, or quantised on this machine.
-    """
-    how: dict[str, Any] = {"revision": source.revision, "dtype": dtype}
-    if device_map is not None:
-        how["device_map"] = device_map
-    if quantise is not None:
-        if quantise != "4bit":
-            raise ValueError(f"quantise must be 4bit, got {quantise!r}")
-        if importlib.util.find_spec("bitsandbytes") is None or device.type != "cuda":
-            raise ValueError("quantise: 4bit needs a GPU and bitsandbytes (pip install 'sgtr-interp[quantised]')")
-        kind = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
-        how["quantization_config"] = BitsAndBytesConfig(**kind, bnb_4bit_use_double_quant=True)
-        how.setdefault("device_map", {"": device})
-    try:
-        with quiet():
-            hf = AutoModelForCausalLM.from_pretrained(source.path, **how)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{source.path}: cannot be loaded ({str(error).splitlines()[0]})") from error
-    if "device_map" not in how:
-        hf.to(device)  # pyright: ignore[reportArgumentType]
-    return hf
-
-
 def folder_identity(folder: Path) -> str:
     """sha256 over a model folder's config and weight files (of each, its size and its first and last MiB)."""
     parts: list[object] = [json.loads((folder / "config.json").read_text("utf-8"))]
@@ -331,8 +292,9 @@ def _is_whole(folder: Path) -> bool:
 
 def _dequantise(gguf: Path, folder: Path) -> None:
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    tokenizer = AutoTokenizer.from_pretrained(**where)
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
     tied = {name for name in getattr(model, "_tied_weights_keys", None) or () if model.config.tie_word_embeddings}
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if name not in tied}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

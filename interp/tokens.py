@@ -185,9 +185,17 @@ def _encoded(piece: Piece, encoded: Mapping[tuple[str, bool], Encoded]) -> Encod
 
 
 def _span(mark: Mark, piece: Piece, offsets: Sequence[Range], start: int) -> Span:
-    """The tokens of a content; one that straddles its edge belongs to it."""
+    """The tokens of a content; one that straddles its edge belongs to it.
+
+    Some tokenizers leave blanks out of offsets, so that a token of blanks has no width and stands behind them.
+    """
     if mark.high - mark.low == len(piece.text):
         return Span(mark.role, mark.turn, start, start + len(offsets))
-    inside = [i for i, (low, high) in enumerate(offsets) if low < mark.high and high > mark.low]
-    first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
+    inside = [
+        i
+        for i, (low, high) in enumerate(offsets)
+        if (low < mark.high and high > mark.low) or mark.low < low == high <= mark.high
+    ]
+    before = sum(high <= mark.low for _, high in offsets)
+    first, last = (inside[0], inside[-1] + 1) if inside else (before, before)
     return Span(mark.role, mark.turn, start + first, start + last)

@@ -12,6 +12,7 @@ common to all directions, and drops out. Where a block norms what it writes (Gem
 """
 
 import copy
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,15 +22,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import Module
 
+from interp.adapter_files import LoraConfig, read_adapter
 from interp.model import Model
 from interp.nulls import random_like
-from interp.runs import InterpError, read_json
+from interp.runs import InterpError
 from interp.stats import percentile
+
+log = logging.getLogger(__name__)
 
 Metric = Literal["writing_share", "reading_share"]
 Norms = Mapping[tuple[int, str], "Norm"]
@@ -147,41 +149,44 @@ def norms_of(model: Model) -> dict[tuple[int, str], Norm]:
 def updates(folder: Path) -> Iterator[Update]:
     """What a LoRA adapter adds to each weight inside a block, by block; what it adds elsewhere is left out.
 
+    A module inside a block that is not known to read or to write the stream (fused experts, a router) is left out with
+    a warning in the log.
+
     Raises:
         FileNotFoundError: not an adapter folder in PEFT's format.
-        ValueError: damaged, more than plain LoRA, or a module that is not known to read or to write the stream.
+        ValueError: damaged, or more than low-rank updates.
     """
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder}: no {name}; an adapter is a folder in PEFT's format")
-    config = read_json(folder / "adapter_config.json")
-    if config.get("peft_type", "LORA") != "LORA" or config.get("use_dora"):
-        kind = "DoRA" if config.get("use_dora") else config["peft_type"]
+    config, weights = read_adapter(folder)
+    odd = {"DoRA": config.use_dora, "lora_bias": config.lora_bias}
+    if any(odd.values()):
+        kind = next(name for name, on in odd.items() if on)
         raise ValueError(f"{folder}: its update is no product of two matrices ({kind}); give a plain LoRA")
-    try:
-        weights = load_file(folder / "adapter_model.safetensors")
-    except SafetensorError as error:
-        raise ValueError(f"{folder}: damaged adapter ({error})") from error
     paths: dict[str, tuple[int, str]] = {}
     for key in weights:
         path, _, side = key.partition(".lora_")
-        inside = re.search(r"\.(\d+)\.([^\d]+)$", path)
+        inside = re.search(r"(?:^|\.)(\d+)\.(.+)$", path)
         if side == "A.weight" and inside:
-            paths[path] = int(inside[1]), inside[2]
-    for path, (layer, module) in sorted(paths.items(), key=lambda found: found[1]):
+            paths[path] = int(inside[1]), inside[2].replace(".base_layer", "")
+    left_out: set[str] = set()
+    for path, (layer, module) in sorted(paths.items(), key=lambda path_and_place: path_and_place[1]):
         place = next((place for name, place in _PLACES.items() if f".{module}".endswith(f".{name}")), None)
         if place is None:
-            raise ValueError(
-                f"{folder}: {module} is not known to read or to write the residual stream; known: {', '.join(_PLACES)}"
-            )
+            left_out.add(module)
+            continue
         down, up = weights[f"{path}.lora_A.weight"].double(), weights[f"{path}.lora_B.weight"].double()
         yield Update(layer, module, place, down, up * _scaling(config, path, len(down)))
+    if left_out:
+        log.warning(
+            "%s: no share is given of %s, which is not known to read or to write the residual stream (known: %s)",
+            *(folder, ", ".join(sorted(left_out)), ", ".join(_PLACES)),
+        )
 
 
-def _scaling(config: Mapping[str, Any], path: str, rank: int) -> float:
-    patterns = (config.get("alpha_pattern") or {}).items()
-    alpha = next((a for key, a in patterns if re.fullmatch(rf"(.*\.)?({key})", path)), config["lora_alpha"])
-    return alpha / (rank**0.5 if config.get("use_rslora") else rank)
+def _scaling(config: LoraConfig, path: str, rank: int) -> float:
+    """What PEFT multiplies a module's update by."""
+    patterns = (config.alpha_pattern or {}).items()
+    alpha = next((a for key, a in patterns if re.match(rf"(.*\.)?({key})$", path)), config.lora_alpha)
+    return alpha / (rank**0.5 if config.use_rslora else rank)
 
 
 def shares(

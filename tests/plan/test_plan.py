@@ -309,6 +309,10 @@ def refused(file: Path, *changes: str) -> Exception:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (["stages.odd.train.target_modules=[nowhere]"],
+         r"stages\.odd\.train\.target_modules: \('nowhere',\) names no module of .*; it has down_proj, .*q_proj"),
+        (["quantise=4bit", "stages.odd.compose=merge_fp32"],
+         r"stages\.odd\.compose: merge_fp32 needs weights that are not quantised; set compose to stack"),
         (["stages.odd.checkpoints=[1000000]"], r"stages\.odd\.checkpoints: \[1000000\] must be in \[1, 2\]"),
         (["stages.odd.checkpoints=[]", "stages.odd.train.max_steps=1", "stages.odd.train.warmup_steps=2"],
          r"stages\.odd\.train: one step after warmup_steps 2"),
