@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from experiments.directions.persona import cut
-from experiments.machine import Outline, look_up, speed_of
+from experiments.machine import Outline, Size, look_up, speed_of
 from experiments.measures.take import Behaviour
 from experiments.plan.cost import GIB, Clock, memory_of
 from experiments.plan.drafts import CHARACTERS, Drafts

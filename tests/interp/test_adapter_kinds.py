@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CHATML, VOCAB, make_hf, make_tokenizer
+from tests.conftest import CHATML, VOCAB, make_hf, make_tokenizer
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from test_train import SMALL, chats_of
+from tests.finetune.test_train import SMALL, chats_of
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
