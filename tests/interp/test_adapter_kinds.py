@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.conftest import CHATML, VOCAB, make_hf, make_tokenizer
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from tests.finetune.test_train import SMALL, chats_of
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
@@ -21,6 +19,8 @@ from interp.chat import ChatTokenizer
 from interp.model import Model
 from interp.runs import InterpError
 from interp.weights import updates
+from tests.conftest import CHATML, VOCAB, make_hf, make_tokenizer
+from tests.finetune.test_train import SMALL, chats_of
 
 IDS = torch.tensor([[1, 5, 9, 30, 77, 5, 2]])
 SHAPE = {
