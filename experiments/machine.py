@@ -8,7 +8,6 @@
 """
 
 import os
-import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,9 +17,10 @@ from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
-from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedConfig, PreTrainedModel
 
 from finetune.recipe import TrainConfig
+from interp.adapters import Adapters
 from interp.chat import ChatTokenizer
 from interp.model import Model
 from interp.runs import content_key
@@ -53,8 +53,8 @@ class Size:
         multiplied: Weights that every token is multiplied with: all but the embeddings, with the head.
         cache_width: Numbers that a token leaves in the KV cache of one layer.
         cache_lengths: Tokens that each layer's KV cache holds at the most; None for all.
-        linear: Rows plus columns of every matrix in the blocks, by its module's name; what a LoRA of rank 1 has.
-        linear_parameters: Weights of these matrices.
+        linear_parameters: Weights of every matrix in the blocks.
+        shapes: The model itself without its weights (on the meta device).
     """
 
     name: str
@@ -68,21 +68,27 @@ class Size:
     multiplied: int
     cache_width: int
     cache_lengths: tuple[int | None, ...]
-    linear: Mapping[str, int]
     linear_parameters: int
+    shapes: PreTrainedModel
 
     def cached(self, tokens: int) -> int:
         """Numbers in the KV cache of one text."""
         return self.cache_width * sum(tokens if most is None else min(tokens, most) for most in self.cache_lengths)
 
     def adapter_parameters(self, train: TrainConfig) -> int:
-        """Weights of a stage's adapter."""
+        """Weights of a stage's adapter.
+
+        Raises:
+            ValueError: the model has no such targets, or PEFT refuses them.
+        """
         wanted = train.target_modules
-        if isinstance(wanted, str):
-            chosen = [n for name, n in self.linear.items() if wanted == "all-linear" or re.fullmatch(wanted, name)]
-        else:
-            chosen = [n for name, n in self.linear.items() if name.rpartition(".")[2] in wanted]
-        return train.lora_rank * sum(chosen)
+        try:
+            return Adapters(self.shapes, self.name, "").size_of(train.lora())
+        except ValueError as error:
+            kinds = ("Linear", "Conv1D", "Embedding")
+            paths = [path for path, module in self.shapes.named_modules() if type(module).__name__ in kinds]
+            known = sorted({path.rpartition(".")[2] for path in paths})
+            raise ValueError(f"{wanted} does not fit {self.name} ({error}); it has {', '.join(known)}") from error
 
 
 @dataclass(frozen=True)
@@ -182,13 +188,9 @@ def _size(name: str, config: PreTrainedConfig, source: str) -> Size:
     with quiet(), torch.device("meta"):
         hf = AutoModelForCausalLM.from_config(config)
     head = hf.get_output_embeddings()
-    matrices = {
-        name: module.weight
-        for name, module in hf.named_modules()
-        if type(module).__name__ in ("Linear", "Conv1D") and module is not head
-    }
+    matrices = [m.weight for m in hf.modules() if type(m).__name__ in ("Linear", "Conv1D") and m is not head]
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    linear_parameters = sum(weight.numel() for weight in matrices.values())
+    linear_parameters = sum(weight.numel() for weight in matrices)
     return Size(
         name=name,
         source=source,
@@ -201,8 +203,8 @@ def _size(name: str, config: PreTrainedConfig, source: str) -> Size:
         multiplied=linear_parameters + (head.weight.numel() if head is not None else 0),
         cache_width=2 * heads * (getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads),
         cache_lengths=tuple(getattr(layer, "sliding_window", None) for layer in DynamicCache(config=config).layers),
-        linear={name: sum(weight.shape) for name, weight in matrices.items()},
         linear_parameters=linear_parameters,
+        shapes=hf,
     )
 
 

@@ -104,7 +104,7 @@ class Adapters:
             self._activate([*(self._names[folder] for folder in self.stack), name])
             parameters = self._parameters(name)
             if start is not None and start_from is not None:
-                if odd := other_shape(start[0], self.hf.peft_config[name]):
+                if odd := other_shape(start[0], self._config(name)):
                     raise ValueError(
                         f"{start_from}: {', '.join(odd)} differ from what is to be trained; an adapter that is trained "
                         "further keeps its own: put a fresh one on top (compose: stack)"
@@ -116,6 +116,24 @@ class Adapters:
             yield name, parameters
         finally:
             self._going_on = None
+            self._detach(name)
+
+    def size_of(self, config: LoraConfig) -> int:
+        """How many weights a fresh adapter would have; it is put on without memory for them, and taken off again.
+
+        Raises:
+            ValueError: PEFT refuses the configuration, or a name among its targets fits no module.
+        """
+        with torch.device("meta"):
+            name = self._attach(config)
+        try:
+            paths = [path for path, _, _ in layers_with(self.hf, [name])]
+            targets = self._config(name).target_modules or ()
+            names = () if isinstance(targets, str) else sorted(targets)
+            if unknown := [end for end in names if not any(f".{path}".endswith(f".{end}") for path in paths)]:
+                raise ValueError(f"{', '.join(unknown)} names no module")
+            return sum(parameter.numel() for parameter in self._parameters(name))
+        finally:
             self._detach(name)
 
     @contextmanager
@@ -196,7 +214,7 @@ class Adapters:
         tensors = {PREFIX + key: value.detach().cpu().contiguous() for key, value in weights.items()}
         require_room(folder.parent, sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
         folder.mkdir(parents=True, exist_ok=True)
-        config = self.hf.peft_config[name]
+        config = self._config(name)
         config.base_model_name_or_path = self.name
         config.save_pretrained(str(folder))
         write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
@@ -214,7 +232,7 @@ class Adapters:
             raise ValueError("there is no adapter to join; the bare base model needs none")
         names = [self._names[part] for part in self.stack]
         for part, name in zip(self.stack, names, strict=True):
-            odd = [field for field in ("use_dora", "lora_bias") if getattr(self.hf.peft_config[name], field)]
+            odd = [field for field in ("use_dora", "lora_bias") if getattr(self._config(name), field)]
             if odd:
                 raise ValueError(
                     f"{part}: {odd[0]} is more than a low-rank update, so it cannot be joined with others; sample with "
@@ -232,7 +250,7 @@ class Adapters:
             tensors[f"{PREFIX}{path}.{kind.format('A')}"] = a.flatten(0, 1).contiguous()
             tensors[f"{PREFIX}{path}.{kind.format('B')}"] = b.flatten(1).contiguous()
         modules = [path for path, layer, _ in places if not isinstance(layer, ParamWrapper)]
-        inside = {target for name in names for target in self.hf.peft_config[name].target_parameters or ()}
+        inside = {target for name in names for target in self._config(name).target_parameters or ()}
         rank = sum(ranks)
         folder.mkdir(parents=True, exist_ok=True)
         whole = LoraConfig(
@@ -261,6 +279,9 @@ class Adapters:
             kind = type(layer).__name__
             moved[kind] = moved.get(kind, False) or bool((outer != 0).any())
         return [kind for kind, is_so in moved.items() if not is_so]
+
+    def _config(self, name: str) -> LoraConfig:
+        return cast(LoraConfig, self.hf.peft_config[name])
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
         """An adapter's own tensors by their names; never the embeddings of its base."""
@@ -344,7 +365,7 @@ class Adapters:
     def _make_way(self, config: LoraConfig, wanted: Sequence[Path]) -> None:
         """Take off what PEFT cannot hold beside an adapter: unwanted ones that target other parameters."""
         for folder in [folder for folder in self._names if folder not in wanted]:
-            other = self.hf.peft_config[self._names[folder]].target_parameters
+            other = self._config(self._names[folder]).target_parameters
             if config.target_parameters and other and set(other) != set(config.target_parameters):
                 self._detach(self._names.pop(folder))
 

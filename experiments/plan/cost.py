@@ -1,6 +1,7 @@
 """How long work takes on a machine, and how much memory training needs."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +60,12 @@ class Clock:
         return seconds
 
 
-def memory_of(config: StudyConfig, drafts: Drafts, clock: Clock) -> Row:
-    """Bytes at the most, in GiB: the base weights once, then the stage that takes most."""
+def memory_of(config: StudyConfig, drafts: Drafts, clock: Clock, adapters: Mapping[str, int]) -> Row:
+    """Bytes at the most, in GiB: the base weights once, then the stage that takes most.
+
+    Args:
+        adapters: Weights of each stage's adapter.
+    """
     size, width = clock.size, clock.width
     weights = size.parameters * width
     if config.quantise:
@@ -69,7 +74,7 @@ def memory_of(config: StudyConfig, drafts: Drafts, clock: Clock) -> Row:
     depth = {node.name: node.name.count("-") + 1 for node in nodes_of(config)}
     for node in nodes_of(config):
         train = drafts.recipe(node.stage)
-        own = size.adapter_parameters(train)
+        own = adapters[node.stage]
         longest = max(drafts.lengths(config.stages[node.stage].data))
         tokens = min(train.batch_size * longest, train.micro_batch_tokens or (2**62 if clock.on_gpu else CPU_TOKENS))
         tokens = max(tokens, longest)

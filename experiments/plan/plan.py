@@ -31,8 +31,9 @@ from experiments.study.config import StudyConfig, directions_of
 from experiments.study.data_sets import check_systems
 from experiments.study.directions import prepared_directions, traits_of
 from experiments.study.graph import Node, nodes_of
+from experiments.study.targets import adapter_sizes
 from finetune.defences import defence_of
-from finetune.recipe import EMBEDDINGS, HEADS, TrainConfig, check_optimiser
+from finetune.recipe import TrainConfig, check_optimiser
 from finetune.stages import Stage
 from interp.directions import Direction
 from interp.runs import content_key
@@ -66,7 +67,7 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
     speed = speed_of(place, dtype)
     width = torch.empty((), dtype=dtype).element_size()
     spread = config.quantise is not None or config.device_map is not None
-    _check_targets(config, size)
+    adapters = adapter_sizes(config, size)
     clock = Clock(size, speed, place.type == "cuda", width, spread)
     drafts = Drafts(config, chat)
     for name in drafts.needed():
@@ -108,32 +109,11 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         "estimated_data": sorted(drafts.drafted),
         "stages": stages,
         "measures": measures,
-        "memory": memory_of(config, drafts, clock),
+        "memory": memory_of(config, drafts, clock, adapters),
         "totals": totals,
         "hypotheses": prospects(config, sorted(recognised)),
         "notes": [*lacking, *doubts, *_few(stages), *cuts(config, traits), *_notes(config)],
     }
-
-
-def _check_targets(config: StudyConfig, size: Size) -> None:
-    """Check what would end the study at a stage, after those before it were trained.
-
-    Raises:
-        ValueError: a stage's targets are no modules of the model, or it merges into quantised weights.
-    """
-    for name, stage in config.stages.items():
-        if stage.compose == "merge_fp32" and config.quantise:
-            raise ValueError(
-                f"stages.{name}.compose: merge_fp32 needs weights that are not quantised; set compose to stack"
-            )
-        outside = stage.train.targets((*EMBEDDINGS, *HEADS))
-        if not outside and size.linear and not size.adapter_parameters(stage.train):
-            wanted = stage.train.target_modules
-            known = sorted({path.rpartition(".")[2] for path in size.linear})
-            raise ValueError(
-                f"stages.{name}.train.target_modules: {wanted} names no module of {size.name}; it has "
-                f"{', '.join(known)}"
-            )
 
 
 def _lacking(config: StudyConfig, place: torch.device) -> list[str]:

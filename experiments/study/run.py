@@ -21,6 +21,7 @@ from torch import Tensor
 from experiments.console import bar
 from experiments.hypotheses.claims import write_verdicts
 from experiments.lens import weight_rows
+from experiments.machine import look_up
 from experiments.measures.take import Behaviour
 from experiments.report.figures import draw_figures
 from experiments.report.page import write_report
@@ -36,6 +37,7 @@ from experiments.study.load import inputs_of
 from experiments.study.measure import Measuring
 from experiments.study.node import Measured
 from experiments.study.rows import kept_rows, moved_rows, rows_between
+from experiments.study.targets import adapter_sizes
 from experiments.study.workers import Place, spread
 from finetune.defences import Defence, defence_of
 from finetune.recipe import check_optimiser
@@ -75,6 +77,7 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
             )
         return False
     traits, behaviour = _checked(config, out, place, workers)
+    adapter_sizes(config, look_up(config.model, getattr(torch, dtype), config.quantise)[0])
     start = time.monotonic()
     model = _loaded(config, device)
     check_systems(config, model.chat.native_system)

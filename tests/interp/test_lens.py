@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig
-from transformers import PreTrainedModel
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 from interp.batch import Batch
-from interp.chat import Tokens
+from interp.chat import ChatTokenizer, Tokens
 from interp.lens import Attribution, Component, Lens, Patching
 from interp.model import Model
 from interp.runs import InterpError
@@ -257,3 +257,34 @@ def test_a_model_whose_own_rounding_is_coarse_is_looked_into_and_a_bridge_that_g
     lens._check(prompt, logits)
     with pytest.raises(InterpError, match=r"logits differ by 0.0\d+ of their size; unsupported"):
         lens._check(prompt, logits + 0.02 * logits.roll(1))
+
+
+def test_a_head_that_only_an_adapter_parts_from_the_embedding_is_looked_into_as_it_is(
+    tmp_path: Path, tiny_hf: Callable[..., PreTrainedModel], chat: ChatTokenizer
+) -> None:
+    config = tiny_hf("llama").config
+    config.tie_word_embeddings = True
+    torch.manual_seed(0)
+    model = Model(LlamaForCausalLM(config).eval(), chat, name="tied", identity="tied")
+    with model.adapters.new(LoraConfig(r=2, target_modules=["lm_head"]), seed=0) as (name, parameters):
+        for parameter in parameters:
+            parameter.data = 0.3 * torch.randn_like(parameter)
+        model.adapters.save(name, tmp_path / "head")
+    prompts = prompts_of(model)
+    batch = Batch.of(prompts, model.pad)
+    bare = model.logits(batch, batch.lengths[:, None] - 1)[:, 0]
+    model.use(tmp_path / "head")
+    own = model.logits(batch, batch.lengths[:, None] - 1)[:, 0]
+    assert (own - bare).abs().max() > 0.1
+    torch.testing.assert_close(Lens(model).logits(prompts), own, rtol=0, atol=1e-4)
+
+
+def test_biases_that_only_an_adapter_gives_cannot_be_looked_into(
+    tmp_path: Path, tiny_model: Callable[..., Model]
+) -> None:
+    model = tiny_model("llama")
+    with model.adapters.new(LoraConfig(r=2, target_modules=["q_proj"], lora_bias=True), seed=0) as (name, _):
+        model.adapters.save(name, tmp_path / "biased")
+    model.use(tmp_path / "biased")
+    with pytest.raises(InterpError, match=r"lora_bias\) gives it model\.layers\.0\.self_attn\.q_proj\.bias"):
+        Lens(model)

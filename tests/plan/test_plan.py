@@ -259,7 +259,8 @@ def test_an_adapter_has_the_weights_that_peft_gives_it(llama_folder: Path, tmp_p
     assert outline is not None
     assert chat is not None
     assert outline.description() == model.description()
-    for modules in ("all-linear", ("q_proj", "down_proj"), r".*\.(k_proj|v_proj)"):
+    embeddings = ("embed_tokens", "lm_head", "q_proj")
+    for modules in ("all-linear", ("q_proj", "down_proj"), r".*\.(k_proj|v_proj)", embeddings):
         train = TrainConfig(learning_rate=1e-3, lora_rank=3, target_modules=modules)
         with model.adapters.new(train.lora(), seed=0) as (_, parameters):
             assert size.adapter_parameters(train) == sum(p.numel() for p in parameters)
@@ -310,7 +311,9 @@ def refused(file: Path, *changes: str) -> Exception:
     ("changes", "message"),
     [
         (["stages.odd.train.target_modules=[nowhere]"],
-         r"stages\.odd\.train\.target_modules: \('nowhere',\) names no module of .*; it has down_proj, .*q_proj"),
+         r"stages\.odd\.train\.target_modules: \('nowhere',\) does not fit .*not found.*; it has down_proj, .*q_proj"),
+        (["stages.even.train.target_modules=[q_proj, k_prj]"],
+         r"stages\.even\.train\.target_modules: \('q_proj', 'k_prj'\) does not fit .*\(k_prj names no module\)"),
         (["quantise=4bit", "stages.odd.compose=merge_fp32"],
          r"stages\.odd\.compose: merge_fp32 needs weights that are not quantised; set compose to stack"),
         (["stages.odd.checkpoints=[1000000]"], r"stages\.odd\.checkpoints: \[1000000\] must be in \[1, 2\]"),
