@@ -143,7 +143,8 @@ def require_graded(judge: Judge, scores: list[Score], config: JudgeConfig) -> No
         InterpError: too many have none; a server's replies so far are in its journal.
     """
     failed = [score for score in scores if score.reason == "failed"]
-    if len(failed) > config.most_failed * len(scores):
+    none_graded = bool(scores) and len(failed) == len(scores)
+    if none_graded or len(failed) > config.most_failed * len(scores):
         raise InterpError(
             f"{judge.name}: {len(failed)} of {len(scores)} items got no reply, the first: {failed[0].raw}; run the "
             "same command again to ask for these, or raise the judge's most_failed"
@@ -245,6 +246,8 @@ def validate(
     items = [rubric.item(row.id, row.question, row.answer) for row in rows]
     judge = judge_of(config, out / "journal.jsonl")
     scores = scores_of(judge, items, config)
+    if all(score.reason == "failed" for score in scores):
+        require_graded(judge, scores, config)
     numbers = validation(
         scores,
         [row.reference for row in rows],
@@ -259,6 +262,9 @@ def validate(
         "prompt_version": rubric.version,
         **numbers,
     }
+    made = {"files": {str(file): sha256_of(file) for file in files}, "limit": limit, "seed": seed}
+    held = {**result, "prompt": rubric.template, **made, **environment()}
+    text = json.dumps(held, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_jsonl(
         out / "scores.jsonl",
         [
@@ -266,9 +272,7 @@ def validate(
             for score, row in zip(scores, rows, strict=True)
         ],
     )
-    made = {"files": {str(file): sha256_of(file) for file in files}, "limit": limit, "seed": seed}
-    held = {**result, "prompt": rubric.template, **made, **environment()}
-    write_atomic(target, json.dumps(held, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomic(target, text)
     return {**result, "note": validation_note(judge.name, rubric.version, target), "out": str(out)}
 
 

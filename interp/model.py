@@ -21,6 +21,7 @@ from typing import Any, Literal
 import nnsight
 import torch
 from jaxtyping import Float, Int
+from nnsight._c.py_mount import unmount
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
@@ -34,6 +35,11 @@ from interp.sampling import Sampler, uniforms
 from interp.sources import load_chat, load_weights, pick_device, pick_dtype, quiet, resolve
 
 log = logging.getLogger(__name__)
+
+if "save" in vars(object):
+    # nnsight puts a method `save` on every object of the process. Classes of pydantic, anyio and beartype that are
+    # defined afterwards break on it, and nothing here needs it: `nnsight.save(value)` does the same.
+    unmount("save")
 
 Remote = Literal[False, True, "local"]
 """Whether a trace is sent to NDIF; `local` only packs and unpacks it as if."""
@@ -323,7 +329,7 @@ class Model:
             with tracer.invoke(input_ids=ids, attention_mask=mask):
                 pass
             with tracer.invoke():
-                out = tracer.result.save()
+                out = nnsight.save(tracer.result)
         return out[:, width:]
 
     def _located(

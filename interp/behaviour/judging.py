@@ -22,11 +22,11 @@ from interp.behaviour.endpoint import Attempt, Endpoint, Request
 from interp.behaviour.replies import Journal, Reply
 from interp.runs import content_key
 
-Reason = Literal["scored", "refusal", "code", "unparsable", "out_of_range", "failed"]
+Reason = Literal["scored", "refusal", "code", "unparsable", "out_of_range", "cut", "failed"]
 How = Literal["logprobs", "parsed"]
 Mode = Literal["auto", "logprobs", "parsed"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
-READING = "1"
+READING = "2"
 """Version of the rules by which replies are asked for and read; change it with them."""
 MIN_MASS = 0.25
 REPLY_TOKENS = 16
@@ -61,7 +61,7 @@ class Score:
         id: The item's.
         value: 0-100; None if there is none.
         reason: `scored`, or why there is no value. `refusal` and `code` are what the judge says of the answer;
-            `failed` is a server that gave no reply, or a prompt that does not fit the judge's context.
+            `cut` is a reply that was cut off before its end or never left its thought; `failed` is a server that gave no reply, or a prompt that does not fit the judge's context.
         how: Which reading; None if there was nothing to read.
         raw: The reply's text; for a failed item, the last error.
         mass: Probability of the numbers among the first tokens; None if parsed.
@@ -210,6 +210,8 @@ def read(id: str, reply: Reply, mode: Mode) -> Score:
     A score depends on its reply alone. Mode `logprobs` never falls back on the text: what has no log-probabilities to
     read is unparsable.
     """
+    if not reply.ended:
+        return Score(id, None, "cut", None, reply.text)
     value, reason = parsed(reply.text)
     if mode == "parsed" or (mode == "auto" and not _has_number_tokens(reply)):
         return Score(id, value, reason, "parsed", reply.text)

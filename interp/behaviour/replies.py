@@ -21,15 +21,17 @@ class Reply:
     """What a chat completion says.
 
     Attributes:
-        text: The message; empty if there is none.
-        alternatives: The likeliest first tokens (the first that are more than white space) with their
-            log-probabilities; None if the server gave none.
+        text: The message after any thought in it; empty if there is none.
+        alternatives: The likeliest first tokens of `text` (the first that are more than white space) with their
+            log-probabilities; None if the server gave none, or gave those of other text, such as a thought.
         following: The token that was said after the first.
+        ended: False if the reply was cut off before its end, or never left its thought.
     """
 
     text: str
     alternatives: tuple[tuple[str, float], ...] | None
     following: str
+    ended: bool = True
 
 
 def reply_of(body: str | None) -> Reply | None:
@@ -41,14 +43,27 @@ def reply_of(body: str | None) -> Reply | None:
         return None
     if not (text is None or isinstance(text, str)):
         return None
-    alternatives, following = _alternatives(choice)
-    return Reply(_encodable(text or ""), alternatives, following)
+    answer, thought_ended = after_thought(text or "")
+    alternatives, following = _alternatives(choice, answer)
+    ended = thought_ended and choice.get("finish_reason") != "length"
+    return Reply(_encodable(answer), alternatives, following, ended)
 
 
-def _alternatives(choice: Mapping[str, Any]) -> tuple[tuple[tuple[str, float], ...] | None, str]:
+def after_thought(text: str) -> tuple[str, bool]:
+    """What a message says after its thought, and whether the thought came to an end (True where there is none)."""
+    before, mark, after = text.rpartition("</think>")
+    rest = after if mark else text
+    thinks = "<think>" in rest
+    return ("" if thinks else rest, not thinks)
+
+
+def _alternatives(choice: Mapping[str, Any], answer: str) -> tuple[tuple[tuple[str, float], ...] | None, str]:
     try:
         said = choice["logprobs"]["content"]
-        at = next(i for i, token in enumerate(said) if token["token"].strip())
+        start = _start_of_answer([token["token"] for token in said], answer)
+        if start is None:
+            return None, ""
+        at = next(i for i, token in enumerate(said) if i >= start and token["token"].strip())
         found = tuple((_encodable(other["token"]), float(other["logprob"])) for other in said[at]["top_logprobs"])
         following = _encodable(said[at + 1]["token"]) if at + 1 < len(said) else ""
     except (LookupError, TypeError, AttributeError, ValueError, StopIteration):
@@ -56,6 +71,17 @@ def _alternatives(choice: Mapping[str, Any]) -> tuple[tuple[tuple[str, float], .
     if not found or any(math.isnan(p) or p > 1e-3 for _, p in found) or sum(math.exp(p) for _, p in found) > 1.01:
         return None, ""
     return found, following
+
+
+def _start_of_answer(tokens: list[str], answer: str) -> int | None:
+    """Index of the first token of the answer; None if the tokens are not the answer's."""
+    start = 0
+    while "</think>" in "".join(tokens[start:]):
+        start += 1
+    if start:  # the last token that closes the mark belongs to the thought
+        start = next(i for i in range(start, len(tokens) + 1) if "</think>" in "".join(tokens[start - 1 : i]))
+    spoken, wanted = "".join(tokens[start:]).strip(), answer.strip()
+    return start if wanted and spoken and (spoken.startswith(wanted) or wanted.startswith(spoken)) else None
 
 
 def _encodable(text: str) -> str:

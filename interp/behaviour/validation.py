@@ -150,6 +150,8 @@ def validation(
             "specificity": _share(judge[~positive] >= threshold),
         },
     }
+    if len(kept) and np.ptp(judge) == 0:
+        result["undefined"] = {"spearman": f"the judge gave all {len(kept)} answers the score {judge[0]:g}"}
     if questions is not None:
         result["over_questions"] = {
             "auroc": over_questions(sorting, asked, seed=seed).row(),
@@ -181,6 +183,8 @@ def _line(judge: Float[np.ndarray, " n"], reference: Float[np.ndarray, " n"]) ->
     fit: Any = scipy.stats.linregress(reference, judge)
     t = float(scipy.stats.t.ppf(0.5 + LEVEL / 2, n - 2))
     pairs = {"slope": (fit.slope, fit.stderr), "intercept": (fit.intercept, fit.intercept_stderr)}
+    if np.ptp(judge) == 0:  # without any scatter there is nothing to take an interval from
+        return {name: Estimate(float(value), None, None, n).row() for name, (value, _) in pairs.items()}
     return {
         name: Estimate(float(value), float(value - t * sd), float(value + t * sd), n).row()
         for name, (value, sd) in pairs.items()
