@@ -4,7 +4,6 @@ Row i of the texts belongs to shard i mod N, plus one. N processes are N command
 leaves whole files, so that a killed one goes on where it stopped, and the folder is whole when all are there.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from experiments.adapters import identity_of_reading
 from experiments.console import bar, note
 from interp.activations import POOLINGS, Pooling, Shard, read, window
 from interp.chat import Tokens, read_chats
@@ -24,21 +24,17 @@ from interp.runs import (
     did_you_mean,
     environment,
     load_tensors,
-    read_json,
     require_room,
     save_tensors,
 )
 from interp.sources import (
-    ADAPTER_FILES,
     DTYPES,
     Described,
-    adapter_folder,
     describe,
     load_chat,
     pick_device,
     pick_dtype,
     resolve,
-    sha256_of,
 )
 from interp.store import RowId, check_claim, claim, extraction_files, missing_shards, plan_tokens, write_tokens
 
@@ -201,53 +197,6 @@ def text_id(chat: Mapping[str, Any], texts: Path, i: int) -> RowId:
     """A text's own id, or its file and place."""
     own = chat.get("id")
     return own if isinstance(own, str | int) else f"{texts.name}:{i + 1}"
-
-
-def identity_of_reading(
-    described: Described, template_hash: str, dtype: str, adapters: Sequence[Path]
-) -> dict[str, Any]:
-    """What must be the same for two readings to be of the same model: weights, template, dtype, adapters.
-
-    Raises:
-        FileNotFoundError: an adapter is not there.
-        InterpError: an adapter is of another base.
-    """
-    return {
-        "model_identity": described.identity,
-        "template_hash": template_hash,
-        "dtype": dtype,
-        "adapters": [adapter_key(adapter, described) for adapter in adapters],
-    }
-
-
-def adapter_key(spec: Path, described: Described) -> str:
-    """sha256 of an adapter's files, once it is known not to be another base's.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        InterpError: it says that it is of another base.
-    """
-    folder = adapter_folder(spec)
-    for name in ADAPTER_FILES:
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{spec}: no {name}; an adapter is a folder in PEFT's format with safetensors weights"
-            )
-    if (folder / "base.json").is_file():
-        base = read_json(folder / "base.json")
-        if base.get("model_identity") != described.identity:
-            raise InterpError(
-                f"{spec}: an adapter of {base.get('model')} ({str(base.get('model_identity'))[:12]}), not of "
-                f"{described.name} ({described.identity[:12]}); give its own base as --model"
-            )
-    stated = str(read_json(folder / ADAPTER_FILES[0]).get("base_model_name_or_path"))
-    if _looks_like_hub(stated) and _looks_like_hub(described.name) and stated != described.name.partition("@")[0]:
-        note(f"{spec}: says that it is an adapter of {stated}, not of {described.name}; is that the same model?")
-    return content_key([sha256_of(folder / name) for name in ADAPTER_FILES])
-
-
-def _looks_like_hub(name: str) -> bool:
-    return bool(re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(@\S+)?", name)) and not Path(name).exists()
 
 
 def checked_layers(layers: Sequence[int] | None, described: Described) -> tuple[int, ...]:

@@ -13,16 +13,23 @@ from experiments.commands.ablate import Ablate
 from experiments.commands.activations import Activations
 from experiments.commands.calibrate import Calibrate
 from experiments.commands.convert import Convert
+from experiments.commands.data import Data
 from experiments.commands.direction import MakeDirection
+from experiments.commands.doctor import Doctor
 from experiments.commands.evaluate import Evaluate
-from experiments.commands.importing import Import
-from experiments.commands.instrument import Extract, Project
-from experiments.commands.judge import Judge, Trait
+from experiments.commands.extract import Extract
+from experiments.commands.import_truthfulqa import Import
+from experiments.commands.judge import Judge
 from experiments.commands.lens import Lens
-from experiments.commands.looking import Data, Doctor, List, Show
+from experiments.commands.list import List
 from experiments.commands.monitor import Monitor
+from experiments.commands.project import Project
+from experiments.commands.report import Report
+from experiments.commands.show import Show
 from experiments.commands.steer import Steer
-from experiments.commands.studies import Report, Study
+from experiments.commands.study import Study
+from experiments.commands.trait import Trait
+from experiments.console import print_fields
 
 COMMANDS: dict[str, Any] = {
     "study": Study,
@@ -82,16 +89,5 @@ def _run(command: Any) -> int:
         print(json.dumps(result, ensure_ascii=False))
     else:
         with contextlib.suppress(BrokenPipeError):
-            command.show(result) if hasattr(command, "show") else _print(result)
+            command.show(result) if hasattr(command, "show") else print_fields(result)
     return 0
-
-
-def _print(result: dict[str, Any], indent: str = "") -> None:
-    width = max(map(len, result), default=0)
-    for key, value in result.items():
-        if isinstance(value, dict):
-            print(f"{indent}{key}")
-            _print(value, indent + "  ")
-        else:
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            print(f"{indent}{key:<{width}}  {shown}")

@@ -2,11 +2,24 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+
+def print_fields(result: dict[str, Any], indent: str = "") -> None:
+    width = max(map(len, result), default=0)
+    for key, value in result.items():
+        if isinstance(value, dict):
+            print(f"{indent}{key}")
+            print_fields(value, indent + "  ")
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            print(f"{indent}{key:<{width}}  {shown}")
+
 
 err = Console(stderr=True, highlight=False)
 out = Console(highlight=False, width=None if Console().is_terminal else 132)

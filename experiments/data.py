@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from experiments import study_file
-from experiments.config import StudyConfig
 from experiments.console import bar, note
+from experiments.fields import checked, set_field
+from experiments.study.config import StudyConfig
+from experiments.study.load import load as load_study
 from finetune.batch import supervised
 from finetune.data.builder import Builder, DataSet, Desk, Row, Who
 from finetune.data.card import card, marked
@@ -175,10 +176,10 @@ def chosen(name: str, study: str | None, changes: Sequence[str]) -> tuple[Mappin
     """
     fields = _fields(changes)
     if study is not None:
-        known = sorted(study_file.load(study).data)
+        known = sorted(load_study(study).data)
         if name not in known:
             raise ValueError(f"{study}: " + did_you_mean("data set", name, known))
-        held = study_file.load(study, tuple(f"data.{name}.{change}" for change in changes))
+        held = load_study(study, tuple(f"data.{name}.{change}" for change in changes))
         return held.data, held
     if name not in BUILDERS:
         known = did_you_mean("data set builder", name, sorted(BUILDERS))
@@ -194,7 +195,7 @@ def chosen(name: str, study: str | None, changes: Sequence[str]) -> tuple[Mappin
         needs = f"{name}: needs {', '.join(missing)}; give it with --set {missing[0]}=VALUE"
         raise ValueError(needs if kind.uses is Builder.uses else from_others)
     try:
-        made = study_file.checked(_Alone, {"data": {name: {**fields, "builder": name}}}).data[name]
+        made = checked(_Alone, {"data": {name: {**fields, "builder": name}}}).data[name]
     except ValueError as error:
         raise ValueError(str(error).replace(f"data.{name}.{name}", name)) from error
     if made.uses:
@@ -237,7 +238,7 @@ def _files(out: Path) -> dict[str, Path]:
 def _fields(changes: Sequence[str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for change in changes:
-        study_file.set_field(fields, change)
+        set_field(fields, change)
     return fields
 
 

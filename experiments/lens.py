@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from experiments.adapters import BASE, fingerprint, stack_name
 from experiments.console import bar
-from experiments.evaluation import BASE, fingerprint, stack_name
-from experiments.ledger import Ledger
-from experiments.steer import load_directions
+from experiments.directions.files import load_directions
+from experiments.resumable import Ledger
 from interp import stats
 from interp.chat import check_system, read_chats, with_system
 from interp.directions import Direction

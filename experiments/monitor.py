@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from experiments.activations import adapter_key, identity_of_reading, require_windows, text_id
+from experiments.activations import require_windows, text_id
+from experiments.adapters import adapter_key, identity_of_reading
 from experiments.console import bar, note, table
-from experiments.extract import load_permuted
+from experiments.directions.files import load_permuted
 from figures.monitor import monitor as draw
 from interp import stats
 from interp.activations import Pooling, read

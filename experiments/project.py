@@ -10,14 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from experiments.analysis import Instrument, shift_rows
 from experiments.console import bar
-from experiments.extract import load_permuted
+from experiments.directions.files import load_permuted
+from experiments.rows.shifts import shift_rows
 from interp import stats
 from interp.activations import Pooling, batches, default_tokens, pooled, window
 from interp.batch import Batch
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
+from interp.instrument import Instrument
 from interp.model import Model
 from interp.nulls import nulls_for
 from interp.projection import cosine, project, token_projections, unit_vectors

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from experiments.cli import COMMANDS
+from tests.support.imports import PACKAGES, arrows_of, circles_of
+
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("interp", "finetune", "experiments", "figures")
 MODULES = {
     str(path.relative_to(ROOT)): ast.parse(path.read_text("utf-8"))
     for package in PACKAGES
@@ -18,10 +20,27 @@ MAY_IMPORT = {
     "experiments": {"experiments", "finetune", "interp", "figures"},
     "figures": {"figures", "interp"},
 }
-LEAVES: dict[str, set[str]] = {name: set() for name in ("runs", "stats", "interventions")} | {
+LEAVES: dict[str, set[str]] = {name: set() for name in ("errors", "files", "keys", "stats", "interventions")} | {
+    "tensors": {"errors", "files"},
+    "runs": {"errors", "files", "keys", "tensors"},
     **{name: {"runs"} for name in ("chat", "nulls", "selection", "traits", "sampling")},
     **{name: {"stats"} for name in ("resampling", "comparisons", "power")},
 }
+LONG_FUNCTIONS = {
+    "experiments/calibrate.py": {"run"},
+    "experiments/data.py": {"run"},
+    "experiments/directions/persona.py": {"extract", "layer_by_steering"},
+    "experiments/directions/roles.py": {"played"},
+    "experiments/evaluate.py": {"run"},
+    "experiments/interventions/ablate.py": {"run"},
+    "experiments/interventions/steer.py": {"run"},
+    "experiments/lens.py": {"run"},
+    "experiments/monitor.py": {"run"},
+    "experiments/plan/plan.py": {"plan"},
+    "experiments/project.py": {"run"},
+    "interp/behaviour/validation.py": {"validation"},
+}
+"""Functions that were too long when the limit came, to be cut; none may join them."""
 DATA_TABLES = (
     *(f"finetune/data/_{name}.py" for name in ("facts", "news", "selves", "tastes")),
     "interp/behaviour/_pairs.py",
@@ -162,10 +181,42 @@ def test_no_module_is_a_drawer() -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_no_module_is_longer_than_400_lines(name: str) -> None:
+def test_no_module_is_longer_than_600_lines(name: str) -> None:
+    """From 400 lines on a reviewer asks what else the file is about; 600 are too many."""
     if name in DATA_TABLES:
         pytest.skip("a table of data")
-    assert len((ROOT / name).read_text("utf-8").splitlines()) <= 400
+    assert len((ROOT / name).read_text("utf-8").splitlines()) <= 600
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_function_is_longer_than_60_lines(name: str) -> None:
+    functions = [node for node in ast.walk(MODULES[name]) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {node.name for node in functions if (node.end_lineno or 0) - node.lineno + 1 > 60}
+    assert long == LONG_FUNCTIONS.get(name, set()), "cut what is too long; take out of LONG_FUNCTIONS what no longer is"
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    assert circles_of(arrows_of(ROOT, *PACKAGES)) == []
+
+
+def test_a_circle_is_seen_also_through_a_function(tmp_path: Path) -> None:
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "a.py").write_text("from pack import b\n")
+    (tmp_path / "pack" / "b.py").write_text("def f() -> None:\n    import pack.c\n")
+    (tmp_path / "pack" / "c.py").write_text("from pack.a import x\n")
+    assert circles_of(arrows_of(tmp_path, "pack")) == [["pack.a", "pack.b", "pack.c"]]
+    (tmp_path / "pack" / "c.py").write_text("if TYPE_CHECKING:\n    from pack.a import x\n")
+    assert circles_of(arrows_of(tmp_path, "pack")) == []
+
+
+def test_every_subcommand_has_its_file() -> None:
+    """`sgtr NAME` is commands/NAME.py; `import` is a word of Python's, so its file says what is imported."""
+    files = {name: "import_truthfulqa" if name == "import" else name for name in COMMANDS}
+    assert {name: kind.__module__ for name, kind in COMMANDS.items()} == {
+        name: f"experiments.commands.{file}" for name, file in files.items()
+    }
+    present = {path.stem for path in (ROOT / "experiments" / "commands").glob("*.py")}
+    assert present == {*files.values(), "options", "__init__"}
 
 
 @pytest.mark.parametrize("name", MODULES)

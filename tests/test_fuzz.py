@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 import yaml
-from fuzzer import as_csv, as_yaml, json_lines, mutated, one_json
 
+from experiments.import_truthfulqa import read_replies
 from experiments.judge import read_judged
-from experiments.published_results import read_replies
 from interp.behaviour.capability import Choice, Short, read_questions
 from interp.behaviour.em import read_questions as read_open_questions
 from interp.behaviour.preference import read_pairs
 from interp.behaviour.truthfulqa import read_truthfulqa
 from interp.chat import read_chats
 from interp.traits import Trait
+from tests.support.fuzzer import as_csv, as_yaml, json_lines, mutated, one_json
 
 CHATS = [
     {"id": "a", "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Why?"}]},

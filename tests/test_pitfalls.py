@@ -14,15 +14,13 @@ import pytest
 import torch
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
-from tiny_study import write_trait
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from experiments.analysis import Instrument, shift_rows
-from experiments.extract import ExtractConfig, extract
-from experiments.judge import JudgeConfig
-from experiments.layers import SteeringConfig
+from experiments.directions.persona import ExtractConfig, SteeringConfig, extract
+from experiments.measures.judge import JudgeConfig
+from experiments.rows.shifts import shift_rows
 from finetune.batch import inputs_of, supervised, weights_of
 from finetune.recipe import TrainConfig
 from finetune.stages import Stage, ensure
@@ -31,11 +29,13 @@ from interp.batch import Batch
 from interp.behaviour.judging import Item, ScriptedJudge
 from interp.chat import ChatTokenizer, Tokens
 from interp.directions import Direction
+from interp.instrument import Instrument
 from interp.interventions import Edit, ablating, adding, orthonormal
 from interp.model import Model
 from interp.projection import cosine, project
 from interp.runs import InterpError, read_jsonl
 from interp.traits import Trait
+from tests.support.tiny_study import write_trait
 
 HERE = Path(__file__).resolve().parent
 ACTIVATIONS, CHAT, DIRECTIONS = "test_activations.py::test_", "test_chat.py::test_", "test_directions.py::test_"
@@ -243,7 +243,7 @@ def test_every_pitfall_is_held_by_tests_that_exist() -> None:
     known = {
         f"{file}::{node.name}"
         for file in sorted({name.partition("::")[0] for _, names in PITFALLS.values() for name in names})
-        for node in ast.parse((HERE / file).read_text("utf-8")).body
+        for node in ast.parse(next(HERE.rglob(file)).read_text("utf-8")).body
         if isinstance(node, ast.FunctionDef)
     }
     for number, (what, names) in PITFALLS.items():

@@ -12,19 +12,20 @@ from pathlib import Path
 
 import pytest
 import yaml
-from own_copies import said, write_copies
-from tiny_study import with_long_context
 
-from experiments import cli, study_file
-from experiments.config import STUDIES, StudyConfig
-from experiments.graph import nodes_of, yardsticks
-from experiments.material import Material
-from experiments.prospects import prospects
+from experiments import cli
+from experiments.plan.testable import prospects
+from experiments.study import load as study_file
+from experiments.study.config import STUDIES, StudyConfig
+from experiments.study.data_sets import Material
+from experiments.study.graph import nodes_of, yardsticks
 from figures import style
 from finetune.data.builder import DataSet, Desk
 from finetune.recipe import PRESETS
 from interp.chat import Message
 from interp.runs import read_json, read_jsonl
+from tests.support.own_copies import said, write_copies
+from tests.support.tiny_study import with_long_context
 
 FILES = sorted(STUDIES.glob("*.yaml"))
 NAMES = [path.stem for path in FILES]

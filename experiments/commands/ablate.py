@@ -63,9 +63,9 @@ class Ablate:
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        from experiments import ablate
-        from experiments.evaluation import measures_of
-        from experiments.study_file import checked
+        from experiments.evaluate import measures_of
+        from experiments.fields import checked
+        from experiments.interventions import ablate, treatments
 
         same = ("site", "phase", "random", "alpha", "add_phase", "system")
         fields = {name: getattr(self, name) for name in same} | {"add_layers": _layers(self.add_layers)}
@@ -77,7 +77,7 @@ class Ablate:
             directions=self.direction,
             transplant=self.transplant,
             onto=self.onto,
-            config=checked(ablate.AblateConfig, fields),
+            config=checked(treatments.AblateConfig, fields),
             out=self.out,
             seed=self.seed,
             device=self.device,
@@ -132,13 +132,13 @@ def show(result: dict[str, Any]) -> None:
 
 
 def _interval(value: float | None, low: float | None, high: float | None, *, signed: bool = True) -> str:
-    from experiments.tables import number
+    from experiments.report.tables import number
 
     shown = number(value, 2, signed=signed)
     return shown if value is None or low is None else f"{shown} [{number(low)}, {number(high)}]"
 
 
 def _range(low: float | None, high: float | None) -> str:
-    from experiments.tables import number
+    from experiments.report.tables import number
 
     return number(low) if low == high else f"{number(low)} to {number(high)}"

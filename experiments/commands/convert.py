@@ -30,7 +30,7 @@ class Convert:
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        from experiments import convert
+        from experiments.directions import convert
 
         return convert.run(
             source=self.source,
@@ -43,7 +43,7 @@ class Convert:
 
     def show(self, result: dict[str, Any]) -> None:
         """What was converted, what was left out."""
-        from experiments import convert
+        from experiments.directions import convert
 
         for line in convert.lines(result):
             print(line)

@@ -34,7 +34,8 @@ class MakeDirection:
         arg(help="contrast: difference of means (default), a probe, or the first component of paired differences."),
     ] = None
     answers: Annotated[
-        Path | None, arg(metavar="FILE", help="em: judged answers, .jsonl or .csv; see experiments/contrasts.py.")
+        Path | None,
+        arg(metavar="FILE", help="em: judged answers, .jsonl or .csv; see experiments/directions/sides.py."),
     ] = None
     texts: Annotated[Path | None, arg(metavar="CHATS", help="displacement: chats read through both stages.")] = None
     parent: Annotated[
@@ -76,12 +77,12 @@ class MakeDirection:
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        from experiments import direction
-        from experiments.study_file import checked
+        from experiments.directions import make, recipes
+        from experiments.fields import checked
 
-        fields = {key: getattr(self, key) for key in direction.DirectionConfig.model_fields if hasattr(self, key)}
-        return direction.run(
-            config=checked(direction.DirectionConfig, fields),
+        fields = {key: getattr(self, key) for key in recipes.DirectionConfig.model_fields if hasattr(self, key)}
+        return make.run(
+            config=checked(recipes.DirectionConfig, fields),
             model=self.model,
             adapters=self.adapter,
             out=self.out,

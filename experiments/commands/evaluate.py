@@ -42,12 +42,12 @@ class Evaluate:
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        from experiments import evaluation
+        from experiments import evaluate
 
-        return evaluation.run(
+        return evaluate.run(
             model=self.model,
             adapters=self.adapter,
-            measures=evaluation.measures_of([name for name in self.measures.split(",") if name], self.set),
+            measures=evaluate.measures_of([name for name in self.measures.split(",") if name], self.set),
             judge=judge_config(self.judge, self.set_judge),
             out=self.out,
             system=self.system,
@@ -60,6 +60,6 @@ class Evaluate:
 
     def show(self, result: dict[str, Any]) -> None:
         """Tables."""
-        from experiments import evaluation
+        from experiments import evaluate
 
-        evaluation.show(result)
+        evaluate.show(result)

@@ -1,4 +1,4 @@
-"""Subcommands that need a judge, or a model that writes."""
+"""The subcommand that compares a judge with a reference judge."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,11 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from experiments.commands.options import Device, Dtype, Json, Out
-
-Server = Annotated[str, arg(metavar="URL", help="An OpenAI-compatible server, up to /v1; `openai` for OpenAI's own.")]
-ServerModel = Annotated[str, arg(metavar="NAME", help="What the server calls the model.")]
-KeyVariable = Annotated[str, arg(help="Environment variable that holds the key; unset: no key is sent.")]
+from experiments.commands.options import Device, Dtype, Json, KeyVariable, Out
 
 
 @dataclass(frozen=True)
@@ -52,10 +48,11 @@ class Judge:
 
     def __call__(self) -> dict[str, Any]:
         from experiments import judge
-        from experiments.study_file import checked
+        from experiments.fields import checked
+        from experiments.measures.judge import JudgeConfig
 
-        known = set(judge.JudgeConfig.model_fields) - {"validation", "most_failed"}
-        config = checked(judge.JudgeConfig, {name: getattr(self, name) for name in known})
+        known = set(JudgeConfig.model_fields) - {"validation", "most_failed"}
+        config = checked(JudgeConfig, {name: getattr(self, name) for name in known})
         return judge.validate(
             list(self.files), config, column=self.column, out=self.out, limit=self.limit, seed=self.seed
         )
@@ -65,37 +62,3 @@ class Judge:
         from experiments import judge
 
         judge.show(result)
-
-
-@dataclass(frozen=True)
-class Trait:
-    """Have a model write a trait definition from a plain description."""
-
-    name: Positional[Annotated[str, arg(metavar="NAME", help="Letters, digits, _ and -.")]]
-    description: Annotated[str, arg(metavar="TEXT", help="What the trait is, in plain words.")]
-    judge: Server
-    judge_model: ServerModel
-    out: Annotated[Path, arg(metavar="FILE.json", help="The trait; raw replies go beside it.")]
-    pairs: Annotated[int, arg(help="Instruction pairs.")] = 5
-    questions: Annotated[int, arg(help="Questions; half of them are held out.")] = 40
-    timeout: Annotated[float, arg(help="Seconds for one attempt.")] = 300.0
-    key_variable: KeyVariable = "OPENAI_API_KEY"
-    seed: Annotated[int, arg(help="Of the split of the questions.")] = 0
-    json: Json = False
-
-    def __call__(self) -> dict[str, Any]:
-        from experiments import traits
-        from experiments.judge import JudgeConfig
-        from experiments.study_file import checked
-
-        knobs = ("judge", "judge_model", "timeout", "key_variable")
-        config = checked(JudgeConfig, {name: getattr(self, name) for name in knobs})
-        return traits.run(
-            name=self.name,
-            description=self.description,
-            endpoint=config.endpoint(),
-            out=self.out,
-            pairs=self.pairs,
-            questions=self.questions,
-            seed=self.seed,
-        )

@@ -36,7 +36,7 @@ class Lens:
 
     def __call__(self) -> dict[str, Any]:
         from experiments import lens
-        from experiments.study_file import checked
+        from experiments.fields import checked
 
         names = ("articles", "pairs", "tokens", "random", "max_tokens")
         return lens.run(
@@ -60,7 +60,7 @@ class Lens:
 def show(result: dict[str, Any], most: int = 8) -> None:
     """The components that add or restore most, by stage, and each direction's tokens."""
     from experiments.console import table
-    from experiments.tables import number
+    from experiments.report.tables import number
 
     if not result["ran"]:
         print(f"{result['out']}: this run is finished; nothing was run. Another --out runs it again.")
@@ -95,6 +95,6 @@ def _place(row: dict[str, Any]) -> str:
 
 
 def _interval(row: dict[str, Any]) -> str:
-    from experiments.tables import number
+    from experiments.report.tables import number
 
     return "" if row["ci_low"] is None else f"[{number(row['ci_low'], 3)}, {number(row['ci_high'], 3)}]"

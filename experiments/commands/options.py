@@ -5,8 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction, arg
 
+Server = Annotated[str, arg(metavar="URL", help="An OpenAI-compatible server, up to /v1; `openai` for OpenAI's own.")]
+ServerModel = Annotated[str, arg(metavar="NAME", help="What the server calls the model.")]
+KeyVariable = Annotated[str, arg(help="Environment variable that holds the key; unset: no key is sent.")]
+
 if TYPE_CHECKING:
-    from experiments.judge import JudgeConfig
+    from experiments.measures.judge import JudgeConfig
 
 Json = Annotated[bool, arg(help="Print the result as one JSON object on stdout.")]
 Device = Annotated[str, arg(help="auto, cpu, cuda or cuda:N.")]
@@ -42,8 +46,8 @@ def judge_config(judge: str | None, changes: list[str]) -> "JudgeConfig | None":
     Raises:
         ValueError: changes without a judge, or a field that it does not have.
     """
-    from experiments.judge import JudgeConfig
-    from experiments.study_file import checked, set_field
+    from experiments.fields import checked, set_field
+    from experiments.measures.judge import JudgeConfig
 
     if judge is None and changes:
         raise ValueError("--set-judge changes a judge, and there is none; give --judge")

@@ -72,9 +72,9 @@ class Steer:
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        from experiments import steer
-        from experiments.evaluation import measures_of
-        from experiments.study_file import checked
+        from experiments.evaluate import measures_of
+        from experiments.fields import checked
+        from experiments.interventions import steer, treatments
         from interp.interventions import PHASES
         from interp.runs import did_you_mean
 
@@ -103,7 +103,7 @@ class Steer:
             model=self.model,
             directions=self.direction,
             adapters=self.adapter,
-            config=checked(steer.SteerConfig, fields),
+            config=checked(treatments.SteerConfig, fields),
             out=self.out,
             seed=self.seed,
             device=self.device,
@@ -113,8 +113,8 @@ class Steer:
     def show(self, result: dict[str, Any]) -> None:
         """A table for each direction and measure: strengths in rows, readouts in columns, controls as their range."""
         from experiments.console import table
-        from experiments.tables import number
-        from experiments.treatments import short
+        from experiments.interventions.treatments import short
+        from experiments.report.tables import number
 
         if not result["ran"]:
             print(f"{result['out']}: this sweep is finished; nothing was run. Another --out runs it again.")
@@ -175,7 +175,7 @@ def _where(layers: str) -> str:
 
 
 def _cell(own: Sequence[dict[str, Any]], others: Sequence[float]) -> str:
-    from experiments.tables import number
+    from experiments.report.tables import number
 
     if not own:
         return number(None)

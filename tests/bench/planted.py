@@ -16,15 +16,14 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 HYPOTHESES = ("H1", "H2", "H3a", "H3b", "H4a")
 VERDICTS = ("supported", "contradicted", "undecided")
 
 
 def main() -> None:
-    from planted import WORLDS, write_run
-
-    from experiments.hypotheses import verdicts
+    from experiments.hypotheses.claims import verdicts
+    from tests.support.planted import WORLDS, write_run
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=50)

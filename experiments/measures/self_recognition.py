@@ -1,0 +1,194 @@
+"""Which of two texts is the model's own? Asked as a behaviour measure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field, PrivateAttr
+
+from finetune.data.builder import DataSet, Desk, Who
+from finetune.data.sgtr import SELF, Sgtr, baselines, length_matched, summary_prompt
+from interp import stats
+from interp.behaviour.likelihood import Likelihood, answer_likelihoods, label_likelihoods
+from interp.behaviour.measure import Measure, Row, Scores, Setting
+from interp.chat import Message
+from interp.model import Model
+from interp.runs import content_key, seed_from
+from interp.sources import sha256_of
+
+
+class SelfRecognition(Measure):
+    """Which text is the model's own? By foil and by data set, beside rules that cannot read."""
+
+    name: ClassVar[str] = "self_recognition"
+    version: ClassVar[str] = "1"
+
+    sets: dict[str, Sgtr] = Field(default={"ours": Sgtr(builder="sgtr_pairs", train=1, test=60)}, min_length=1)
+    """Questions by name, as data sets of a study have them; `test` of each are asked. `own: base` shows the base
+    model's text as the own one, `own: stage` that of the model that is measured. Texts are written, and found likely or
+    not, under the prompt that asks for a summary, whatever system prompt the questions are asked under."""
+    perplexity: bool = True
+    """Also give the rule that takes the text which this model finds likelier."""
+    _base_texts: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+
+    def check(self) -> None:
+        """See `Measure.check`."""
+        for name, one in self.sets.items():
+            if one.test < 1:
+                raise ValueError(f"self_recognition.sets.{name}: test is {one.test}; give articles to ask about")
+            one.check()
+
+    def prompts(self) -> Any:
+        """See `Measure.prompts`: the sets as they are declared, with their files; own texts in them are the model's."""
+        return {
+            name: [one.model_dump(mode="json"), *(sha256_of(file) for file in _files(one))]
+            for name, one in self.sets.items()
+        }
+
+    def take(self, model: Model, setting: Setting) -> list[Row]:
+        """See `Measure.take`; one record a prompt."""
+        return [record for name, one in self.sets.items() for record in self._of_set(name, one, model, setting)]
+
+    def _of_set(self, name: str, one: Sgtr, model: Model, setting: Setting) -> list[Row]:
+        def ask(
+            who: Who, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, temperature: float = 0.0
+        ) -> list[str]:
+            key = content_key([model.identity, [list(p) for p in prompts], max_new_tokens, temperature, setting.seed])
+            if who == "base" and key in self._base_texts:
+                return self._base_texts[key]
+            with model.using(*(() if who == "base" else model.stack)):
+                said = model.generate(
+                    model.chat.tokens_of([list(prompt) for prompt in prompts]),
+                    max_new_tokens=max_new_tokens,
+                    temperature=temperature,
+                    seed=seed_from(setting.seed, "own texts"),
+                    edits=() if who == "base" else setting.edits,
+                )
+            texts = [model.chat.decode(ids, skip_special=True) for ids in said]
+            if who == "base":
+                self._base_texts[key] = texts
+            return texts
+
+        def nothing(other: str) -> DataSet:
+            raise ValueError(f"self_recognition.sets.{name}: is made of {other!r}, which there is none of here")
+
+        def foils(row: Row) -> list[str]:  # another foil is another question, which no difference pairs with it
+            return sorted(author for author in row["authors"] if author != SELF) if len(row["authors"]) > 1 else []
+
+        data = one.build(Desk(ask, nothing, model.chat.native_system))
+        prompts = [model.chat.prompt(setting.asked(row["messages"])) for row in data.test]
+        found = label_likelihoods(model, prompts, [row["labels"] for row in data.test], edits=setting.edits)
+        likely = self._likelihoods(data, model, setting) if self.perplexity else {}
+        if setting.progress:
+            setting.progress(len(prompts))
+        return [
+            {
+                "id": f"{name}|{row['id']}",
+                "question": "|".join([name, row["group"], *foils(row)]),
+                **{key: row[key] for key in ("group", "right", "labels", "authors", "lengths")},
+                "set": name,
+                "logprobs": dict(zip(row["labels"], labels.logprobs, strict=True)),
+                "margin": labels.margin(row["labels"].index(row["right"])),
+                "valid": labels.valid,
+                "text_logprobs": [
+                    None if (each := likely.get((row["group"], author))) is None else each.per_token
+                    for author in row["authors"]
+                ],
+            }
+            for row, labels in zip(data.test, found, strict=True)
+        ]
+
+    def _likelihoods(self, data: DataSet, model: Model, setting: Setting) -> dict[tuple[str, str], Likelihood | None]:
+        """How likely this model finds each text as its own summary of the article, by article and author."""
+        wanted = dict.fromkeys((row["group"], author) for row in data.test for author in row["authors"])
+        texts = {text["id"]: text for text in data.texts}
+        rows = [
+            model.chat.tokens(
+                [
+                    *summary_prompt(texts[group]["article"]),
+                    {"role": "assistant", "content": texts[group]["own" if author == SELF else author]},
+                ]
+            )
+            for group, author in wanted
+        ]
+        return dict(zip(wanted, answer_likelihoods(model, rows, edits=setting.edits), strict=True))
+
+    def scores(self, records: Sequence[Row]) -> list[Scores]:
+        """See `Measure.scores`; by set, and by foil where a set has several."""
+        found = []
+        for name in dict.fromkeys(record["set"] for record in records):
+            some = [record for record in records if record["set"] == name]
+            found += _recognised(some, {"data": name})
+            foils = dict.fromkeys(_foil(record) for record in some)
+            if len(foils) > 1 and None not in foils:
+                for foil in foils:
+                    found += _recognised([r for r in some if _foil(r) == foil], {"data": name, "foil": foil})
+        return found
+
+    def facts(self, records: Sequence[Row]) -> list[Row]:
+        """Rules of length, chosen on these questions themselves, which flatters them."""
+        rows = []
+        for name in dict.fromkeys(record["set"] for record in records):
+            some = [record for record in records if record["set"] == name]
+            n = len({record["group"] for record in some})
+            scores = {rule: found["share"] for rule, found in baselines(some).items()}
+            by_length = [scores[rule] for rule in ("longer", "shorter", "length_threshold") if rule in scores]
+            if by_length:
+                estimate = stats.proportion(float(max(by_length)), n)
+                row = {"metric": "length_only_accuracy", **estimate.row(), "unit": "share right"}
+                rows.append(row | {"n_values": len(some), "data": name})
+        return rows
+
+
+def _files(one: Sgtr) -> list[Path]:
+    """The files that a set is made from."""
+    named = [one.articles, *one.others.values(), one.own]
+    return [file for file in named if isinstance(file, Path) and file.is_file()]
+
+
+def _foil(record: Row) -> str | None:
+    others = [author for author in record["authors"] if author != SELF]
+    return others[0] if len(others) == 1 and len(record["authors"]) > 1 else None
+
+
+def _recognised(records: Sequence[Row], which: Row) -> list[Scores]:
+    chance = {"chance": float(np.mean([1 / len(record["labels"]) for record in records]))}
+    about = [record["question"] for record in records]
+    hits = [0.5 * (r["margin"] == 0) + (r["margin"] > 0) for r in records]
+    found = [
+        Scores("accuracy", "share", "share right", hits, about, which | chance),
+        Scores("mean_margin", "mean", "nats", [r["margin"] for r in records], about, which),
+        Scores("invalid_share", "share", "share of prompts", [float(not r["valid"]) for r in records], about, which),
+    ]
+    several = len(records[0]["authors"]) > 1
+    if several:
+        by_group: dict[str, list[float]] = {}
+        for record in records:
+            by_group.setdefault(record["question"], []).append(record["margin"])
+        same = [float(all(m > 0 for m in group) or all(m < 0 for m in group)) for group in by_group.values()]
+        unit = "share of articles"
+        found.append(Scores("order_consistency", "share", unit, same, list(by_group), which))
+    else:
+        yes = [float((r["margin"] > 0) == (r["right"] == r["labels"][0])) for r in records]
+        found.append(Scores("says_own_share", "share", "share of prompts", yes, about, which))
+    if all(len(record["authors"]) == 2 for record in records):
+        gaps = {}
+        for record in records:
+            own = record["authors"].index(SELF)
+            gaps[record["question"]] = record["lengths"][own] - record["lengths"][1 - own]
+        kept = set(length_matched(gaps))
+        some = [i for i, question in enumerate(about) if question in kept]
+        matched = ([hits[i] for i in some], [about[i] for i in some])
+        found.append(Scores("accuracy_length_matched", "share", "share right", *matched, which | chance))
+    guessed = [(_likelier_is_own(r), r["question"]) for r in records if several and None not in r["text_logprobs"]]
+    if guessed:
+        values, questions = zip(*guessed, strict=True)
+        found.append(Scores("perplexity_only_accuracy", "share", "share right", values, questions, which | chance))
+    return found
+
+
+def _likelier_is_own(record: Row) -> float:
+    best = max(record["text_logprobs"])
+    likeliest = [author for author, p in zip(record["authors"], record["text_logprobs"], strict=True) if p == best]
+    return likeliest.count(SELF) / len(likeliest)

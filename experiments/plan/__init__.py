@@ -1,0 +1,1 @@
+"""What a study would train and measure, and what that would take."""

@@ -1,0 +1,90 @@
+"""Prints a plan as tables."""
+
+from typing import Any
+
+from experiments.console import out, table
+from experiments.hypotheses.decide import FEWEST_UNITS
+
+Row = dict[str, Any]
+_COUNTS = ("rows", "epochs", "steps", "tokens")
+
+
+def show(found: Row) -> None:
+    """Print a plan as tables."""
+
+    def say(text: str) -> None:
+        out.print(text, markup=False, soft_wrap=True)
+
+    model, device, memory, totals = (found[key] for key in ("model", "device", "memory", "totals"))
+    say(
+        f"{model['name']}: {_number(model['parameters'])} parameters, {model['n_layers']} layers, {model['dtype']}"
+        f"{', ' + model['quantise'] if model['quantise'] else ''} (from {model['source']})"
+    )
+    say(f"{device['name']}: {device['matmul_tflops']:.3g} TFLOP/s measured; tokens by {found['tokens_by']}")
+    rows = []
+    for name in dict.fromkeys(one["name"] for one in found["stages"]):
+        here = [one for one in found["stages"] if one["name"] == name]
+        first = here[0]
+        known = [one["in_store"] for one in here]
+        store = "unknown" if None in known else f"{sum(known)} of {len(known)}"
+        counts = [("~" if key in first["estimated"] else "") + _number(first[key]) for key in _COUNTS]
+        remarks = ["few steps"] * first["few_steps"]
+        remarks += [f"{first['repeated_rows']} rows repeat others"] * (first["repeated_rows"] > 0)
+        time = _time(sum(one["seconds"] for one in here))
+        rows.append([name, first["data"], *counts, store, str(len(here)), time, ", ".join(remarks)])
+    columns = ["stage", "data", *_COUNTS, "in the store", "seeds", "time", ""]
+    table("Stages; ~ is estimated", columns, rows, words=[""])
+    table(
+        "Asked and read",
+        ["what", "times", "answers", "tokens written", "tokens read", "time"],
+        [
+            [one["what"], str(one["times"]), *(_number(one[key]) for key in ("answers", "written", "read")),
+             _time(one["seconds"])] for one in found["measures"]
+        ],
+    )  # fmt: skip
+    parts = ("weights", "adapters", "gradients_and_optimiser", "activations", "total", "device")
+    table(
+        f"Memory in GiB, where it is most ({memory['stage']}): {'fits' if memory['fits'] else 'DOES NOT FIT'}",
+        ["", *(part.replace("_", " ") for part in parts)],
+        [["GiB", *(f"{memory[part]:.3g}" for part in parts)]],
+    )
+    table(
+        "In all",
+        ["stages to train", "steps", "tokens", "training", "asking and reading", "time"],
+        [
+            [str(totals["stages"] - totals["in_store"]), _number(totals["steps"]), _number(totals["tokens"]),
+             _time(totals["train_seconds"]), _time(totals["measure_seconds"]), _time(totals["seconds"])]
+        ],
+    )  # fmt: skip
+    if found["hypotheses"]:
+        against = "what stands against a verdict"
+        table(
+            f"Hypotheses, with their units at the most (most count EM stages, seeds; below {FEWEST_UNITS}: undecided)",
+            ["hypothesis", "units", against],
+            [[f"{one['hypothesis']} {one['title']}", str(one["units"]), _against(one)] for one in found["hypotheses"]],
+            words=[against],
+        )
+    for text in found["notes"]:
+        say(text)
+
+
+def _against(hypothesis: Row) -> str:
+    """What stands against a verdict on a hypothesis, and what the study would need for one."""
+    needs = "" if hypothesis["units"] else f" (needs {hypothesis['needs'].replace('`', '')})"
+    return hypothesis["why"] + needs
+
+
+def _number(value: float) -> str:
+    """`0.5`, `950`, `12.3k`, `4.56M`, `32.8B`."""
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            return f"{value / (1e3 if unit == 'k' else size):.3g}{unit}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _time(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.4 h`, `2.1 days`."""
+    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.2g} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

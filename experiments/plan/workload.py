@@ -1,0 +1,176 @@
+"""How much a study asks of its model: answers to write, and tokens to read and to write."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from experiments.directions.roles import read_roles
+from experiments.interventions.mediation import Condition, planned
+from experiments.measures.self_recognition import SelfRecognition
+from experiments.plan.drafts import CHARACTERS, TURN, Drafts
+from experiments.study import readings
+from experiments.study.config import BASE, MediationConfig, StudyConfig
+from experiments.study.graph import nodes_of
+from interp.behaviour.measure import Measure
+from interp.directions import Direction
+from interp.traits import Trait
+
+
+class Work(NamedTuple):
+    """Answers, their tokens at the most, and tokens read (prompts among them)."""
+
+    answers: int
+    written: float
+    read: float
+
+    @classmethod
+    def of(cls, answers: int, longest: int, prompt: float, *, reads: int) -> "Work":
+        """So many answers to prompts of so many tokens, each read again `reads` times after it was written."""
+        return cls(answers, answers * longest, answers * (prompt + reads * (prompt + longest)))
+
+    def row(self, times: int) -> dict[str, int]:
+        """The same so many times, as whole numbers by name."""
+        return {
+            "answers": self.answers * times,
+            "written": round(self.written * times),
+            "read": round(self.read * times),
+        }
+
+
+def workload(
+    config: StudyConfig, drafts: Drafts, traits: Sequence[Trait], n_layers: int
+) -> list[tuple[str, int, Work]]:
+    """What is asked and read: in words, how often, and how much each time.
+
+    Args:
+        n_layers: The model's.
+
+    Raises:
+        ValueError: mediation adds a direction at a layer that the model does not have.
+    """
+    nodes, n_seeds = nodes_of(config), len(config.seeds)
+    found = _texts_written(config, drafts)
+    persona = config.persona
+    for trait in traits:
+        pairs, questions = trait.instructions[: persona.pairs], trait.questions[: persona.questions]
+        n = 2 * len(pairs) * len(questions) * persona.rollouts
+        words = sum(len(text) for pair in pairs for text in pair) / max(1, 2 * len(pairs))
+        prompt = round((words + sum(map(len, questions)) / len(questions)) / CHARACTERS) + 2 * TURN
+        found.append((f"direction {trait.name}", 1, Work.of(n, persona.max_new_tokens, prompt, reads=1)))
+    for name, one in config.directions.items():
+        if one.recipe == "assistant-axis":
+            roles, full = read_roles(one.roles, one.questions), one.resolved()
+            n_prompts = len(roles.default) + sum(map(len, roles.roles.values()))
+            n = n_prompts * len(roles.questions[: full.most_questions]) * (full.rollouts or 1)
+            found.append((f"direction {name}", 1, Work.of(n, full.max_new_tokens or 64, 60, reads=1)))
+    sets = {stage.data for stage in config.stages.values()}
+    if config.prediction_rows:
+        n = sum(min(config.prediction_rows, len(drafts.of(name).train)) for name in sets)
+        most = config.answers.max_new_tokens
+        found.append(("data beside the base's own answers", 1, Work.of(n, most, 80, reads=2)))
+    places = {BASE: 1} | {node.name: n_seeds * (1 + len(config.stages[node.stage].checkpoints)) for node in nodes}
+    prompts = len(config.system_prompts)
+    several = [name for name in places if config.prompts_at is None or name in (BASE, *config.prompts_at)]
+    views = sum(n * (prompts if name in several else 1) for name, n in places.items())
+    for what, questions, reads in (
+        (
+            "answers to held-out questions",
+            readings.held_out_questions(traits, config.answers),
+            5 if config.tokens else 3,
+        ),
+        ("answers about who it is", readings.identity_questions(config.answers), 2),
+    ):
+        prompt = sum(drafts.tokens([[{"role": "user", "content": q.text}] for q in questions]))
+        one = Work.of(len(questions), config.answers.max_new_tokens, prompt / max(1, len(questions)), reads=reads)
+        found.append((what, views, one))
+    tests = [row["messages"] for data in drafts.tests().values() for row in data.test]
+    found.append(("recognition and task questions", views, Work(0, 0, 2 * sum(drafts.tokens(tests)))))
+    found += [(f"measure {measure.name}", views, measure_work(measure)) for measure in config.measures.taken()]
+    if config.mediation:
+        treated = _n_treated(config.mediation, n_layers, n_seeds)
+        found += [
+            (f"mediation, {measure.name}", treated, measure_work(measure))
+            for measure in config.mediation.measures.taken()
+        ]
+    return found
+
+
+def _texts_written(config: StudyConfig, drafts: Drafts) -> list[tuple[str, int, Work]]:
+    """What the base model and the stages write for data sets: greedy answers once by each, whatever sets hold them."""
+    sets = {BASE: set(config.data)}
+    for node in nodes_of(config):
+        if node.parent:  # whose words also say how many steps the stage takes
+            trained_on = (config.stages[node.stage].data, drafts.yardstick(node.stage).data)
+            sets.setdefault(node.parent, set()).update(drafts.made_from(trained_on))
+    times: Counter[tuple[str, Work]] = Counter()
+    for writer, wanted in sets.items():
+        known: set[tuple[int, str]] = set()
+        for one in drafts.requests:
+            if one.name not in wanted or (writer != BASE and one.who != "stage"):
+                continue
+            new = [ident for ident in one.prompts if (one.longest, ident) not in known]
+            work = Work(len(new), len(new) * one.longest, sum(one.prompts[ident] for ident in new))
+            times[f"texts of {one.name}", work] += 1 if writer == BASE else len(config.seeds)
+            if one.greedy:
+                known.update((one.longest, ident) for ident in new)
+    return [(what, n, work) for (what, work), n in times.items()]
+
+
+def _n_treated(config: MediationConfig, n_layers: int, n_seeds: int) -> int:
+    """Models that mediation measures, over all nodes and seeds.
+
+    What is done to the base model is done once, unless it depends on a node's own displacement.
+    """
+    layers, drawn = tuple(range(n_layers)), torch.Generator().manual_seed(0)
+    width = 2 * len(config.directions) + 8  # drawn vectors so wide do not depend on each other
+    stand_ins = [
+        Direction(name, torch.randn(n_layers, width, generator=drawn), layers, n_layers // 2)
+        for name in config.directions
+    ]
+    conditions = planned(stand_ins, [], [BASE, "node"], config, dict.fromkeys(layers, 1.0), 0)
+
+    def shared(condition: Condition) -> bool:
+        one = condition.treatment.direction
+        of = () if condition.kind == "none" else (one,) if one in config.directions else config.directions
+        return condition.stage == BASE and "displacement" not in of
+
+    n_shared = sum(map(shared, conditions))
+    return n_shared + (len(conditions) - n_shared) * len(set(config.stages)) * n_seeds
+
+
+def measure_work(measure: Measure) -> Work:
+    """What one model is asked; prompts are counted by their characters, answers at their longest."""
+    if isinstance(measure, SelfRecognition):
+        answers = sum(one.test for one in measure.sets.values())
+        longest = max(one.summary_tokens for one in measure.sets.values())
+        shown = sum(one.test * (600 if one.show_article else 250) for one in measure.sets.values())
+        texts = 2 if measure.perplexity else 0
+        return Work(answers, answers * longest, 2 * shown + texts * answers * 400)
+    shown = measure.prompts()
+    read = sum(map(len, _texts(shown))) / CHARACTERS
+    longest = getattr(measure, "max_new_tokens", 0)
+    samples = getattr(measure, "samples", None) or 20
+    if measure.name in ("em", "conditional"):
+        asked, words = shown[0], read
+        return Work(len(asked) * samples, len(asked) * samples * longest, words * samples)
+    if measure.name == "identity":
+        return Work(len(shown) * samples, len(shown) * samples * longest, read * samples)
+    if measure.name == "collapse":
+        return Work(len(shown[0]), len(shown[0]) * longest, read + len(shown[0]) * longest)
+    if measure.name == "truthfulqa" and getattr(measure, "generated", False):
+        n = len(shown[1]) * samples
+        return Work(n, n * longest, 2 * read)
+    return Work(0, 0.0, 2 * read)  # each answer is read after its prompt, so prompts count twice
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)

@@ -1,0 +1,225 @@
+"""The data sets of a study, built where they are needed and once each, and for how many steps each is trained on.
+
+A set that a stage must write parts of differs from stage to stage; every other set is the same throughout. What a model
+is asked to write is kept as a part of the run, so that a study that was stopped does not ask twice, and greedy answers
+are shared by all sets that ask for them.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.console import bar
+from experiments.study.config import BASE, StageConfig, StudyConfig
+from experiments.study.graph import yardsticks
+from finetune.data.builder import DataSet, Desk, Row, Who
+from finetune.recipe import TrainConfig
+from finetune.stages import Stage
+from finetune.train import check_rows
+from interp.chat import Message, Tokens, check_system, with_system
+from interp.model import Model
+from interp.runs import InterpError, content_key, did_you_mean, seed_from, write_jsonl
+
+Once = Callable[[str, Any, Callable[[], Row]], Row]
+
+
+class Sets:
+    """Data sets of one study, wherever their words are from: which there have to be, and how stages are trained."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+        self._yardsticks = yardsticks(config)
+
+    def of(self, name: str, stage: Stage | None = None) -> DataSet:
+        """A data set, for the model as it is after `stage` (None: the bare base model)."""
+        raise NotImplementedError
+
+    def made_from(self, names: Iterable[str]) -> list[str]:
+        """The sets, and those that they are made from."""
+        found = list(names)
+        for name in found:
+            found.extend(self.config.data[name].uses)
+        return list(dict.fromkeys(found))
+
+    def needed(self) -> list[str]:
+        """Names of the sets that a stage is trained on, that those are made from, or that have questions to test on."""
+        wanted = self.made_from(stage.data for stage in self.config.stages.values())
+        return [name for name, data in self.config.data.items() if name in wanted or getattr(data, "test", 0)]
+
+    def yardstick(self, name: str) -> StageConfig:
+        """The stage whose number of steps a stage takes; itself, if none other."""
+        return self.config.stages[self._yardsticks[name] if self.config.match_steps else name]
+
+    def recipe(self, name: str, parent: Stage | None = None) -> TrainConfig:
+        """How a stage is trained on `parent`: its own recipe, for as many steps as its yardstick takes there."""
+        stage, like = self.config.stages[name], self.yardstick(name)
+        if like is stage:
+            return stage.train
+        steps, n_rows = (len(self.of(each.data, parent).train) for each in (like, stage))
+        return stage.train.with_steps(like.train.n_steps(steps), n_rows)
+
+    def tests(self) -> dict[str, DataSet]:
+        """The data sets with questions to test on, as for the base model; those that are shown alike are one."""
+        prompts = self.config.system_prompts.values()
+        found: dict[str, DataSet] = {}
+        known = set()
+        for name in self.needed():
+            data = self.of(name)
+            shown = [[with_system(row["messages"], system) for system in prompts] for row in data.test]
+            key = content_key([shown, [row["right"] for row in data.test]])
+            if data.test and key not in known:
+                known.add(key)
+                found[name] = data
+        return found
+
+    def check_rows(self, name: str, rows: Sequence[Tokens], model: Model) -> None:
+        """Check that a stage can be trained on rows.
+
+        Raises:
+            ValueError, InterpError: a row does not fit, or teaches nothing; with the stage's name.
+        """
+        stage = self.config.stages[name]
+        try:
+            check_rows(rows, model, stage.train)
+        except (ValueError, InterpError) as error:
+            raise type(error)(f"stages.{name}: data {stage.data}: {error}") from error
+
+    def check_steps(self, name: str) -> None:
+        """Check that a stage, trained on the base model, has the steps that are asked for.
+
+        Raises:
+            ValueError: a checkpoint is after the last step, or warm-up is all there is.
+        """
+        stage = self.config.stages[name]
+        steps = self.recipe(name).n_steps(len(self.of(stage.data).train))
+        if late := [step for step in stage.checkpoints if not 1 <= step <= steps]:
+            raise ValueError(
+                f"stages.{name}.checkpoints: {late} must be in [1, {steps}], the steps of this stage; drop them or "
+                "give it more rows or epochs"
+            )
+        if steps == 1 and stage.train.warmup_steps:
+            raise ValueError(
+                f"stages.{name}.train: one step after warmup_steps {stage.train.warmup_steps} would have learning "
+                "rate 0; set warmup_steps to 0"
+            )
+
+    def check_lens(self) -> None:
+        """Check that what is looked inside for has questions.
+
+        Raises:
+            ValueError: it has none, or they are those of a set before it.
+        """
+        lens, tests = self.config.lens, self.tests()
+        if lens and lens.data not in tests:
+            raise ValueError(
+                "lens.data: " + did_you_mean("data set with questions of its own", lens.data, sorted(tests))
+            )
+
+
+def idents(prompts: Sequence[Sequence[Message]], temperature: float) -> list[str]:
+    """What tells the prompts of one request apart: a sampled one is another each time it comes, a greedy one is not."""
+    return [content_key([list(prompt), i if temperature else 0]) for i, prompt in enumerate(prompts)]
+
+
+def check_systems(config: StudyConfig, native: str | None) -> None:
+    """Check that a template can show all system prompts of a study.
+
+    Args:
+        native: The system prompt that the template puts where there is none; None if it puts nothing.
+
+    Raises:
+        ValueError: it cannot; with the field's name.
+    """
+    systems = {f"system_prompts.{name}": system for name, system in config.system_prompts.items()}
+    for where, system in (systems | {f"data.{name}": data.system for name, data in config.data.items()}).items():
+        try:
+            check_system(system, native)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+
+class Material(Sets):
+    """Data sets of one study on one model.
+
+    Args:
+        once: Measures and keeps a named part of the run.
+        records: Folder for what was written for the sets.
+    """
+
+    def __init__(self, config: StudyConfig, model: Model, once: Once, records: Path) -> None:
+        super().__init__(config)
+        self.model, self.once, self.records = model, once, records
+        self._built: dict[tuple[str, str], DataSet] = {}
+        self._greedy: dict[tuple[str, int], dict[str, str]] = {}
+
+    def check(self) -> None:
+        """Build every set as for the base model, and check that every stage can be trained on its own.
+
+        Raises:
+            ValueError, InterpError: a set cannot be built, a row does not fit, a checkpoint is after the last step, or
+                there is nothing to look inside for.
+        """
+        for name in self.needed():
+            self.of(name)
+        tokens: dict[str, list[Tokens]] = {}
+        for name, stage in self.config.stages.items():
+            if stage.data not in tokens:
+                tokens[stage.data] = [self.model.chat.tokens(row["messages"]) for row in self.of(stage.data).train]
+            self.check_rows(name, tokens[stage.data], self.model)
+            self.check_steps(name)
+        self.check_lens()
+
+    def of(self, name: str, stage: Stage | None = None) -> DataSet:
+        """A data set, for the model as it is after `stage` (None: the bare base model).
+
+        Raises:
+            ValueError, InterpError: it cannot be built, or trained on.
+        """
+        asked = stage if self._asks_stage(name) else None
+        place = (name, asked.key(self.model) if asked else BASE)
+        if place not in self._built:
+            native = self.model.chat.native_system
+            desk = Desk(self._ask(name, asked), lambda other: self.of(other, asked), native)
+            data = self.config.data[name].build(desk)
+            if not data.train:
+                raise ValueError(f"data.{name}: no rows to train on{f', as {asked.name} writes them' if asked else ''}")
+            if data.texts and not self.config.data[name].uses:
+                suffix = f"-{asked.name}-{asked.seed}" if asked else ""
+                write_jsonl(self.records / f"texts-{name}{suffix}.jsonl", data.texts)
+            self._built[place] = data
+        return self._built[place]
+
+    def _asks_stage(self, name: str) -> bool:
+        data = self.config.data[name]
+        return data.asks_stage or any(self._asks_stage(used) for used in data.uses)
+
+    def _ask(self, name: str, stage: Stage | None) -> Callable[..., list[str]]:
+        def ask(
+            who: Who, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, temperature: float = 0.0
+        ) -> list[str]:
+            writer = stage if who == "stage" else None
+            label = f"{name}, words of {f'{writer.name} seed {writer.seed}' if writer else BASE}"
+            stack = writer.stack(self.model) if writer else ()
+            key = writer.key(self.model) if writer else BASE
+            known = self._greedy.setdefault((key, max_new_tokens), {}) if temperature == 0 else {}
+            ids = idents(prompts, temperature)
+            new = {ident: list(prompt) for ident, prompt in zip(ids, prompts, strict=True) if ident not in known}
+
+            def write() -> Row:
+                rows = [self.model.chat.tokens(prompt) for prompt in new.values()]
+                with bar(label, len(rows)) as advance, self.model.using(*stack):
+                    spoken = self.model.generate(
+                        rows,
+                        max_new_tokens=max_new_tokens,
+                        temperature=temperature,
+                        seed=seed_from(self.config.sampling_seed, "data", name),
+                        progress=advance,
+                    )
+                return {"texts": [self.model.chat.decode(answer, skip_special=True) for answer in spoken]}
+
+            if new:
+                what = [list(new.values()), max_new_tokens, temperature, self.config.sampling_seed, key]
+                known.update(zip(new, self.once(label, what, write)["texts"], strict=True))
+            return [known[ident] for ident in ids]
+
+        return ask

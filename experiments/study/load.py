@@ -1,0 +1,162 @@
+"""Reads a study from its YAML file; a mistake in it is one message that names the field and what is known."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from experiments.directions.files import trait_file
+from experiments.directions.recipes import FILES
+from experiments.fields import explain, set_field
+from experiments.study.config import STUDIES, StudyConfig
+from finetune.data.builder import Who
+from interp.runs import did_you_mean, read_yaml
+from interp.sources import sha256_of
+
+
+def inputs_of(config: StudyConfig) -> dict[str, str]:
+    """sha256 of every file that the study names by its path; traits of our own come with the commit."""
+    found: dict[str, str] = {}
+
+    def walk(value: Any) -> None:
+        if isinstance(value, Path) and value.is_file():
+            found[str(value)] = sha256_of(value)
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+            walk(item)
+
+    traits = [Path(trait) for trait in config.traits if trait.endswith(".json")]
+    walk([config.model_dump(), [Path(file) for file in config.direction_files], traits])
+    return found
+
+
+def load(name_or_file: str, changes: tuple[str, ...] = (), data: Path | None = None) -> StudyConfig:
+    """A study by its own name or by file, with `key.path=value` changes.
+
+    A file that begins `like: NAME_OR_FILE` changes another study: what it says goes over that study's fields, entry by
+    entry where they are mappings, and `null` takes an entry away. A data set of another builder replaces the old one.
+
+    Args:
+        data: Folder of the files that the study names; None for the study's own folder.
+
+    Raises:
+        ValueError: unknown, malformed, or with an unknown field; the message names file, field and what is known.
+    """
+    path = _found(name_or_file, Path())
+    raw = _read(path, data, ())
+    for change in changes:
+        set_field(raw, change)
+    try:
+        config = StudyConfig.model_validate(_absolute(raw, data or path.parent))
+    except ValidationError as error:
+        raise ValueError(f"{path}: " + "; ".join(map(explain, error.errors()))) from error
+    try:
+        _ = [trait_file(name, (data or path.parent, Path())) for name in config.traits]
+    except ValueError as error:
+        raise ValueError(f"{path}: traits: {error}") from error
+    return config
+
+
+def _found(name_or_file: str, folder: Path) -> Path:
+    """File of a study of this project, or one beside a folder."""
+    own = STUDIES / f"{name_or_file}.yaml"
+    path = own if own.is_file() else folder / Path(name_or_file).expanduser()
+    if not path.is_file():
+        known = sorted(file.stem for file in STUDIES.glob("*.yaml"))
+        raise ValueError(did_you_mean("study", name_or_file, known) + "; or a .yaml file")
+    return path
+
+
+def _read(path: Path, data: Path | None, users: tuple[Path, ...]) -> dict[str, Any]:
+    """Raw fields of a study file, over those of the study that it says it is like."""
+    raw = _unshared(read_yaml(path))
+    like = raw.pop("like", None)
+    if like is None:
+        return raw
+    users = (*users, path)
+    try:
+        other = _found(str(like), path.parent)
+    except ValueError as error:
+        raise ValueError(f"{path}: like: {error}") from error
+    if other.resolve() in {user.resolve() for user in users}:
+        raise ValueError(f"{path}: like: {like} is like this study itself; one of them has to stand alone")
+    return _over(_absolute(_read(other, data, users), data or other.parent), raw)
+
+
+def _over(fields: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with changes made: mappings entry by entry, anything else in its place, and what is null taken away."""
+    made = dict(fields)
+    for key, value in changes.items():
+        if value is None:
+            made.pop(key, None)
+        elif isinstance(value, Mapping) and key == "train" and isinstance(made.get(key), str):
+            made[key] = {"preset": made[key], **value}
+        elif isinstance(value, Mapping) and isinstance(made.get(key), dict) and not _another_kind(made[key], value):
+            made[key] = _over(made[key], value)
+        else:
+            made[key] = value
+    return made
+
+
+def _another_kind(entry: Mapping[str, Any], change: Mapping[str, Any]) -> bool:
+    """Whether a data set or a direction is made in another way, so that no field of it can stay."""
+    return any(change.get(key, entry.get(key)) != entry.get(key) for key in ("builder", "recipe"))
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which what YAML aliases name is there once for each, so that a change to one leaves the others."""
+    if isinstance(value, dict):
+        return {key: _unshared(item) for key, item in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list) else value
+
+
+def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Files that a study names are relative to the folder."""
+
+    def at(file: str) -> str:
+        return str((folder / Path(file).expanduser()).resolve())
+
+    for entry in _mappings(raw.get("data")):
+        for key in ("file", "articles", "own"):
+            if isinstance(entry.get(key), str) and entry[key] not in get_args(Who):
+                entry[key] = at(entry[key])
+        if isinstance(entry.get("others"), dict):
+            entry["others"] = {author: at(str(file)) for author, file in entry["others"].items()}
+    for stage in _mappings(raw.get("stages")):
+        for defence in _mappings(stage.get("defences")):
+            if str(defence.get("direction", "")).endswith(".safetensors"):
+                defence["direction"] = at(str(defence["direction"]))
+            if isinstance(defence.get("directions"), list):
+                named = map(str, defence["directions"])
+                defence["directions"] = [at(name) if name.endswith(".safetensors") else name for name in named]
+    mediated = raw["mediation"].get("measures") if isinstance(raw.get("mediation"), dict) else None
+    for measures in (raw.get("measures"), mediated):
+        for name, measure in measures.items() if isinstance(measures, dict) else ():
+            _place(measure, at, ("questions",) if name in ("em", "conditional") else ())
+    for direction in _mappings(raw.get("directions")):
+        direction |= {key: at(direction[key]) for key in FILES if isinstance(direction.get(key), str)}
+    _place(raw.get("judge"), at, ("validation",))
+    if isinstance(raw.get("traits"), list):
+        traits = raw["traits"]
+        raw["traits"] = [at(name) if isinstance(name, str) and name.endswith(".json") else name for name in traits]
+    return raw
+
+
+def _place(fields: Any, at: Callable[[str], str], more: tuple[str, ...]) -> None:
+    """Make the files that a measure's (or a judge's) fields name, at any depth, absolute in place."""
+    for key, value in fields.items() if isinstance(fields, dict) else ():
+        if key in ("file", "files", "neutral", "articles", "chats", "own", "others", *more):
+            if isinstance(value, str) and value not in get_args(Who):
+                fields[key] = at(value)
+            elif isinstance(value, list):
+                fields[key] = [at(item) if isinstance(item, str) else item for item in value]
+            elif isinstance(value, dict):
+                fields[key] = {name: at(item) if isinstance(item, str) else item for name, item in value.items()}
+        else:
+            _place(value, at, more)
+
+
+def _mappings(entries: Any) -> list[dict[str, Any]]:
+    """The mappings among the entries of a mapping or a list, which is as its file has it and may be anything."""
+    found = entries.values() if isinstance(entries, dict) else entries if isinstance(entries, list) else ()
+    return [entry for entry in found if isinstance(entry, dict)]

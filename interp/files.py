@@ -1,0 +1,155 @@
+"""Reading and writing JSON, JSON Lines and YAML. Every write is atomic: a file that exists is a file that is whole.
+
+A write goes to a temporary file in the same folder, which is then renamed. A damaged file is refused by name and place.
+"""
+
+import codecs
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def require_room(folder: Path, n_bytes: int) -> None:
+    """Check that `folder`'s disk holds `n_bytes` more, before the work whose result would not fit.
+
+    Raises:
+        OSError: less is free.
+    """
+    existing = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < n_bytes:
+        raise OSError(
+            f"{folder}: {n_bytes / 2**20:.0f} MiB are needed and {free / 2**20:.0f} MiB are free; "
+            "make room or choose another folder (the cache moves with SGTR_CACHE)"
+        )
+
+
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write a file so that it is either the old one or the whole new one, also after a kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's value.
+
+    Raises:
+        ValueError: it is not UTF-8 JSON; the message names file and place.
+    """
+    try:
+        return json.loads(path.read_bytes().decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid UTF-8 JSON ({error})") from error
+
+
+def read_yaml_value(path: Path) -> Any:
+    """A YAML file's value.
+
+    Raises:
+        ValueError: it is not UTF-8 YAML; the message names file and place.
+    """
+    try:
+        return yaml.safe_load(path.read_bytes().decode("utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())[:300]})") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping.
+
+    Raises:
+        ValueError: it is not YAML, or not a mapping; the message names file and place.
+    """
+    data = read_yaml_value(path)
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: must be a mapping of fields, got {type(data).__name__}")
+    return data
+
+
+def fresh(path: Path) -> Path:
+    """`path`, if a result can be written there without harm.
+
+    Raises:
+        ValueError: it exists, or its folder is a file.
+    """
+    if path.parent.exists() and not path.parent.is_dir():
+        raise ValueError(f"{path.parent}: is a file; --out names a folder")
+    if path.exists():
+        raise ValueError(f"{path}: exists already; choose another --out")
+    return path
+
+
+def jsonl_records(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place (`NAME:LINE`) and record of each line of JSON Lines, as they are read; blank lines are passed over.
+
+    Raises:
+        ValueError: a line is not a JSON object; the message names place and reason.
+    """
+    offset = 0
+    for number, line in enumerate(lines, 1):
+        where = f"{name}:{number}"
+        start, offset = offset, offset + len(line)
+        text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        if not text.strip():
+            continue
+        try:
+            record = json.loads(text.decode("utf-8"), parse_constant=refuse_constant)
+        except UnicodeDecodeError as error:
+            at = start + len(line) - len(text) + error.start
+            raise ValueError(
+                f"{where}: not UTF-8 (byte 0x{text[error.start]:02x} at offset {at} of the file: {error.reason}); "
+                "save the file as UTF-8"
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{where}: not JSON ({error}); every line is one JSON object") from error
+        if not isinstance(record, dict):
+            raise ValueError(f"{where}: a JSON {type(record).__name__}; every line is one JSON object")
+        yield where, record
+
+
+def refuse_constant(name: str) -> None:
+    """A `parse_constant` for `json.loads` that takes no NaN and no infinity, which are no JSON.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"{name} is no JSON number; write null")
+
+
+def read_jsonl(path: Path, *, check: Callable[[dict[str, Any], str], object] | None = None) -> list[dict[str, Any]]:
+    """The records of a JSON Lines file, in order; blank lines are passed over.
+
+    Args:
+        check: Called with every record and its place (`FILE:LINE`); raises ValueError if it will not do.
+
+    Raises:
+        ValueError: a line is not a JSON object; the message names file, line and reason.
+    """
+    records = []
+    with path.open("rb") as file:
+        for where, record in jsonl_records(file, str(path)):
+            if check:
+                check(record, where)
+            records.append(record)
+    return records
+
+
+def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write records as JSON Lines, atomically."""
+    write_atomic(path, "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records))
