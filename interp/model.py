@@ -21,7 +21,6 @@ from typing import Any, Literal
 import nnsight
 import torch
 from jaxtyping import Float, Int
-from nnsight._c.py_mount import unmount
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
@@ -38,7 +37,10 @@ log = logging.getLogger(__name__)
 
 if "save" in vars(object):
     # nnsight puts a method `save` on every object of the process. Classes of pydantic, anyio and beartype that are
-    # defined afterwards break on it, and nothing here needs it: `nnsight.save(value)` does the same.
+    # defined afterwards break on it, and nothing here needs it: `nnsight.save(value)` does the same. Where nnsight was
+    # built without its extension it puts none there, and there is no `unmount` to import either.
+    from nnsight._c.py_mount import unmount
+
     unmount("save")
 
 Remote = Literal[False, True, "local"]

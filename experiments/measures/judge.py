@@ -110,7 +110,7 @@ def scores_of(judge: Judge, items: list[Item], config: JudgeConfig) -> list[Scor
 
     if isinstance(judge, EndpointJudge):
         pending = judge.pending(items)
-        cost = estimate(pending, config.price_in, config.price_out)
+        cost = estimate(pending, config.price_in, config.price_out, reply_tokens=judge.reply_tokens)
         price = f", about {cost.price:.2f} at these prices" if cost.price is not None else ""
         note(
             f"{judge.name}: {cost.requests} requests ({len(items) - len(pending)} items are already in the journal), "

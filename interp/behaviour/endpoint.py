@@ -24,16 +24,20 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from interp.behaviour.replies import Reply, reply_of
+from interp.behaviour.replies import Reply, refused_fields, reply_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 OPENAI = "https://api.openai.com/v1"
 AGAIN = frozenset({408, 409, 425, 429})
 STOP = frozenset({401, 403, 404})
-ADAPTABLE = {"max_tokens": "with max_completion_tokens and room for a thought", "temperature": "with its own"}
 THOUGHT_TOKENS = 2048
 """How much a thought may take where it counts as part of the reply."""
+ADAPTABLE = {
+    "max_tokens": f"with max_completion_tokens, {THOUGHT_TOKENS} more tokens for a thought in each reply",
+    "temperature": "at the temperature of its own choice",
+}
+"""Fields that can be sent otherwise or left out, and how."""
 CUT = "[key]"
 SECRET = 8
 """A shorter key is a placeholder that local servers ask for ("EMPTY"); cutting it out would garble replies."""
@@ -151,8 +155,8 @@ class Endpoint:
         return wanted
 
     def adapt(self, body: str | None, fields: Mapping[str, Any]) -> bool:
-        """Whether a refusal names a field that was sent and can be sent otherwise; it is remembered."""
-        refused = {name for name in ADAPTABLE if name in fields and re.search(rf"\b{name}\b", body or "")}
+        """Whether a refusal blames a field that was sent and can be sent otherwise; it is remembered."""
+        refused = refused_fields(body) & ADAPTABLE.keys() & fields.keys()
         for name in sorted(refused - self.adapted):
             log.warning("%s: refuses %s; going on %s", self.name, name, ADAPTABLE[name])
         self.adapted |= refused

@@ -168,12 +168,15 @@ def test_reading_by_text_alone_ignores_log_probabilities() -> None:
     assert (score.value, score.how, score.mass) == (80, "parsed", None)
 
 
+CUT = Reply("I grade this answer 8", None, "", ended=False)
+
+
 def test_a_tally_counts_every_item_under_one_reason() -> None:
     texts = {"a": "5", "b": "REFUSAL", "c": "CODE", "d": "?", "e": "500"}
-    scores = ScriptedJudge(texts).score([Item(id, "p") for id in "abcdef"])
+    scores = [*ScriptedJudge(texts).score([Item(id, "p") for id in "abcdef"]), read("g", CUT, "auto")]
     counts = tally(scores)
-    assert counts == {"n": 6, **dict.fromkeys(REASONS, 1), "how": {"parsed": 1}}
-    assert [score.id for score in scores] == list("abcdef")
+    assert counts == {"n": 7, **dict.fromkeys(REASONS, 1), "how": {"parsed": 1}}
+    assert [score.id for score in scores] == list("abcdefg")
     assert sum(counts[reason] for reason in REASONS) == counts["n"]
 
 
