@@ -10,11 +10,7 @@ from typing import Any, Literal
 
 from experiments.console import table
 from experiments.measures.judge import NUMBER, WORDS, JudgeConfig, judge_of, require_graded, scores_of
-from interp.behaviour.judging import (
-    ALIGNED,
-    COHERENT,
-    Rubric,
-)
+from interp.behaviour.judging import ALIGNED, COHERENT, Rubric
 from interp.behaviour.validation import THRESHOLDS, validation, validation_note
 from interp.runs import environment, fresh, write_atomic, write_jsonl
 from interp.sources import sha256_of
@@ -177,6 +173,8 @@ def show(result: dict[str, Any]) -> None:
         for b in result["calibration"]
     ]
     table("Mean score by the reference's", ["reference", "its mean", "this judge's", "95 % interval", "n"], bins)
+    for name, reason in result.get("undefined", {}).items():
+        print(f"{name} is undefined: {reason}")
     print(result["note"])
     print(f"written: {result['out']}")
 

@@ -8,15 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from experiments.console import bar, note
 from interp.behaviour.endpoint import OPENAI, Endpoint
-from interp.behaviour.judging import (
-    MIN_MASS,
-    EndpointJudge,
-    Item,
-    Judge,
-    Mode,
-    Score,
-    estimate,
-)
+from interp.behaviour.judging import MIN_MASS, READING, EndpointJudge, Item, Judge, Mode, Score, estimate
 from interp.runs import InterpError
 
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
@@ -58,6 +50,15 @@ class JudgeConfig(BaseModel):
     """Largest share of items that may have got no reply at all; beyond it a run stops, to be gone on with later."""
     validation: Path | None = None
     """A validation.json of `sgtr judge validate`; every number made with this judge says what it found."""
+
+    def declared(self) -> list[Any]:
+        """All that the scores depend on, for their key."""
+        return [self.model_dump(mode="json", exclude=COSTS), *self.reading]
+
+    @property
+    def reading(self) -> list[str]:
+        """By which rules scores are read from a server's replies; nothing for a model of ours."""
+        return [READING] if self.remote else []
 
     @property
     def remote(self) -> bool:

@@ -90,7 +90,7 @@ def _alternatives(choice: Mapping[str, Any], answer: str) -> tuple[tuple[tuple[s
 
 
 def _text_of(token: Mapping[str, Any]) -> bytes:
-    """The bytes that a token stands for: a character may be spread over several tokens, whose texts show no part of it."""
+    """The bytes that a token stands for; of a character that is spread over several, their texts show nothing."""
     return bytes(token["bytes"]) if token.get("bytes") else token["token"].encode("utf-8", "replace")
 
 

@@ -99,6 +99,8 @@ def validation(
 ) -> dict[str, Any]:
     """All of it, for one judge, as a JSON-like value. Items without a score or a reference are counted apart.
 
+    What cannot be worked out from these scores is None, and `undefined` says why; it is left out where all is defined.
+
     Args:
         references: The reference judge's score of each item, 0-100.
         questions: The question of each item; None if each has its own.
@@ -150,14 +152,36 @@ def validation(
             "specificity": _share(judge[~positive] >= threshold),
         },
     }
-    if len(kept) and np.ptp(judge) == 0:
-        result["undefined"] = {"spearman": f"the judge gave all {len(kept)} answers the score {judge[0]:g}"}
     if questions is not None:
         result["over_questions"] = {
             "auroc": over_questions(sorting, asked, seed=seed).row(),
             "spearman": over_questions(ranking, asked, seed=seed).row(),
         }
-    return result
+    undefined = _undefined(result, judge, reference)
+    return {**result, "undefined": undefined} if undefined else result
+
+
+def _undefined(
+    result: dict[str, Any], judge: Float[np.ndarray, " n"], reference: Float[np.ndarray, " n"]
+) -> dict[str, str]:
+    """Why each statistic of a validation that has no value, or no interval for want of scatter, has none."""
+    n, share = len(judge), result["share_below_threshold"]
+    below, above = result["n_positive"], result["n_negative"]
+    sides = "no answer with both scores"
+    if n:
+        sides = f"{below} of the {n} answers are below the threshold and {above} are not; it takes some of each"
+    pairs = f"{n} answers with both scores; it takes three"
+    if n >= 3:
+        giver, given = ("reference", reference) if np.ptp(reference) == 0 else ("judge", judge)
+        pairs = f"the {giver} gave all {n} answers the score {given[0]:g}"
+    reasons = {
+        "auroc": (result["auroc"]["value"], sides),
+        "spearman": (result["spearman"]["value"], pairs),
+        "slope": (result["line"]["slope"]["ci_low"], pairs),
+        "intercept": (result["line"]["intercept"]["ci_low"], pairs),
+        **{name: (share[name]["value"], sides) for name in share},
+    }
+    return {name: reason for name, (value, reason) in reasons.items() if value is None}
 
 
 def _share(flags: Bool[np.ndarray, " n"]) -> dict[str, Any]:
