@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -32,7 +33,6 @@ from interp.behaviour.validation import validation_note
 from interp.runs import InterpError, read_json, read_jsonl
 from interp.sources import resolve
 from interp.traits import Trait as TraitFile
-from tests.conftest import make_hf, make_tokenizer
 from tests.support.faulty_server import Answer, Asked, FaultyServer, completion, failure
 
 JUDGED = Path(__file__).parents[3] / "shared" / "data" / "judged"
@@ -181,10 +181,10 @@ def test_a_server_needs_a_model_s_name_and_our_models_take_none() -> None:
         judge_of(JudgeConfig(judge_model="gpt"), Path("journal.jsonl"))
 
 
-def test_a_model_of_ours_validates_too(tmp_path: Path) -> None:
-    hf = make_hf("llama", max_position_embeddings=1200)
-    hf.save_pretrained(tmp_path / "roomy")
-    make_tokenizer().save_pretrained(tmp_path / "roomy")
+def test_a_model_of_ours_validates_too(tmp_path: Path, llama_folder: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "roomy")
+    config = read_json(llama_folder / "config.json")
+    (tmp_path / "roomy" / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1200}))
     file = write_csv(tmp_path / "answers.csv", [(f"a{i}", "Q?", f"q{i % 6}", i * 5, 90) for i in range(12)])
     parsed = command("judge", "validate", str(file), "--judge", str(tmp_path / "roomy"), "--out", str(tmp_path / "out"))
     result = parsed()

@@ -468,15 +468,15 @@ def test_a_judge_that_agrees_is_told_from_one_that_guesses() -> None:
 @pytest.mark.parametrize(
     ("judged", "reference", "undefined"),
     [
-        ([5.0] * 6, [0.0, 10, 20, 40, 60, 80], {"spearman", "slope", "intercept"}),
-        ([0.0, 10, 20, 40, 60, 80], [40.0] * 6, {"auroc", "sensitivity", "spearman", "slope", "intercept"}),
-        ([0.0, 80], [0.0, 80], {"spearman", "slope", "intercept"}),
+        ([5.0] * 6, [0.0, 10.0, 20.0, 40.0, 60.0, 80.0], {"spearman", "slope", "intercept"}),
+        ([0.0, 10.0, 20.0, 40.0, 60.0, 80.0], [40.0] * 6, {"auroc", "sensitivity", "spearman", "slope", "intercept"}),
+        ([0.0, 80.0], [0.0, 80.0], {"spearman", "slope", "intercept"}),
         (
             [None],
             [5.0],
             {"auroc", "spearman", "slope", "intercept", "reference", "judge", "sensitivity", "specificity"},
         ),
-        ([0.0, 10, 20, 40, 60, 80], [0.0, 10, 20, 40, 60, 80], set()),
+        ([0.0, 10.0, 20.0, 40.0, 60.0, 80.0], [0.0, 10.0, 20.0, 40.0, 60.0, 80.0], set()),
     ],
 )
 def test_what_is_undefined_is_none_with_a_reason(
