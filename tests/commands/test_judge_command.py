@@ -198,7 +198,7 @@ def test_a_model_of_ours_validates_too(tmp_path: Path, llama_folder: Path) -> No
 def test_a_validation_in_which_no_item_got_a_reply_is_an_error(tmp_path: Path, llama_folder: Path) -> None:
     file = write_csv(tmp_path / "answers.csv", answers(3))
     ours = command("judge", "validate", str(file), "--judge", str(llama_folder), "--out", str(tmp_path / "ours"))
-    with pytest.raises(InterpError, match=r"3 of 3 items got no reply.*context of tiny-llama holds 320"):
+    with pytest.raises(InterpError, match=r"3 of 3 items got no reply.*context of .*tiny-llama holds 320"):
         ours()
     with FaultyServer(lambda _: failure(400)) as server, pytest.raises(InterpError, match="3 of 3 items got no reply"):
         validate(server, [file], tmp_path / "out", "--most-failed", "1")
