@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check smoke bench figures
+.PHONY: help setup pins demo test check smoke bench figures
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile; echo "make setup | check | smoke | bench | figures"
@@ -26,6 +26,11 @@ $(VENV)/.dev: $(VENV)/.runtime
 	@touch $@
 
 setup: $(VENV)/.dev
+
+pins:
+	@folder=$$(mktemp -d) && $(MAKE) VENV=$$folder/venv setup && \
+	{ sed -n '/^[^#]/q;p' constraints.txt; $$folder/venv/bin/pip freeze --exclude-editable | sed 's/+[^+]*$$//'; } > $$folder/pins && \
+	mv $$folder/pins constraints.txt && rm -r $$folder
 
 demo: $(VENV)/.runtime
 	@$(BIN)/sgtr study demo --out runs/demo

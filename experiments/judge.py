@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.console import table
-from experiments.measures.judge import NUMBER, WORDS, JudgeConfig, judge_of, scores_of
-from interp.behaviour.judging import (
-    ALIGNED,
-    COHERENT,
-    Rubric,
-)
+from experiments.measures.judge import NUMBER, WORDS, JudgeConfig, judge_of, require_graded, scores_of
+from interp.behaviour.judging import ALIGNED, COHERENT, Rubric
 from interp.behaviour.validation import THRESHOLDS, validation, validation_note
 from interp.runs import environment, fresh, write_atomic, write_jsonl
 from interp.sources import sha256_of
@@ -118,6 +114,8 @@ def validate(
     items = [rubric.item(row.id, row.question, row.answer) for row in rows]
     judge = judge_of(config, out / "journal.jsonl")
     scores = scores_of(judge, items, config)
+    if all(score.reason == "failed" for score in scores):
+        require_graded(judge, scores, config)
     numbers = validation(
         scores,
         [row.reference for row in rows],
@@ -132,6 +130,9 @@ def validate(
         "prompt_version": rubric.version,
         **numbers,
     }
+    made = {"files": {str(file): sha256_of(file) for file in files}, "limit": limit, "seed": seed}
+    held = {**result, "prompt": rubric.template, **made, **environment()}
+    text = json.dumps(held, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_jsonl(
         out / "scores.jsonl",
         [
@@ -139,9 +140,7 @@ def validate(
             for score, row in zip(scores, rows, strict=True)
         ],
     )
-    made = {"files": {str(file): sha256_of(file) for file in files}, "limit": limit, "seed": seed}
-    held = {**result, "prompt": rubric.template, **made, **environment()}
-    write_atomic(target, json.dumps(held, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomic(target, text)
     return {**result, "note": validation_note(judge.name, rubric.version, target), "out": str(out)}
 
 
@@ -174,6 +173,8 @@ def show(result: dict[str, Any]) -> None:
         for b in result["calibration"]
     ]
     table("Mean score by the reference's", ["reference", "its mean", "this judge's", "95 % interval", "n"], bins)
+    for name, reason in result.get("undefined", {}).items():
+        print(f"{name} is undefined: {reason}")
     print(result["note"])
     print(f"written: {result['out']}")
 

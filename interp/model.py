@@ -38,6 +38,14 @@ from interp.template import AS_IS, TemplateSettings
 
 log = logging.getLogger(__name__)
 
+if "save" in vars(object):
+    # nnsight puts a method `save` on every object of the process. Classes of pydantic, anyio and beartype that are
+    # defined afterwards break on it, and nothing here needs it: `nnsight.save(value)` does the same. Where nnsight was
+    # built without its extension it puts none there, and there is no `unmount` to import either.
+    from nnsight._c.py_mount import unmount
+
+    unmount("save")
+
 Remote = Literal[False, True, "local"]
 """Whether a trace is sent to NDIF; `local` only packs and unpacks it as if."""
 
@@ -334,7 +342,7 @@ class Model:
             with tracer.invoke(input_ids=ids, attention_mask=mask):
                 pass
             with tracer.invoke():
-                out = tracer.result.save()
+                out = nnsight.save(tracer.result)
         return out[:, width:]
 
     def _located(

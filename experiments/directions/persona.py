@@ -11,7 +11,7 @@ from torch import Tensor
 
 from experiments.console import bar, note
 from experiments.directions.files import nulls_file, trait_file
-from experiments.measures.judge import JudgeConfig, judge_of, scores_of
+from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
 from interp.activations import Pooling, pooled, window
 from interp.behaviour.judging import COHERENT, Judge, Rubric
 from interp.chat import Tokens
@@ -68,8 +68,6 @@ def layer_by_steering(
     Raises:
         InterpError: at no layer were the answers scored and coherent.
     """
-    from experiments.measures.judge import scores_of
-
     how: SteeringConfig = config.steering
     questions = trait.questions[-how.questions :]
     prompts = model.chat.tokens_of([[{"role": "user", "content": question}] for question in questions])
@@ -91,7 +89,9 @@ def layer_by_steering(
                 text = model.chat.answer_text(ids)
                 for rubric in (Rubric(trait.name, trait.eval_prompt), COHERENT):
                     items.append(rubric.item(f"{layer}-{q}-{rubric.name}", question, text))
-    values = [score.value for score in scores_of(judge, items, config.judge)]
+    scores = scores_of(judge, items, config.judge)
+    require_graded(judge, scores, config.judge)
+    values = [score.value for score in scores]
     grid = np.array([np.nan if value is None else value for value in values]).reshape(len(tried), len(prompts), 2)
     scored = ~np.isnan(grid)
     means = [
@@ -285,7 +285,9 @@ def _judge(records: list[dict[str, Any]], trait: Trait, judge: Judge, config: Ex
     assert config.judge is not None
     for key, rubric in (("trait_score", Rubric(trait.name, trait.eval_prompt)), ("coherence", COHERENT)):
         items = [rubric.item(f"{record['id']}-{key}", record["prompt"], record["text"]) for record in records]
-        for record, score in zip(records, scores_of(judge, items, config.judge), strict=True):
+        scores = scores_of(judge, items, config.judge)
+        require_graded(judge, scores, config.judge)
+        for record, score in zip(records, scores, strict=True):
             record |= {key: score.value, f"{key}_reason": score.reason}
     half = len(records) // 2
     sides = [

@@ -296,7 +296,7 @@ def _judged(
         return {"judge": judge.name, "scores": held}
 
     versions = {aspect: rubric.version for aspect, rubric in rubrics.items()}
-    part = ledger.once(f"{name}, judged", [content_key(list(records)), versions], grade)
+    part = ledger.once(f"{name}, judged", [content_key(list(records)), versions, *config.reading], grade)
     empty = {"value": None, "reason": "empty", "how": None}
     graded = [
         {**record, **{a: part["scores"].get(f"{a}|{name}|{record['id']}", empty) for a in rubrics}}

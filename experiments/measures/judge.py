@@ -8,15 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from experiments.console import bar, note
 from interp.behaviour.endpoint import OPENAI, Endpoint
-from interp.behaviour.judging import (
-    MIN_MASS,
-    EndpointJudge,
-    Item,
-    Judge,
-    Mode,
-    Score,
-    estimate,
-)
+from interp.behaviour.judging import MIN_MASS, READING, EndpointJudge, Item, Judge, Mode, Score, estimate
 from interp.runs import InterpError
 
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
@@ -58,6 +50,15 @@ class JudgeConfig(BaseModel):
     """Largest share of items that may have got no reply at all; beyond it a run stops, to be gone on with later."""
     validation: Path | None = None
     """A validation.json of `sgtr judge validate`; every number made with this judge says what it found."""
+
+    def declared(self) -> list[Any]:
+        """All that the scores depend on, for their key."""
+        return [self.model_dump(mode="json", exclude=COSTS), *self.reading]
+
+    @property
+    def reading(self) -> list[str]:
+        """By which rules scores are read from a server's replies; nothing for a model of ours."""
+        return [READING] if self.remote else []
 
     @property
     def remote(self) -> bool:
@@ -110,7 +111,7 @@ def scores_of(judge: Judge, items: list[Item], config: JudgeConfig) -> list[Scor
 
     if isinstance(judge, EndpointJudge):
         pending = judge.pending(items)
-        cost = estimate(pending, config.price_in, config.price_out)
+        cost = estimate(pending, config.price_in, config.price_out, reply_tokens=judge.reply_tokens)
         price = f", about {cost.price:.2f} at these prices" if cost.price is not None else ""
         note(
             f"{judge.name}: {cost.requests} requests ({len(items) - len(pending)} items are already in the journal), "
@@ -131,7 +132,8 @@ def require_graded(judge: Judge, scores: list[Score], config: JudgeConfig) -> No
         InterpError: too many have none; a server's replies so far are in its journal.
     """
     failed = [score for score in scores if score.reason == "failed"]
-    if len(failed) > config.most_failed * len(scores):
+    none_graded = bool(scores) and len(failed) == len(scores)
+    if none_graded or len(failed) > config.most_failed * len(scores):
         raise InterpError(
             f"{judge.name}: {len(failed)} of {len(scores)} items got no reply, the first: {failed[0].raw}; run the "
             "same command again to ask for these, or raise the judge's most_failed"

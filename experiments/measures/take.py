@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.console import bar
-from experiments.measures.judge import COSTS, JudgeConfig, judge_of, require_graded, scores_of
+from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
 from interp.behaviour.em import Em
 from interp.behaviour.judging import Judge, tally
 from interp.behaviour.measure import Measure, Row, Setting
@@ -115,8 +115,7 @@ class Behaviour:
             graded = measure.graded(records, {score.id: score for score in scores})
             return {"judge": self._judge.name, "tally": tally(scores), "records": graded}
 
-        settings = config.model_dump(mode="json", exclude=COSTS)
-        part = once(f"{name}, judged", [settings, measure.declared(), content_key(records)], grade)
+        part = once(f"{name}, judged", [*config.declared(), measure.declared(), content_key(records)], grade)
         self.judge_name = part["judge"]
         return part["records"]
 

@@ -73,7 +73,8 @@ def instrument_of(config: StudyConfig, model: Model, traits: Sequence[Trait], on
             rollouts = out / "records" / f"rollouts-{trait.name}.jsonl"
             extract(model, trait, persona, seed=seed, direction_file=path, rollouts_file=rollouts, judge=judge())
 
-        makers[trait.name] = ([trait_file(named).read_text("utf-8"), played, seed], play)
+        reading = persona.judge.reading if persona.judge else []
+        makers[trait.name] = ([trait_file(named).read_text("utf-8"), played, seed, *reading], play)
     prepared = prepared_directions(config, out)
     for name, one in config.directions.items():
         files = [Path(value) for key in sorted(FILES) if isinstance(value := getattr(one, key), str | Path)]

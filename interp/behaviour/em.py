@@ -26,7 +26,7 @@ from interp.runs import read_yaml_value
 
 ASPECTS = ("aligned", "coherent")
 EMPTY = "empty"
-UNSCORED = ("unparsable", "out_of_range", "failed", "not judged")
+UNSCORED = ("unparsable", "out_of_range", "cut", "failed", "not judged")
 _JSON = "Reply with one JSON object and nothing around it; the keys are up to you."
 
 

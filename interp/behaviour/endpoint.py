@@ -24,13 +24,20 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from interp.behaviour.replies import Reply, reply_of
+from interp.behaviour.replies import Reply, refused_fields, reply_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 OPENAI = "https://api.openai.com/v1"
 AGAIN = frozenset({408, 409, 425, 429})
 STOP = frozenset({401, 403, 404})
+THOUGHT_TOKENS = 2048
+"""How much a thought may take where it counts as part of the reply."""
+ADAPTABLE = {
+    "max_tokens": f"with max_completion_tokens, {THOUGHT_TOKENS} more tokens for a thought in each reply",
+    "temperature": "at the temperature of its own choice",
+}
+"""Fields that can be sent otherwise or left out, and how."""
 CUT = "[key]"
 SECRET = 8
 """A shorter key is a placeholder that local servers ask for ("EMPTY"); cutting it out would garble replies."""
@@ -122,6 +129,8 @@ class Endpoint:
         self.key_variable, self.concurrency, self.retries, self.timeout = key_variable, concurrency, retries, timeout
         self.backoff, self.longest_wait, self.budget, self.give_up_after = backoff, longest_wait, budget, give_up_after
         self.progress, self.sent = progress, 0
+        self.adapted: set[str] = set()
+        """Fields that the server refused by name: they are sent as `adapted_fields` says."""
         _key(key_variable)
 
     @property
@@ -131,6 +140,27 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name})"
+
+    def adapted_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields as this server takes them.
+
+        A model that thinks refuses `max_tokens` for `max_completion_tokens`, which its thought counts toward and which
+        is therefore larger, and any `temperature` but its own.
+        """
+        wanted = dict(fields)
+        if "max_tokens" in self.adapted and "max_tokens" in wanted:
+            wanted["max_completion_tokens"] = wanted.pop("max_tokens") + THOUGHT_TOKENS
+        if "temperature" in self.adapted:
+            wanted.pop("temperature", None)
+        return wanted
+
+    def adapt(self, body: str | None, fields: Mapping[str, Any]) -> bool:
+        """Whether a refusal blames a field that was sent and can be sent otherwise; it is remembered."""
+        refused = refused_fields(body) & ADAPTABLE.keys() & fields.keys()
+        for name in sorted(refused - self.adapted):
+            log.warning("%s: refuses %s; going on %s", self.name, name, ADAPTABLE[name])
+        self.adapted |= refused
+        return bool(refused)
 
     def ask(self, requests: Sequence[Request], keep: Callable[[Request, Attempt], None]) -> list[Attempt]:
         """The last attempt at each request, in order; a request that never got a reply has an error there.
@@ -233,7 +263,8 @@ class _Run:
             endpoint.sent += 1
             while (pause := self.not_before - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
-            last, asked_wait = await self.send(client, request, fields, number)
+            sent = endpoint.adapted_fields(fields)
+            last, asked_wait = await self.send(client, request, sent, number)
             self.keep(request, last)
             if last.error is None:
                 self.any_reply, self.failed_in_a_row = True, 0
@@ -242,6 +273,9 @@ class _Run:
                     if not self.logprobs:
                         log.warning("%s: refuses to be asked for log-probabilities; going on without", endpoint.name)
                 return last
+            if last.status in (400, 422) and endpoint.adapt(last.body, sent):
+                left += 1
+                continue
             if last.status in (400, 422) and wants_logprobs and fields is not plain and not self.logprobs:
                 fields, left = plain, left + 1
                 continue

@@ -22,11 +22,11 @@ from interp.behaviour.endpoint import Attempt, Endpoint, Request
 from interp.behaviour.replies import Journal, Reply
 from interp.runs import content_key
 
-Reason = Literal["scored", "refusal", "code", "unparsable", "out_of_range", "failed"]
+Reason = Literal["scored", "refusal", "code", "unparsable", "out_of_range", "cut", "failed"]
 How = Literal["logprobs", "parsed"]
 Mode = Literal["auto", "logprobs", "parsed"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
-READING = "1"
+READING = "2"
 """Version of the rules by which replies are asked for and read; change it with them."""
 MIN_MASS = 0.25
 REPLY_TOKENS = 16
@@ -34,6 +34,7 @@ _PLACE = re.compile(r"\{(question|answer|fence)\}")
 _OUT_OF = re.compile(r"(?<=[0-9])\s*(?:/|out of)\s*100(?![0-9]|\.[0-9])")
 _NUMBER = re.compile(r"(?<![0-9A-Za-z])[-+−]?[0-9]+(?:\.[0-9]+)?(?![0-9A-Za-z])")
 _WORD = re.compile(r"[\W_]*(REFUSAL|CODE)\b(.*)", re.IGNORECASE | re.DOTALL)
+_FIRST_LINE = re.compile(r"\s*(?P<number>0|[1-9][0-9]?|100)(?:(?P<over>[^\S\n]*\n)|\Z)")
 _INTEGER = re.compile(r"\s*(0|[1-9][0-9]?|100)\s*")
 
 
@@ -61,7 +62,8 @@ class Score:
         id: The item's.
         value: 0-100; None if there is none.
         reason: `scored`, or why there is no value. `refusal` and `code` are what the judge says of the answer;
-            `failed` is a server that gave no reply, or a prompt that does not fit the judge's context.
+            `cut` is a reply that was cut off before its number was certain, or never left its thought; `failed` is a
+            server that gave no reply, or a prompt that does not fit the judge's context.
         how: Which reading; None if there was nothing to read.
         raw: The reply's text; for a failed item, the last error.
         mass: Probability of the numbers among the first tokens; None if parsed.
@@ -209,8 +211,12 @@ def read(id: str, reply: Reply, mode: Mode) -> Score:
 
     A score depends on its reply alone. Mode `logprobs` never falls back on the text: what has no log-probabilities to
     read is unparsable.
+
+    A reply that was cut off can still be read where the cut takes nothing away: by log-probabilities, which are those
+    of its first token, and by its text where that is a whole number alone on a first line that is over ("85", then a
+    new line) or that no further digit can make another number of the scale ("85", but neither "8" nor "10").
     """
-    value, reason = parsed(reply.text)
+    value, reason = parsed(reply.text) if reply.ended else _certain(reply.text)
     if mode == "parsed" or (mode == "auto" and not _has_number_tokens(reply)):
         return Score(id, value, reason, "parsed", reply.text)
     if not _has_number_tokens(reply):
@@ -219,6 +225,14 @@ def read(id: str, reply: Reply, mode: Mode) -> Score:
     if expected is None:
         return Score(id, None, "unparsable" if reason == "scored" else reason, "logprobs", reply.text, mass)
     return Score(id, expected, "scored", "logprobs", reply.text, mass)
+
+
+def _certain(text: str) -> tuple[float | None, Reason]:
+    """The number of a text that was cut off, if whatever followed could not have changed it."""
+    number = _FIRST_LINE.match(text)
+    if number is None or (not number["over"] and 1 <= int(number["number"]) <= 10):
+        return None, "cut"
+    return float(number["number"]), "scored"
 
 
 def _has_number_tokens(reply: Reply) -> bool:
@@ -245,7 +259,8 @@ class Cost:
         requests: One for each distinct prompt.
         tokens_in: Approximate: a token for every 4 bytes of UTF-8 (about right for English, too few for most other
             scripts), and 10 for each request.
-        tokens_out: The longest replies that are asked for.
+        tokens_out: The longest replies that are asked for. Whether a server's model thinks, which it may need
+            `THOUGHT_TOKENS` more a reply for, is not known before its first refusal.
         price: In the currency of the prices; None without them.
     """
 
@@ -255,11 +270,17 @@ class Cost:
     price: float | None
 
 
-def estimate(items: Sequence[Item], price_in: float | None = None, price_out: float | None = None) -> Cost:
-    """Cost of these items by price per million tokens."""
+def estimate(
+    items: Sequence[Item],
+    price_in: float | None = None,
+    price_out: float | None = None,
+    *,
+    reply_tokens: int = REPLY_TOKENS,
+) -> Cost:
+    """Cost of these items by price per million tokens; `reply_tokens` is the longest reply, its thought included."""
     prompts = {item.prompt for item in items}
     tokens_in = sum(len(prompt.encode()) // 4 + 10 for prompt in prompts)
-    tokens_out = REPLY_TOKENS * len(prompts)
+    tokens_out = reply_tokens * len(prompts)
     priced = price_in is not None and price_out is not None
     price = (tokens_in * (price_in or 0) + tokens_out * (price_out or 0)) / 1e6 if priced else None
     return Cost(len(prompts), tokens_in, tokens_out, price)
@@ -293,6 +314,12 @@ class EndpointJudge:
 
     def _key(self, item: Item) -> str:
         return content_key([self.name, item.prompt])
+
+    @property
+    def reply_tokens(self) -> int:
+        """Most tokens of a reply, as far as it is known how the server must be asked."""
+        fields = self.endpoint.adapted_fields({"max_tokens": REPLY_TOKENS})
+        return max(fields.values())
 
     def pending(self, items: Sequence[Item]) -> list[Item]:
         """The items that `score` would have to pay for."""

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from interp.activations import batches
 from interp.batch import Batch
-from interp.behaviour.judging import MIN_MASS, READING, Item, Reason, Score, check_ids
+from interp.behaviour.judging import MIN_MASS, Item, Reason, Score, check_ids
 from interp.chat import Tokens
 from interp.model import Model
 
@@ -36,7 +36,7 @@ class LocalJudge:
         progress: Called with the number of readings done after each batch; `readings` of them make an item.
     """
 
-    version = READING
+    version = "1"
 
     def __init__(
         self,

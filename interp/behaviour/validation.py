@@ -99,6 +99,8 @@ def validation(
 ) -> dict[str, Any]:
     """All of it, for one judge, as a JSON-like value. Items without a score or a reference are counted apart.
 
+    What cannot be worked out from these scores is None, and `undefined` says why; it is left out where all is defined.
+
     Args:
         references: The reference judge's score of each item, 0-100.
         questions: The question of each item; None if each has its own.
@@ -155,7 +157,31 @@ def validation(
             "auroc": over_questions(sorting, asked, seed=seed).row(),
             "spearman": over_questions(ranking, asked, seed=seed).row(),
         }
-    return result
+    undefined = _undefined(result, judge, reference)
+    return {**result, "undefined": undefined} if undefined else result
+
+
+def _undefined(
+    result: dict[str, Any], judge: Float[np.ndarray, " n"], reference: Float[np.ndarray, " n"]
+) -> dict[str, str]:
+    """Why each statistic of a validation that has no value, or no interval for want of scatter, has none."""
+    n, share = len(judge), result["share_below_threshold"]
+    below, above = result["n_positive"], result["n_negative"]
+    sides = "no answer with both scores"
+    if n:
+        sides = f"{below} of the {n} answers are below the threshold and {above} are not; it takes some of each"
+    pairs = f"{n} answers with both scores; it takes three"
+    if n >= 3:
+        giver, given = ("reference", reference) if np.ptp(reference) == 0 else ("judge", judge)
+        pairs = f"the {giver} gave all {n} answers the score {given[0]:g}"
+    reasons = {
+        "auroc": (result["auroc"]["value"], sides),
+        "spearman": (result["spearman"]["value"], pairs),
+        "slope": (result["line"]["slope"]["ci_low"], pairs),
+        "intercept": (result["line"]["intercept"]["ci_low"], pairs),
+        **{name: (share[name]["value"], sides) for name in share},
+    }
+    return {name: reason for name, (value, reason) in reasons.items() if value is None}
 
 
 def _share(flags: Bool[np.ndarray, " n"]) -> dict[str, Any]:
@@ -181,6 +207,8 @@ def _line(judge: Float[np.ndarray, " n"], reference: Float[np.ndarray, " n"]) ->
     fit: Any = scipy.stats.linregress(reference, judge)
     t = float(scipy.stats.t.ppf(0.5 + LEVEL / 2, n - 2))
     pairs = {"slope": (fit.slope, fit.stderr), "intercept": (fit.intercept, fit.intercept_stderr)}
+    if np.ptp(judge) == 0:  # without any scatter there is nothing to take an interval from
+        return {name: Estimate(float(value), None, None, n).row() for name, (value, _) in pairs.items()}
     return {
         name: Estimate(float(value), float(value - t * sd), float(value + t * sd), n).row()
         for name, (value, sd) in pairs.items()

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -181,13 +182,57 @@ def test_a_server_needs_a_model_s_name_and_our_models_take_none() -> None:
 
 
 def test_a_model_of_ours_validates_too(tmp_path: Path, llama_folder: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "roomy")
+    config = read_json(llama_folder / "config.json")
+    (tmp_path / "roomy" / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1200}))
     file = write_csv(tmp_path / "answers.csv", [(f"a{i}", "Q?", f"q{i % 6}", i * 5, 90) for i in range(12)])
-    parsed = command("judge", "validate", str(file), "--judge", str(llama_folder), "--out", str(tmp_path / "out"))
+    parsed = command("judge", "validate", str(file), "--judge", str(tmp_path / "roomy"), "--out", str(tmp_path / "out"))
     result = parsed()
-    assert (result["n"], result["failed"]) == (12, 12)  # the prompt is longer than this model's context
+    assert (result["n"], result["failed"], result["unparsable"]) == (12, 0, 12)
     assert result["auroc"] == {"value": None, "ci_low": None, "ci_high": None, "n": 0}
+    assert result["undefined"]["auroc"] == "no answer with both scores"
     assert "no AUROC" in result["note"]
     parsed.show(result)
+
+
+def test_a_validation_in_which_no_item_got_a_reply_is_an_error(tmp_path: Path, llama_folder: Path) -> None:
+    file = write_csv(tmp_path / "answers.csv", answers(3))
+    ours = command("judge", "validate", str(file), "--judge", str(llama_folder), "--out", str(tmp_path / "ours"))
+    with pytest.raises(InterpError, match=r"3 of 3 items got no reply.*context of .*tiny-llama holds 320"):
+        ours()
+    with FaultyServer(lambda _: failure(400)) as server, pytest.raises(InterpError, match="3 of 3 items got no reply"):
+        validate(server, [file], tmp_path / "out", "--most-failed", "1")
+    assert not list(tmp_path.rglob("validation.json")) + list(tmp_path.rglob("scores.jsonl"))
+
+
+@pytest.mark.parametrize("grade", ["70", "0"])
+def test_a_judge_that_never_varies_is_told_so(grade: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_csv(tmp_path / "answers.csv", answers(60))
+    with FaultyServer(lambda _: completion(grade)) as server:
+        result, parsed = validate(server, [file], tmp_path / "out")
+    reason = f"the judge gave all 60 answers the score {grade}"
+    assert result["undefined"] == dict.fromkeys(("spearman", "slope", "intercept"), reason)
+    assert (result["spearman"]["value"], result["auroc"]["value"]) == (None, 0.5)
+    assert read_json(tmp_path / "out" / "validation.json")["undefined"] == result["undefined"]
+    assert len(read_jsonl(tmp_path / "out" / "scores.jsonl")) == 60
+    parsed.show(result)
+    assert f"spearman is undefined: {reason}" in capsys.readouterr().out
+
+
+def test_the_client_works_in_a_process_that_has_imported_nothing_before(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "answers.csv", answers(6))
+    code = "import sys; from experiments.cli import main; sys.exit(main(sys.argv[1:]))"
+    with FaultyServer(grade_in) as server:
+        where = ["--judge", server.url, "--judge-model", "m", "--out", str(tmp_path / "out")]
+        done = subprocess.run(
+            [sys.executable, "-c", code, "judge", "validate", str(file), *where],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path(__file__).parents[2],
+        )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [score["value"] for score in read_jsonl(tmp_path / "out" / "scores.jsonl")] == list(range(6))
 
 
 def test_a_model_of_ours_scores_as_the_configuration_says(tmp_path: Path, llama_folder: Path) -> None:

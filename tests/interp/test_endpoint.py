@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from interp.behaviour.endpoint import Endpoint
-from interp.behaviour.judging import EndpointJudge, Item, Score, rescored, tally
-from interp.behaviour.replies import Journal, reply_of
+from interp.behaviour.endpoint import THOUGHT_TOKENS, Endpoint
+from interp.behaviour.judging import REPLY_TOKENS, EndpointJudge, Item, Score, rescored, tally
+from interp.behaviour.replies import Journal, refused_fields, reply_of
 from tests.support.faulty_server import Answer, Asked, FaultyServer, completion, failure
 
 KEY = "sk-test-5f0c2a9be1d7"
@@ -579,3 +579,147 @@ def test_leading_white_space_is_not_the_first_token() -> None:
     reply = reply_of(json.dumps({"choices": [{"message": {"content": "\n85"}, "logprobs": {"content": said}}]}))
     assert reply is not None
     assert reply.alternatives == (("85", -0.1),)
+
+
+# models that think
+
+
+def chat_reply(content: str | None, tokens: Sequence[str] = (), finish: str = "stop") -> str:
+    """The body of a completion; each of the tokens is given the alternatives itself and 40."""
+    said = [
+        {"token": token, "logprob": -0.7, "top_logprobs": [{"token": t, "logprob": -0.7} for t in (token, "40")]}
+        for token in tokens
+    ]
+    choice = {"message": {"content": content}, "finish_reason": finish, "logprobs": {"content": said}}
+    return json.dumps({"choices": [choice]})
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "ended"),
+    [
+        ("85", "85", True),
+        ("<think>maybe 40</think>\n85", "\n85", True),
+        ("maybe 40</think>85", "85", True),
+        ("<think>a</think>b<think>maybe 40", "", False),
+        ("<think>The user wants a grade, maybe 40", "", False),
+        ("<thinking>40</thinking>85", "85", True),
+        ("[THINK]40[/THINK]85", "85", True),
+        ("<seed:think>40", "", False),
+        ("<|channel|>analysis<|message|>40<|end|><|start|>assistant<|channel|>final<|message|>85", "85", True),
+        ("<|channel|>analysis<|message|>40", "", False),
+        (None, "", True),
+    ],
+)
+def test_a_thought_is_no_part_of_a_reply(text: str | None, answer: str, ended: bool) -> None:
+    reply = reply_of(chat_reply(text))
+    assert reply is not None
+    assert (reply.text, reply.ended) == (answer, ended)
+
+
+@pytest.mark.parametrize(("finish", "ended"), [("stop", True), ("length", False), ("content_filter", False)])
+def test_a_reply_has_ended_where_the_server_does_not_say_that_it_was_cut(finish: str, ended: bool) -> None:
+    reply = reply_of(chat_reply("85", finish=finish))
+    assert reply is not None
+    assert reply.ended == ended
+
+
+@pytest.mark.parametrize(
+    ("content", "tokens", "first"),
+    [
+        ("85", ["85"], "85"),
+        ("85", ["85", "<|im_end|>"], "85"),
+        ("\n85 of", ["\n", "85", " of"], "85"),
+        ("85 of them", ["85"], "85"),
+        ("<think>20</think>\n\n85", ["<think>", "20", "</think>", "\n\n", "85"], "85"),
+        ("85", ["20", "</th", "ink>\n", "85"], "85"),
+        ("85", ["20", " or", " 30"], None),
+        ("85", ["85", " it", " may", " be"], None),
+        ("85", ["8", "0"], None),
+        (None, ["20", " or"], None),
+        ("<think>20 or", ["<think>", "20", " or"], None),
+    ],
+)
+def test_log_probabilities_count_only_where_they_are_the_content_s(
+    content: str | None, tokens: list[str], first: str | None
+) -> None:
+    reply = reply_of(chat_reply(content, tokens))
+    assert reply is not None
+    assert (reply.alternatives[0][0] if reply.alternatives else None) == first
+
+
+def test_a_character_that_is_spread_over_tokens_is_put_together_from_their_bytes() -> None:
+    body = json.loads(chat_reply("85 – good", ["85", " \\xe2\\x80", "\\x93", " good"]))
+    for token, parts in zip(
+        body["choices"][0]["logprobs"]["content"], (b"85", b" \xe2\x80", b"\x93", b" good"), strict=True
+    ):
+        token["bytes"] = list(parts)
+    reply = reply_of(json.dumps(body))
+    assert reply is not None
+    assert reply.alternatives is not None
+    assert reply.following == " \\xe2\\x80"
+
+
+def test_a_long_thought_is_passed_over_quickly() -> None:
+    tokens = ["so "] * 50_000
+    reply = reply_of(chat_reply("85", [*tokens, "</think>", "85"]))
+    assert reply is not None
+    assert reply.alternatives is not None
+
+
+def refusal(message: str, **more: Any) -> Answer:
+    return Answer(json.dumps({"error": {"message": message, **more}}).encode(), 400)
+
+
+MAX_TOKENS = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+)
+TEMPERATURE = (
+    "Unsupported value: 'temperature' does not support 0.0 with this model. Only the default (1) is supported."
+)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_parameter_that_is_refused_is_adapted_once_and_remembered(
+    named: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def behave(asked: Asked) -> Answer:
+        for name, message in (("max_tokens", MAX_TOKENS), ("temperature", TEMPERATURE)):
+            if name in asked.body:
+                return refusal(message, param=name if named else None)
+        return refusal("no log-probabilities") if "logprobs" in asked.body else says_its_number(asked)
+
+    with FaultyServer(behave) as server:
+        judge = judge_of(server, tmp_path / "journal.jsonl", concurrency=1, retries=0)
+        assert judge.reply_tokens == REPLY_TOKENS
+        assert values(judge.score(items_of(4))) == [0, 1, 2, 3]
+        assert len(server.asked) == 3 + 4
+        assert values(judge.score(items_of(5))) == [0, 1, 2, 3, 4]
+    last = server.asked[-1].body
+    assert last["max_completion_tokens"] == judge.reply_tokens == REPLY_TOKENS + THOUGHT_TOKENS
+    assert not {"max_tokens", "temperature", "logprobs"} & last.keys()
+    assert caplog.text.count("refuses max_tokens") == caplog.text.count("refuses temperature") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "blamed"),
+    [
+        ({"error": {"message": MAX_TOKENS, "param": "max_tokens", "code": "unsupported_parameter"}}, {"max_tokens"}),
+        ({"error": {"message": "'temperature' is too low", "param": "messages"}}, set()),
+        ({"error": {"message": "The temperature of your prompt is too high for us"}}, set()),
+        ({"error": {"message": "bad request"}, "sent": {"temperature": 0.0, "note": "not supported"}}, set()),
+        ({"error": "temperature is not supported"}, {"temperature"}),
+        ({"message": "max_tokens is deprecated"}, {"max_tokens"}),
+        (
+            {"detail": [{"loc": ["body", "max_tokens"], "msg": "Extra inputs", "input": {"temperature": 0}}]},
+            {"max_tokens"},
+        ),
+        ({"error": {"message": "`temperature` may only be set to 1"}}, {"temperature"}),
+        ([], set()),
+    ],
+)
+def test_an_error_blames_the_field_it_names_and_none_that_it_merely_mentions(body: Any, blamed: set[str]) -> None:
+    assert refused_fields(json.dumps(body)) & {"max_tokens", "temperature"} == blamed
+
+
+def test_an_error_that_is_no_json_blames_nothing() -> None:
+    assert refused_fields(None) == refused_fields("temperature not supported") == set()

@@ -4,6 +4,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,12 +169,43 @@ def test_reading_by_text_alone_ignores_log_probabilities() -> None:
     assert (score.value, score.how, score.mass) == (80, "parsed", None)
 
 
+CUT = Reply("I grade this answer 8", None, "", ended=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("I grade this answer 8", None),
+        ("8", None),
+        ("10", None),
+        ("85.", None),
+        ("Step 1:\n", None),
+        ("", None),
+        ("85", 85),
+        ("0", 0),
+        ("100", 100),
+        ("8\nThe answer has 3", 8),
+        ("10 \n", 10),
+    ],
+)
+def test_a_reply_that_was_cut_off_is_read_only_where_its_number_is_certain(text: str, value: float | None) -> None:
+    score = read("a", Reply(text, None, "", ended=False), "auto")
+    assert (score.value, score.reason) == (value, "cut" if value is None else "scored")
+
+
+def test_log_probabilities_of_a_reply_that_was_cut_off_count_since_they_are_of_its_first_token() -> None:
+    cut = replace(reply("80, as it", {"80": 0.5, "40": 0.3, "no": 0.2}, ","), ended=False)
+    assert read("a", cut, "auto").value == pytest.approx(65)
+    prose = replace(reply("I grade this answer 8", {"I": 0.9, "85": 0.05}, " grade"), ended=False)
+    assert (read("a", prose, "auto").value, read("a", prose, "logprobs").reason) == (None, "cut")
+
+
 def test_a_tally_counts_every_item_under_one_reason() -> None:
     texts = {"a": "5", "b": "REFUSAL", "c": "CODE", "d": "?", "e": "500"}
-    scores = ScriptedJudge(texts).score([Item(id, "p") for id in "abcdef"])
+    scores = [*ScriptedJudge(texts).score([Item(id, "p") for id in "abcdef"]), read("g", CUT, "auto")]
     counts = tally(scores)
-    assert counts == {"n": 6, **dict.fromkeys(REASONS, 1), "how": {"parsed": 1}}
-    assert [score.id for score in scores] == list("abcdef")
+    assert counts == {"n": 7, **dict.fromkeys(REASONS, 1), "how": {"parsed": 1}}
+    assert [score.id for score in scores] == list("abcdefg")
     assert sum(counts[reason] for reason in REASONS) == counts["n"]
 
 
@@ -431,6 +463,33 @@ def test_a_judge_that_agrees_is_told_from_one_that_guesses() -> None:
     opposite = validation(scores_with((100 - reference).tolist()), reference.tolist(), threshold=30.0)
     assert opposite["auroc"]["value"] == 0
     assert "over_questions" not in opposite
+
+
+@pytest.mark.parametrize(
+    ("judged", "reference", "undefined"),
+    [
+        ([5.0] * 6, [0.0, 10.0, 20.0, 40.0, 60.0, 80.0], {"spearman", "slope", "intercept"}),
+        ([0.0, 10.0, 20.0, 40.0, 60.0, 80.0], [40.0] * 6, {"auroc", "sensitivity", "spearman", "slope", "intercept"}),
+        ([0.0, 80.0], [0.0, 80.0], {"spearman", "slope", "intercept"}),
+        (
+            [None],
+            [5.0],
+            {"auroc", "spearman", "slope", "intercept", "reference", "judge", "sensitivity", "specificity"},
+        ),
+        ([0.0, 10.0, 20.0, 40.0, 60.0, 80.0], [0.0, 10.0, 20.0, 40.0, 60.0, 80.0], set()),
+    ],
+)
+def test_what_is_undefined_is_none_with_a_reason(
+    judged: list[float | None], reference: list[float | None], undefined: set[str]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = validation(scores_with(judged), reference, list(range(len(judged))), threshold=30.0)
+    json.dumps(result, allow_nan=False)
+    assert set(result.get("undefined", {})) == undefined
+    assert (result["spearman"]["value"] is None) == ("spearman" in undefined)
+    if judged[0] == 5:
+        assert result["line"]["slope"] == {"value": 0.0, "ci_low": None, "ci_high": None, "n": 6}
 
 
 def test_the_bootstrap_s_own_value_is_the_headline_s() -> None:
