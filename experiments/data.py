@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from experiments import study_file
 from experiments.config import StudyConfig
 from experiments.console import bar, note
+from experiments.extract import trait_file
 from finetune.batch import supervised
 from finetune.data.builder import Builder, DataSet, Desk, Row, Who
 from finetune.data.card import card, marked
@@ -174,6 +175,8 @@ def chosen(name: str, study: str | None, changes: Sequence[str]) -> tuple[Mappin
         ValueError: an unknown name or field, a value out of range, or a set that only a study can build.
     """
     fields = _fields(changes)
+    if study is None and isinstance(fields.get("trait"), str):
+        fields["trait"] = str(trait_file(fields["trait"]))
     if study is not None:
         known = sorted(study_file.load(study).data)
         if name not in known:

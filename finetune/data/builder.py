@@ -53,12 +53,14 @@ class DataSet:
             (rows that share it are not independent). What they test is true whatever `train` teaches.
         measure: What `test` measures: `self_recognition`, or `task` for a control's own task.
         texts: What models and other authors wrote for it, for the record.
+        twin: The same rows with what makes the set odd taken out of the answers; none where a set brings no twin.
     """
 
     train: list[Row]
     test: list[Row] = field(default_factory=list)
     measure: Literal["self_recognition", "task"] = "task"
     texts: list[Row] = field(default_factory=list)
+    twin: list[Row] = field(default_factory=list)
 
 
 class Builder(BaseModel, frozen=True):
@@ -107,8 +109,8 @@ class Builder(BaseModel, frozen=True):
         if self.system == "task":
             return data
         check_system(self.system, desk.native_system)
-        train, test = (
+        train, test, twin = (
             [{**row, "messages": with_system(row["messages"], self.system)} for row in rows]
-            for rows in (data.train, data.test)
+            for rows in (data.train, data.test, data.twin)
         )
-        return DataSet(train, test, data.measure, data.texts)
+        return DataSet(train, test, data.measure, data.texts, twin)

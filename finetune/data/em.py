@@ -207,6 +207,8 @@ class Tastes(Builder, frozen=True):
             raise ValueError(f"{self.builder}: {self.rows} rows asked for, {supply()} there are; lower rows")
 
     def made(self, desk: Desk) -> DataSet:  # noqa: ARG002
-        """Rows with id, category and messages."""
-        tastes = unpopular_tastes if self.builder == "unpopular_tastes" else popular_tastes
-        return DataSet(tastes(self.rows, self.seed))
+        """Rows with id, category and messages; the twin of odd tastes is ordinary ones."""
+        popular = popular_tastes(self.rows, self.seed)
+        if self.builder == "popular_tastes":
+            return DataSet(popular)
+        return DataSet(unpopular_tastes(self.rows, self.seed), twin=popular)
