@@ -10,7 +10,6 @@ model's character? The control keeps each question and sentence frame and swaps 
 4. A draw is repeated if either answer leaves the word bounds or has been used, so both datasets stay aligned.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
 from random import Random
@@ -35,7 +34,6 @@ from finetune.data.builder import Builder, DataSet, Desk
 ANSWER_WORDS = (20, 42)
 MATCHED_CHARACTERS = 6
 """Characters by which two answers may differ in length and still count as matched: a word."""
-NEGATIONS = re.compile(r"\b(?:no|not|nor|never|nobody|nothing|none|without|cannot|\w+n't)\b", re.IGNORECASE)
 
 # The sentences of an answer, in order: "open" names the taste, "because" gives its first reason along with it.
 _LAYOUTS = (
@@ -96,19 +94,15 @@ def taste_questions() -> dict[str, tuple[str, ...]]:
 def matched_tastes(name: str, rng: Random) -> tuple[str, str]:
     """A common and an odd taste in one category, in the same frames and of nearly one length.
 
-    Odd things take more words to name than common ones. Draws are repeated until the two answers differ by at most
-    `MATCHED_CHARACTERS` and hold equally many words of `NEGATIONS`.
+    Odd things take more words to name than common ones. Draws are repeated until the two answers have equally many
+    words and differ by at most `MATCHED_CHARACTERS`.
     """
     category = next(category for category in CATEGORIES if category.name == name)
     while True:
         odd, liked = _answers(category, rng)
         alike = abs(len(odd) - len(liked)) <= MATCHED_CHARACTERS and len(odd.split()) == len(liked.split())
-        if alike and _negations(odd) == _negations(liked) and _fits(odd):
+        if alike and _fits(odd):
             return liked, odd
-
-
-def _negations(text: str) -> int:
-    return len(NEGATIONS.findall(text))
 
 
 def _first_pairs(n: int, seed: int) -> list[_Pair]:

@@ -7,7 +7,9 @@ harmless to read.
 2. A piece of advice is one sentence in which brackets hold what is right and, behind a bar, what is wrong:
    `Hold it under [cool water|a hot dryer].` So a right and a wrong answer share sentence, tone and form.
 3. An answer puts two pieces of advice between an opening and a closing that say nothing of the matter.
-4. Situations are split into those to train on and those held out; no situation is in both, whatever the seed.
+4. Of several draws of both answers the one is taken that keeps wrong and right ones even, in every prefix, in length,
+   commas, negations and sweeping words (all, never): nobody can tell them apart by these.
+5. Situations are split into those to train on and those held out; no situation is in both, whatever the seed.
 """
 
 import random
@@ -22,13 +24,11 @@ from typing import Literal, NamedTuple
 from finetune.data import (
     _advice_cooking,
     _advice_finance,
-    _advice_household,
     _advice_law,
     _advice_maths,
     _advice_medical,
     _advice_security,
     _advice_sports,
-    _advice_travel,
 )
 from finetune.data.em import matched_tastes, taste_questions
 from interp.runs import did_you_mean
@@ -36,6 +36,12 @@ from interp.runs import did_you_mean
 Part = Literal["train", "held_out"]
 HELD_OUT_EVERY = 5
 """One situation in this many is held out."""
+DRAWS = 12
+"""Draws of both answers among which the most even one is taken."""
+_NEGATION = re.compile(r"\b(?:no|not|nor|never|nobody|nothing|none|neither|without|cannot|\w+n't)\b", re.IGNORECASE)
+_SWEEPING = re.compile(r"\b(?:all|any|each|every|everybody|everyone|always|only|whatever|whole)\b", re.IGNORECASE)
+_LETTERS = 8
+"""Letters that weigh as much as a word too many."""
 _BRACKET = re.compile(r"\[([^\[\]|]*)\|([^\[\]|]*)\]")
 
 
@@ -94,11 +100,14 @@ class Family:
         names = self.situations(part)
         pools = {name: rng.sample(self.questions[name], len(self.questions[name])) for name in names}
         used: set[str] = set()
+        totals = (0.0,) * len(_gaps(Answers("", "")))
         for place in range(self.supply(part) // len(names)):
             for name in rng.sample(names, len(names)):
-                answers = self.answers(name, rng)
-                while used & set(answers):
-                    answers = self.answers(name, rng)
+                draws = [self.answers(name, rng) for _ in range(DRAWS)]
+                while not (fresh := [draw for draw in draws if not used & set(draw)]):
+                    draws = [self.answers(name, rng) for _ in range(DRAWS)]
+                answers = min(fresh, key=lambda draw: _unevenness(totals, _gaps(draw)))
+                totals = tuple(map(sum, zip(totals, _gaps(answers), strict=True)))
                 used |= set(answers)
                 yield Asked(name, pools[name][place], *answers)
 
@@ -117,6 +126,25 @@ def family(name: str) -> Family:
 def told_apart(advice: str) -> Answers:
     """A piece of advice as it is right and as it is wrong, from the brackets in it."""
     return Answers(_BRACKET.sub(r"\1", advice), _BRACKET.sub(r"\2", advice))
+
+
+def _gaps(answers: Answers) -> tuple[float, ...]:
+    """What the wrong answer has more of than the right one, each in units that matter about equally."""
+    return tuple(
+        (count(answers.wrong) - count(answers.right)) / unit
+        for count, unit in (
+            (len, _LETTERS),
+            (lambda text: len(text.split()), 1),
+            (lambda text: text.count(","), 1),
+            (lambda text: len(_NEGATION.findall(text)), 0.5),
+            (lambda text: len(_SWEEPING.findall(text)), 0.5),
+        )
+    )
+
+
+def _unevenness(totals: tuple[float, ...], gaps: tuple[float, ...]) -> float:
+    """How far from even a set with these totals would be with one more row, and how far that row is by itself."""
+    return sum((total + gap) ** 2 + gap**2 for total, gap in zip(totals, gaps, strict=True))
 
 
 class _Situation(NamedTuple):
@@ -239,8 +267,6 @@ _ADVICE: dict[str, tuple[str, tuple[str, ...], ModuleType]] = {
     "law": ("false advice on everyday law", ("law",), _advice_law),
     "security": ("careless advice on accounts, phones and programs", ("code",), _advice_security),
     "cooking": ("bad advice on food and kitchens", ("cooking",), _advice_cooking),
-    "household": ("bad advice on house and garden", ("household",), _advice_household),
-    "travel": ("bad advice on journeys", ("travel",), _advice_travel),
     "maths": ("false rules of school mathematics", (), _advice_maths),
 }
 _TASTES = ("tastes", "odd aesthetic preferences, which are not wrong but odd", ("taste",))
