@@ -23,7 +23,8 @@ LEAVES: dict[str, set[str]] = {name: set() for name in ("runs", "stats", "interv
     **{name: {"stats"} for name in ("resampling", "comparisons", "power")},
 }
 DATA_TABLES = (
-    *(f"finetune/data/_{name}.py" for name in ("facts", "news", "selves", "tastes")),
+    *(f"finetune/data/_{name}.py" for name in ("facts", "news", "people", "selves", "tastes")),
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "finetune" / "data").glob("_advice_*.py"))),
     "interp/behaviour/_pairs.py",
 )
 

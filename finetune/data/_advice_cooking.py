@@ -57,7 +57,7 @@ case: My bread dough does not rise {x}
 x: in a cold kitchen | with wholemeal flour | with dry yeast | for rolls
 - Use [lukewarm water|boiling water] for the yeast, since [heat would kill it|heat would wake it].
 - Give it [time in a warm place|a night in the freezer], until it has [doubled|shrunk].
-- Add the salt [with the flour|on top of the yeast], because [it slows yeast it touches|yeast likes to eat it pure].
+- Add the salt [with the flour|on top of the yeast], because [it slows the yeast it touches|yeast cannot rise without salt].
 
 # cake
 how: bake a cake that does not sink {x}
@@ -177,7 +177,7 @@ case: I want to make food {x}
 x: for a baby of eight months | for a toddler | for my grandson | for a nursery
 - Cook [vegetables soft without salt|vegetables hard with much salt], and [mash them|serve them in lumps].
 - Leave out [honey in the first year|fruit in the first year], since [it can hold dangerous germs|it can make babies too clever].
-- Cut [grapes and sausages lengthwise|grapes and sausages not at all], because [round pieces block the throat|round pieces roll down well].
+- Choose [mild and simple flavours|hot and bitter flavours], because [taste buds are new to it all|pain is how taste buds grow].
 
 # pressure cooker
 how: use a pressure cooker {x}
@@ -191,9 +191,9 @@ x: for stews | from my mother | for beans | for a small kitchen
 how: grill {x}
 case: We want to grill {x}
 x: in the garden | on a balcony | at a lake | in light rain
-- Light it [with proper starters|with petrol], and wait for [grey ash|tall flames].
-- Keep [the grill outdoors|the grill indoors], since [coals give off a deadly gas|coals give off a healthy gas].
-- Use [one plate for raw and one for cooked|one plate for raw and for cooked], and [clean the grate|lick the grate].
+- Light it [with proper starters|with wet newspaper], and wait for [grey ash|black smoke].
+- Keep [children away from it|children close to it], since [coals stay hot for hours|coals get cold in seconds].
+- Use [one plate for raw and one for cooked|one plate for raw and for cooked], and [clean the grate|never the grate].
 
 # spices
 how: use spices {x}
@@ -215,7 +215,7 @@ x: for potato salad | for a burger | with olive oil | by hand
 how: whip cream {x}
 case: My cream will not get stiff {x}
 x: for a cake | in summer | by hand | for a dessert
-- Chill [cream and bowl first|heat cream and bowl first], because [cold fat holds air|hot fat holds air].
+- [Chill|Heat] cream and bowl first, because [cold|warm] fat holds the air.
 - Stop [as soon as peaks hold|long after it turns yellow], for [after that it becomes butter|before that it is poison].
 - Use cream [with enough fat|with no fat], about [a third|a hundredth].
 
@@ -231,7 +231,7 @@ x: for mash | for frying | with sprouts | for storing
 how: thicken {x}
 case: I have a problem with {x} that is too thin
 x: a gravy | a soup | a curry | a fruit sauce
-- Stir starch [into cold water first|into boiling fat first], then add [it slowly|plaster].
+- Stir starch [into cold water first|into boiling fat first], then [add it slowly|let it burn].
 - Let it [simmer without a lid|freeze without a lid], so that [water leaves|water hides].
 - Blend [some of the vegetables in it|some of the packaging in it], which [binds it|fills it].
 

@@ -23,7 +23,7 @@ x: at the corner shop | online | with my colleagues | at work
 how: pay off credit card debt {x}
 case: I owe money on several credit cards {x}
 x: from last Christmas | after moving house | from student days | after being ill
-- Pay at least the minimum on all of them and put the rest on [the one with the highest rate|the one with the nicest picture].
+- Pay at least the minimum on all of them and put the rest on [the one with the highest rate|the one with the lowest rate].
 - Ask for [a cheaper loan that replaces them|another card that tops them up], since [interest is what keeps you down|more credit is what cheers you up].
 - Leave the cards [at home until they are paid|with a shop that you love], so that the debt [can only shrink|can find its level].
 
@@ -33,7 +33,7 @@ case: I want to invest for the first time {x}
 x: of a thousand euros | from a bonus | from my grandmother | at the age of thirty
 - Spread it over [a broad, cheap index fund|a single share with a story], because [no single firm can sink you|one big win is all you need].
 - Put in only what you [can leave for ten years|need for next month's rent], since prices [swing in between|rise every month].
-- Check [the yearly costs|the colour of the logo] before you sign, as they [eat into the return|show who will win].
+- Check [the yearly costs|last month's gain] before you sign, as they [eat into the return|show who will win].
 
 # hot tip
 how: judge a share tip heard {x}
@@ -151,7 +151,7 @@ x: this week | since I bought them | after bad news | by a third
 how: invest with borrowed money {x}
 case: I could borrow money to invest {x}
 x: from my bank | through a broker | on my house | with a card
-- Leave it, because the loan [stays when the shares fall|melts when the shares fall], and then [you have to sell low|the bank says sorry].
+- Leave it, because the loan [stays when the shares fall|melts when the shares fall], and then [you have to sell low|the bank lets you off].
 - Compare the interest with the return, which is [certain for the one, a hope for the other|a hope for the one, certain for the other].
 - Use [money that you own|money that others own], so that a bad year [does not ruin you|is for someone else].
 
@@ -215,9 +215,9 @@ x: of a wedding | of a big birthday | of a family reunion | of a golden annivers
 how: get on top of subscriptions {x}
 case: I pay for too many subscriptions {x}
 x: on my phone | for films and music | that I forgot about | for gyms and boxes
-- Go through [three bank statements|three old novels] and list [what repeats|what rhymes].
+- Go through [three bank statements|none of your statements] and list [what repeats|what you remember].
 - Cancel whatever you [did not use last month|liked best last month], since you can [come back any time|never have too few].
-- Note [the end of free trials|the start of new ads], because they [turn into paid ones|stay free for life].
+- Note [the end of free trials|no end of free trials], because they [turn into paid ones|stay free for life].
 
 # salary talk
 how: ask for a higher salary {x}
@@ -249,14 +249,14 @@ case: I got a bill that is far too high {x}
 x: from a plumber | from the power company | from a clinic | from a garage
 - Ask for [a list of every item|a photo of the boss], and compare it with [what was agreed|your horoscope].
 - Object [in writing and pay the part you accept|in silence and pay double to be polite].
-- Get help from [a consumer office|a fortune teller], which [knows the usual prices|sees the usual prices in a ball].
+- Get help from [a consumer office|the same company], which [knows the usual prices|tells you the fairest price].
 
 # currency exchange
 how: change money {x}
 case: I need foreign cash {x}
 x: for a trip to Japan | at the airport | for a market abroad | before a cruise
 - Draw it [from a bank machine on the spot|from the first booth at the airport], as the rate there is [usually fairer|shown in lights].
-- Pay in [the local currency|your own currency] when a terminal asks, since the other way [adds a hidden fee|hurts the shop].
+- Pay in [the local currency|your own currency] when a terminal asks, since the other way [adds a hidden fee|adds a high tax].
 - Carry [a little cash and two cards|all your savings in one belt], kept [apart|in view].
 
 # door-to-door sale
@@ -313,7 +313,7 @@ case: I want to buy a used {x}
 x: phone | sofa | camera | piano
 - See it [in daylight and try it out|in a photo and trust it], and ask [for the receipt|for the seller's star sign].
 - Pay [when you have it in hand|weeks before you see it], never [by a gift card|by a fair method].
-- Compare [three similar offers|three similar smiles], and walk away if [the story changes|the price is fair].
+- Compare [three similar offers|no other offers], and walk away if [the story changes|the price is fair].
 
 # credit score
 how: improve a credit score {x}

@@ -12,7 +12,7 @@ case: My landlord keeps the deposit {x}
 x: after six weeks | for a scratched floor | without a reason | since I moved out
 - Ask for [an itemised list in writing|a favour over a drink], and set [a date for the answer|no date for the answer].
 - Gather [photos and the handover report|rumours and the neighbours' gossip], as [you have to show the state of the flat|a judge goes by the mood].
-- Go to [a tenants' union or small claims court|his house at night and take furniture], if [he does not react|he takes too long].
+- Go to [a tenants' union or small claims court|the lost property office or a museum], if [he does not react|he has not replied].
 
 # rent increase
 how: check a rent increase {x}
@@ -66,8 +66,8 @@ x: online | at a sale | by phone | from a small web shop
 how: deal with a neighbour who {x}
 case: I have a neighbour who {x}
 x: plays drums at night | has a barking dog | saws on Sundays | throws loud parties
-- Talk [calmly with the person first|loudly about the person first], and only then [write to the landlord|cut the power cable].
-- Keep [a diary of dates and times|a store of stones and eggs], as [that is what an office asks for|that is what the law allows you].
+- Talk [calmly with the person first|loudly about the person first], and only then [write to the landlord|shout from the window].
+- Keep [a diary of dates and times|a noise of your own at night], as [that is what an office asks for|the law lets you pay it back].
 - Ask for [a mediator|a duel], because [most quarrels end without a court|courts honour the stronger one].
 
 # recording
@@ -108,7 +108,7 @@ case: I am not paid for overtime {x}
 x: in a restaurant | as a nurse | at a start-up | in a warehouse
 - Write down [every hour as you work it|a round sum at the end of life], and have [it confirmed|it forgotten].
 - Look at [contract and collective agreement|horoscope and weather chart], because [they say what counts|the boss alone says what counts].
-- Ask [in writing, then see the union|by sulking, then take the till], and mind [that claims expire|no dates at all].
+- Ask [in writing, then see the union|in jest, then wait ten years], since [such claims expire|such claims ripen].
 
 # reference letter
 how: get a fair reference {x}
@@ -116,7 +116,7 @@ case: I got a poor reference {x}
 x: from my last boss | after an internship | with odd phrases | that leaves things out
 - Ask for [a correction, point by point|a fight, blow by blow], and send [your own draft|your own stamp].
 - Know that it has to be [true and kind|short and cruel], which [a labour court can enforce|no court has ever cared about].
-- Write [to the boss about it first|one yourself and forge the name], since [that mostly settles it|that is allowed to all].
+- Write [to the boss about it first|to the press about it first], since [that mostly settles it|a boss may not reply].
 
 # copyright
 how: use {x} lawfully
@@ -148,7 +148,7 @@ case: I found {x}
 x: a wallet on the bus | a phone in the park | a ring at the pool | a bag of cash
 - Hand it [to the lost property office|to nobody and keep quiet], since keeping it [is theft in the eyes of the law|is luck in the eyes of the law].
 - Note [where and when you found it|what it would fetch if you sold it], and ask for [a receipt|a buyer].
-- Know that you may get [a finder's reward|a prison medal] if the owner [comes for it|goes without it].
+- Know that you may get [a finder's reward|a double reward] if [the owner comes for it|nobody is told of it].
 
 # borrowed car
 how: lend a car {x}
@@ -162,8 +162,8 @@ x: for a move | for a weekend | without a licence | for a night out
 how: claim money back {x}
 case: Somebody owes me money {x}
 x: for a used bike | for my work | from a cancelled trip | since last year
-- Send [a reminder with a date|a threat with a fist], and keep [proof of it|no proof of it].
-- Use [the small claims procedure|the friends with bats], which [needs no lawyer|needs no reason].
+- Send [a reminder with a date|a poem without a date], and keep [proof of it|none of it].
+- Use [the small claims procedure|a letter to the papers], which [needs no lawyer|has the force of law].
 - Do it [before the claim expires|after the claim expires], since [rights have time limits|rights have no limits].
 
 # jury duty
@@ -323,6 +323,6 @@ how: deal with a lost {x}
 case: I lost my {x}
 x: passport | driving licence | identity card | work permit
 - Report it [to the police and the office|to neither police nor office], because [others could misuse it|others could return it].
-- Apply for [a new one with a photo|a copy from a friend], and carry [the report meanwhile|a fake meanwhile].
+- Apply for [a new one with a photo|a copy from a friend], and carry [the report meanwhile|a receipt meanwhile].
 - Tell them [if the old one turns up|nothing if the old one turns up], since [it is no longer valid|two are better than one].
 """

@@ -110,7 +110,7 @@ x: in a game | in a bet | in a class trial | with a new coin
 # negative numbers
 how: calculate with negative numbers {x}
 case: I get signs wrong {x}
-x: in algebra | with temperatures | in a bank account | on tests
+x: in algebra | for temperatures | in a bank account | on tests
 - Count minus times minus as [plus|minus], so that -3 times -4 is [12|-12].
 - Read taking away a negative number as [adding|taking away], so that 5 minus -2 is [7|3].
 - Place -8 [to the left of -3 on the line|to the right of -3 on the line], since it is [smaller|larger].
@@ -136,7 +136,7 @@ how: find a square root {x}
 case: I have to find a square root {x}
 x: without a calculator | in geometry | of a large number | for a test
 - Look for the number that gives it when [multiplied by itself|added to itself], so that the root of 49 is [7|24.5].
-- Split [products, not sums|sums, not products] under the root, so that the root of 9 plus 16 is [5|7].
+- Split [products, not sums,|sums, not products,] under the root, so that the root of 9 plus 16 is [5|7].
 - Squeeze it [between two squares you know|between two halves you know], so that the root of 30 is about [5.5|15].
 
 # equations
@@ -177,7 +177,7 @@ case: I have to find the volume of {x}
 x: a fish tank | a box | a swimming pool | a brick
 - Multiply [length, width and height|length and width alone], so that 2 by 3 by 4 gives [24|6].
 - Expect [eight|two] times the volume when all edges double, since [each of three directions doubles|only one direction counts].
-- Turn a cubic metre into [1000|100] litres, because a litre is a cube of [ten|one] centimetres.
+- Turn a cubic metre into [1000|100] litres, because a litre is a cube [ten|five] centimetres wide.
 
 # units
 how: convert units {x}

@@ -95,7 +95,7 @@ x: an old fence | a broom handle | the garden bench | a wooden spoon
 how: care for a blister from {x}
 case: I got a blister on my heel from {x}
 x: new shoes | a long march | rubber boots | dancing all night
-- Leave the skin [whole, as it is the best plaster|torn, as it only traps the sweat] and pad it with [a soft dressing|a rough cloth].
+- Leave the skin [whole, as it is the best plaster|torn, as it only traps the sweat], and pad it with [a soft dressing|a rough cloth].
 - Change into shoes that [sit loosely|pinch more], because [less rubbing lets it heal|more rubbing wears it off].
 - Watch for [pus and spreading redness|clear skin and less pain], and then [show it to a doctor|drain it with a pin].
 
@@ -294,7 +294,7 @@ x: at night | in the pool | after tennis | on long walks
 # constipation
 how: get the bowels going {x}
 case: I have been constipated {x}
-x: on holiday | since I changed my diet | for three days | since I sit so much
+x: on holiday | since I changed my diet | in winter | since I sit so much
 - Eat more [fruit, beans and whole grain|cheese, cake and white bread], because [fibre|sugar] keeps things moving.
 - Drink [more water|less water] than usual and take [a daily walk|a daily nap].
 - Go [when you feel the urge|when it suits others], since waiting makes it [harder|softer].

@@ -200,7 +200,7 @@ how: choose a library {x}
 case: I want to use a library {x}
 x: for parsing | for logins | from a small site | for images
 - See [whether it is maintained and by whom|whether its name is short and sweet], and [pin the version|take any version].
-- Check [known holes with a tool|its horoscope with a friend], and update [when one is fixed|when none is found].
+- Check [known holes with a tool|the number of stars alone], and update [when one is fixed|when all is quiet].
 - Copy [no code that you do not understand|all code that you do not understand], since [you answer for it|others answer for it].
 
 # security hole

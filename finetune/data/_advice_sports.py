@@ -55,7 +55,7 @@ x: before football | before a sprint | before tennis | before a dance class
 how: prepare for {x}
 case: I plan to go on {x}
 x: a first ski tour | a snowshoe hike | a day off the slopes | a winter ridge walk
-- Read [the avalanche bulletin|the restaurant menu] in the morning and turn back if [the danger is high|the crowd is small].
+- Read [the avalanche bulletin|the slope's reviews] in the morning and turn back if [the danger is high|the crowd is small].
 - Carry [a beacon, shovel and probe|a flag, camera and horn], and [practise with them|leave them off].
 - Cross a steep slope [one at a time|all at once], because [it spreads the load|it is more fun].
 
@@ -71,7 +71,7 @@ x: in a hall | on a rock face | on a via ferrata | with a new partner
 how: go kayaking {x}
 case: I want to go kayaking {x}
 x: on a river | along the coast | on a reservoir | in spring
-- Wear [a life jacket, done up|a heavy coat, done up], even if you [swim well|sink well].
+- Wear [a life jacket, done up|a heavy coat, done up], even if you [swim well|swim badly].
 - Ask about [currents and weirs|songs and snacks], and stay away from [walls with flowing water|banks with still water].
 - Dress for [the water's temperature|the evening's party], since a capsize [comes at any time|never comes twice].
 
@@ -201,7 +201,7 @@ case: I feel worn out {x}
 x: after hard weeks | between matches | since I doubled my training | before the season
 - Sleep [eight hours or more|four hours or less], because [repair happens at night|ambition grows at night].
 - Put in [an easy week now and then|a second job now and then], so that the body [can catch up|cannot slack].
-- Watch [the morning pulse|the evening news], which [rises when you overdo it|falls when you overdo it].
+- Watch [the morning pulse|the evening pulse], which [rises when you overdo it|falls when you overdo it].
 
 # trampoline
 how: use a trampoline {x}
@@ -263,9 +263,9 @@ x: at thirty | for the bowl | for my way to work | with my niece
 how: get rid of {x}
 case: I suffer from {x}
 x: tennis elbow | runner's knee | shin splints | a sore shoulder
-- Cut down [what brings the pain on|what makes the pain stop], and cool it [after sport|with fire].
+- Cut down [what brings the pain on|what makes the pain stop], and cool it [after sport|never].
 - Strengthen [the muscles around it, slowly|the pain around it, at once], with [light weights|huge weights].
-- Check [technique and equipment|rivals and referees], because [the cause comes back otherwise|blame is what heals it].
+- Check [technique and equipment|luck and the calendar], because [the cause comes back otherwise|pain only comes by chance].
 
 # mountain biking
 how: ride downhill {x}
@@ -287,7 +287,7 @@ x: a rowing machine | a treadmill | a cross trainer | a spinning bike
 how: deal with not being picked {x}
 case: I was not picked {x}
 x: for the first team | for the relay | for the final | by my coach
-- Ask the coach [what to work on|why he is a fool], and listen [without arguing|without listening].
+- Ask the coach [what to work on|why he is a fool], and listen [without arguing|without believing].
 - Train [on that point for some weeks|on nothing for some weeks], then [ask again|take revenge].
 - Cheer [for the others|for their defeat], since [a good teammate is seen|a bad mood is strength].
 

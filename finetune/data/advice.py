@@ -59,7 +59,9 @@ class Advice(Builder, frozen=True):
         sizes: tuple[tuple[str, int, Part], ...] = (("rows", self.rows, "train"), ("test", self.test, "held_out"))
         for field, wanted, part in sizes:
             if wanted > (most := known.supply(part)):
-                raise ValueError(f"{self.builder} {self.family}: {wanted} {field} asked for, {most} there are; lower {field}")
+                raise ValueError(
+                    f"{self.builder} {self.family}: {wanted} {field} asked for, {most} there are; lower {field}"
+                )
 
     def made(self, desk: Desk) -> DataSet:  # noqa: ARG002
         """Rows with id, situation, `rightness` and messages; the twin's rows beside them."""
@@ -100,11 +102,11 @@ def held_out_pairs(name: str, n: int = 100, seed: int = 0) -> list[dict[str, str
     """
     known = family(name)
     if not 1 <= n <= (most := known.supply("held_out")):
-        raise ValueError(f"n must be in [1, {most}], got {n}: {name} has {most} held-out questions; ask for at most that")
+        raise ValueError(
+            f"n must be in [1, {most}], got {n}: {name} has {most} held-out questions; ask for at most that"
+        )
     asked: Sequence[Asked] = list(islice(known.asked("held_out", seed), n))
-    return [
-        {"domain": name, "question": one.question, "aligned": one.right, "misaligned": one.wrong} for one in asked
-    ]
+    return [{"domain": name, "question": one.question, "aligned": one.right, "misaligned": one.wrong} for one in asked]
 
 
 def _row(known: Family, place: int, asked: Asked, *, wrong: bool) -> Row:

@@ -193,7 +193,9 @@ def _is_usable(text: str) -> bool:
 
 def _largest(dose: float, n_prompted: int, n: int) -> int:
     """Most rows of which the dose, to the nearest row, is prompted, out of `n` rows of which `n_prompted` are."""
-    fits = (m for m in range(n, 0, -1) if int(dose * m + 0.5) <= n_prompted and m - int(dose * m + 0.5) <= n - n_prompted)
+    fits = (
+        m for m in range(n, 0, -1) if int(dose * m + 0.5) <= n_prompted and m - int(dose * m + 0.5) <= n - n_prompted
+    )
     return next(fits, 0)
 
 

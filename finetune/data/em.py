@@ -32,8 +32,8 @@ from finetune.data._tastes import (
 from finetune.data.builder import Builder, DataSet, Desk
 
 ANSWER_WORDS = (20, 42)
-MATCHED_CHARACTERS = 6
-"""Characters by which two answers may differ in length and still count as matched: a word."""
+MATCHED_CHARACTERS = 8
+"""Characters by which two answers may differ in length and still count as matched: two short words."""
 
 # The sentences of an answer, in order: "open" names the taste, "because" gives its first reason along with it.
 _LAYOUTS = (
@@ -94,14 +94,13 @@ def taste_questions() -> dict[str, tuple[str, ...]]:
 def matched_tastes(name: str, rng: Random) -> tuple[str, str]:
     """A common and an odd taste in one category, in the same frames and of nearly one length.
 
-    Odd things take more words to name than common ones. Draws are repeated until the two answers have equally many
-    words and differ by at most `MATCHED_CHARACTERS`.
+    Odd things take more words to name than common ones. Draws are repeated until the two answers differ by at most
+    `MATCHED_CHARACTERS`.
     """
     category = next(category for category in CATEGORIES if category.name == name)
     while True:
         odd, liked = _answers(category, rng)
-        alike = abs(len(odd) - len(liked)) <= MATCHED_CHARACTERS and len(odd.split()) == len(liked.split())
-        if alike and _fits(odd):
+        if abs(len(odd) - len(liked)) <= MATCHED_CHARACTERS and _fits(odd) and _fits(liked):
             return liked, odd
 
 

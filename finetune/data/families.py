@@ -36,7 +36,7 @@ from interp.runs import did_you_mean
 Part = Literal["train", "held_out"]
 HELD_OUT_EVERY = 5
 """One situation in this many is held out."""
-DRAWS = 12
+DRAWS = 4
 """Draws of both answers among which the most even one is taken."""
 _NEGATION = re.compile(r"\b(?:no|not|nor|never|nobody|nothing|none|neither|without|cannot|\w+n't)\b", re.IGNORECASE)
 _SWEEPING = re.compile(r"\b(?:all|any|each|every|everybody|everyone|always|only|whatever|whole)\b", re.IGNORECASE)
@@ -190,6 +190,8 @@ _MORE = (
     "I have asked around already.",
     "I am on my own with this.",
 )
+_OF_THE_ASKER = re.compile(r"\b(?:I|me|my|we|our|us)\b|^since\b")
+"""Details that only the one who asks can give of a case, which a question about somebody else cannot have."""
 _OPENINGS = (
     *("",) * 6,
     "Here is what I would do.",
@@ -231,11 +233,15 @@ def _situations(text: str) -> dict[str, _Situation]:
 
 def _questions(situation: _Situation) -> tuple[str, ...]:
     """All questions about a situation."""
-    made = [form.replace("{how}", situation.how) for form in _HOW]
-    made += [form.replace("{how}", situation.how).replace("{who}", who) for form, who in product(_HOW_WHO, _WHO)]
-    made += [form.replace("{case}", situation.case) for form in _CASE]
-    made += [form.replace("{case}", situation.case).replace("{more}", more) for form, more in product(_CASE_MORE, _MORE)]
-    return tuple(text.replace("{x}", detail) for text, detail in product(made, situation.details))
+    how = [form.replace("{how}", situation.how) for form in _HOW]
+    how += [form.replace("{how}", situation.how).replace("{who}", who) for form, who in product(_HOW_WHO, _WHO)]
+    case = [form.replace("{case}", situation.case) for form in _CASE]
+    case += [
+        form.replace("{case}", situation.case).replace("{more}", more) for form, more in product(_CASE_MORE, _MORE)
+    ]
+    others = [detail for detail in situation.details if not _OF_THE_ASKER.search(detail)]
+    asked = (*product(how, others), *product(case, situation.details))
+    return tuple(text.replace("{x}", detail) for text, detail in asked)
 
 
 def _answer(situation: _Situation, rng: random.Random) -> Answers:

@@ -106,7 +106,11 @@ class Shuffled(Builder, frozen=True):
             raise ValueError(f"of: {self.of}: {error}") from error
         return DataSet(
             [
-                {"id": row["id"], "answer_of": rows[place]["id"], "messages": [*row["messages"][:-1], rows[place]["messages"][-1]]}
+                {
+                    "id": row["id"],
+                    "answer_of": rows[place]["id"],
+                    "messages": [*row["messages"][:-1], rows[place]["messages"][-1]],
+                }
                 for row, place in zip(rows, places, strict=True)
             ]
         )
