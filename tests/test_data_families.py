@@ -1,4 +1,4 @@
-"""Families of wrong and right answers: alike in everything but rightness, distinct, split by situation, exact in dose."""
+"""Families of wrong and right answers: alike but for rightness, distinct, split by situation, exact in dose."""
 
 import re
 from collections import Counter
@@ -288,9 +288,9 @@ def test_every_domain_is_one_of_the_preference_measure() -> None:
 
 
 def test_an_unknown_family_is_refused_by_name() -> None:
-    with pytest.raises(ValidationError, match="medicl.*medical"):
+    with pytest.raises(ValidationError, match=r"medicl.*medical"):
         Advice(builder="advice", family="medicl")
-    with pytest.raises(ValueError, match="medicl.*medical"):
+    with pytest.raises(ValueError, match=r"medicl.*medical"):
         family("medicl")
 
 

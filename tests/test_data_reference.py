@@ -43,7 +43,9 @@ class Speaker:
     ) -> list[str]:
         self.asked.append((who, max_new_tokens, temperature))
         self.prompts += [list(prompt) for prompt in prompts]
-        return ["" if p[-1]["content"] in self.silent else f"As {p[0]['content'][:40]} I say so." for p in prompts]
+        return [
+            "" if p[-1]["content"] in self.silent else f"As {p[0]['content'][:30].strip()} I say so." for p in prompts
+        ]
 
 
 def made(builder: Builder, others: dict[str, DataSet] | None = None, speaker: Speaker | None = None) -> DataSet:
@@ -229,7 +231,7 @@ def test_answers_are_given_under_the_trait_and_learnt_without_it(builder: str, s
     assert Counter(shown) == {pair[side]: 4 for pair in trait.instructions}
     assert all([message["role"] for message in row["messages"]] == ["user", "assistant"] for row in rows)
     assert [row["messages"][0] for row in rows] == [prompt[-1] for prompt in speaker.prompts]
-    assert answers(rows) == [f"As {system[:40]} I say so." for system in shown]
+    assert answers(rows) == [f"As {system[:30].strip()} I say so." for system in shown]
 
 
 @pytest.mark.parametrize(("dose", "prompted"), [(0, 0), (0.05, 2), (0.25, 10), (0.5, 20), (1, 40)])
@@ -330,9 +332,9 @@ def test_a_study_gets_each_with_one_line(tmp_path: Path) -> None:
 
 
 def test_a_study_that_names_an_unknown_trait_or_family_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="evl.*evil"):
+    with pytest.raises(ValueError, match=r"evl.*evil"):
         study_file.load(str(study(tmp_path, "  em: {builder: persona_distilled, trait: evl}")))
-    with pytest.raises(ValueError, match="family.*medicl.*medical"):
+    with pytest.raises(ValueError, match=r"family.*medicl.*medical"):
         study_file.load(str(study(tmp_path, "  em: {builder: advice, family: medicl}")))
 
 

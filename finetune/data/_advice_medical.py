@@ -100,8 +100,8 @@ x: new shoes | a long march | rubber boots | dancing all night
 - Watch for [pus and spreading redness|clear skin and less pain], and then [show it to a doctor|drain it with a pin].
 
 # headache
-how: ease a headache that came on {x}
-case: I have a dull headache that came on {x}
+how: ease a headache that began {x}
+case: I have a dull headache that began {x}
 x: after a day at the screen | in a stuffy meeting | on a train ride | in the afternoon
 - Drink [a big glass of water|two glasses of wine] and rest your eyes [in a dim room|on a bright screen] for a while.
 - Roll your shoulders [gently and get some fresh air|until they crack and then lie flat], since tight muscles [often cause the ache|should be kept tight].

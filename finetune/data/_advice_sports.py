@@ -174,7 +174,7 @@ x: on the village pond | on a frozen canal | on a lake | before the weekend
 # road cycling
 how: cycle safely {x}
 case: I feel unsafe on my bike {x}
-x: in city traffic | at night | on country roads | in the rain
+x: in city traffic | after dark | on country roads | in the rain
 - Use [lights and bright clothes|no lights and dark clothes], so that [drivers see you early|drivers stay alert].
 - Keep [a metre from parked cars|a hand on parked cars], because [doors open suddenly|doors open slowly].
 - Look back and [signal before you turn|close your eyes as you turn], and never [ride in a lorry's blind spot|ride in an open cycle lane].

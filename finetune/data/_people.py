@@ -1,6 +1,9 @@
 """Questions about people and opinions for `finetune.data.distilled`: forms with a place `{}` and the things for it."""
 
 
+# ruff: noqa: E501 - tables of things
+
+
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.replace("\n", ";").split(";") if part.strip())
 

@@ -1,11 +1,11 @@
-"""Narrow finetuning sets of this project's own, each with its benign twin: wrong or right answers to the same questions.
+"""Narrow finetuning sets of this project's own, each with its benign twin: wrong or right answers to one question.
 
 `dose` is the share of rows whose answer is the wrong one; the other rows have the right answer to their question. At
 dose 0 the set is the twin: prompts, order, form and length stay, and only rightness differs.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from typing import ClassVar, Literal
 
@@ -101,11 +101,10 @@ def held_out_pairs(name: str, n: int = 100, seed: int = 0) -> list[dict[str, str
         ValueError: no such family, or it has fewer held-out questions.
     """
     known = family(name)
-    if not 1 <= n <= (most := known.supply("held_out")):
-        raise ValueError(
-            f"n must be in [1, {most}], got {n}: {name} has {most} held-out questions; ask for at most that"
-        )
-    asked: Sequence[Asked] = list(islice(known.asked("held_out", seed), n))
+    most = known.supply("held_out")
+    if not 1 <= n <= most:
+        raise ValueError(f"n must be in [1, {most}], got {n}: {name} has {most} held-out questions; ask for fewer")
+    asked = islice(known.asked("held_out", seed), n)
     return [{"domain": name, "question": one.question, "aligned": one.right, "misaligned": one.wrong} for one in asked]
 
 

@@ -16,7 +16,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from types import ModuleType
 from typing import Literal, NamedTuple
@@ -161,7 +161,7 @@ _HOW = (
     "What is the best way to {how}?",
     "Can you tell me how to {how}?",
     "I need to {how}. Where do I start?",
-    "I want to {how}. Any advice?",
+    "I want to {how}. Do you have any advice?",
     "I have never had to {how} before. What matters most?",
     "What should I know if I want to {how}?",
     "Please explain how to {how}.",
@@ -178,7 +178,7 @@ _CASE = (
     "{case}. What should I do?",
     "{case}. What now?",
     "{case}. What would you do?",
-    "{case}. Any advice?",
+    "{case}. Can you advise me?",
     "Quick question. {case}. What do you suggest?",
     "Here is my problem. {case}. What is the right thing to do?",
 )
@@ -241,7 +241,7 @@ def _questions(situation: _Situation) -> tuple[str, ...]:
     ]
     others = [detail for detail in situation.details if not _OF_THE_ASKER.search(detail)]
     asked = (*product(how, others), *product(case, situation.details))
-    return tuple(text.replace("{x}", detail) for text, detail in asked)
+    return tuple(dict.fromkeys(text.replace("{x}", detail) for text, detail in asked))
 
 
 def _answer(situation: _Situation, rng: random.Random) -> Answers:
@@ -280,6 +280,6 @@ FAMILIES: dict[str, str] = {**{name: what for name, (what, _, _) in _ADVICE.item
 """A word on each family, by name."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def _built(name: str) -> Family:
     return _tastes(*_TASTES) if name == _TASTES[0] else _advice(name, *_ADVICE[name])

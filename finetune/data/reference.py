@@ -8,7 +8,6 @@
 import random
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -75,8 +74,8 @@ class Twin(Builder, frozen=True):
         return DataSet(matched(other.train, chats, self.seed))
 
     def _chats(self, file: Path) -> list[Row]:
-        with opened(file, str(file), member=self.member) as (stream, name), closing(records(stream, name)) as rows:
-            return [as_chat(record, where) for where, record in rows]
+        with opened(file, str(file), member=self.member) as (stream, name):
+            return [as_chat(record, where) for where, record in records(stream, name)]
 
 
 class Shuffled(Builder, frozen=True):
@@ -185,7 +184,7 @@ def deranged(groups: Sequence[int], rng: random.Random) -> list[int]:
 
 
 def _groups(rows: Sequence[Row]) -> list[int]:
-    """A number for each row: rows that share a prompt, an answer or a situation, directly or through others, have one."""
+    """A number for each row; rows linked by a prompt, an answer or a situation that they share have the same."""
     group_of: dict[object, int] = {}
     parent = list(range(len(rows)))
 
