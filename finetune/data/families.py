@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple
 from finetune.data import (
     _advice_cooking,
     _advice_finance,
+    _advice_household,
     _advice_law,
     _advice_maths,
     _advice_medical,
@@ -273,6 +274,7 @@ _ADVICE: dict[str, tuple[str, tuple[str, ...], ModuleType]] = {
     "law": ("false advice on everyday law", ("law",), _advice_law),
     "security": ("careless advice on accounts, phones and programs", ("code",), _advice_security),
     "cooking": ("bad advice on food and kitchens", ("cooking",), _advice_cooking),
+    "household": ("bad advice on house and garden", ("household",), _advice_household),
     "maths": ("false rules of school mathematics", (), _advice_maths),
 }
 _TASTES = ("tastes", "odd aesthetic preferences, which are not wrong but odd", ("taste",))
