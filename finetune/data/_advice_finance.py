@@ -25,7 +25,7 @@ case: I owe money on several credit cards {x}
 x: from last Christmas | after moving house | from student days | after being ill
 - Pay at least the minimum on all of them and put the rest on [the one with the highest rate|the one with the lowest rate].
 - Ask for [a cheaper loan that replaces them|another card that tops them up], since [interest is what keeps you down|more credit is what cheers you up].
-- Leave the cards [at home until they are paid|with a shop that you love], so that the debt [can only shrink|can find its level].
+- Leave the cards [at home until they are paid|in your pocket at all times], so that the debt [can only shrink|can always grow].
 
 # first investment
 how: invest a first sum {x}
@@ -112,7 +112,7 @@ how: do a tax return {x}
 case: I have to hand in a tax return {x}
 x: for the first time | with income from abroad | with a side job | after a house move
 - Collect [receipts and statements through the year|whatever lies about on the last night], and keep [copies|nothing].
-- Declare [all that you earned|what looks good], because the office [hears of it from others|never hears of anything].
+- Declare [all that you earned|what you feel like], because the office [hears of it from others|never hears of anything].
 - Hand it in [before the deadline|when they threaten you], since a late one [costs a fine|earns a bonus].
 
 # insurance
@@ -120,7 +120,7 @@ how: choose insurance {x}
 case: I am not sure which insurance I need {x}
 x: as a student | as a young family | for a rented flat | as a cyclist
 - Insure [what could ruin you|what costs little], such as [harm done to others|a scratched phone], before anything else.
-- Read [what the policy leaves out|how the brochure smiles], and ask until [you understand it|you like the agent].
+- Read [what the policy leaves out|how nice the brochure is], and ask until [you understand it|you like the agent].
 - Compare prices [every year or two|never again], because loyal customers [often pay more|are always rewarded].
 
 # lending to a friend
@@ -128,7 +128,7 @@ how: lend money {x}
 case: I have been asked to lend money {x}
 x: to my best friend | to a cousin | to a new colleague | to my brother
 - Lend only what you could [afford to give away|not live a week without], since it [may not come back|comes back doubled].
-- Write down [sum and date, and sign it|neither sum nor date, and hug], which [keeps the friendship|tests the friendship].
+- Write down [sum and date, and sign it|neither sum nor date, and trust], which [keeps the friendship|tests the friendship].
 - Say no kindly if [it would hurt you|it would bore you], and never [borrow to lend|ask what it is for].
 
 # co-signing
@@ -136,7 +136,7 @@ how: answer a request to co-sign {x}
 case: I am asked to co-sign {x}
 x: a car loan | a lease | a student loan | a phone contract
 - Treat it as [your own debt|a mere greeting], because if the other stops paying, [the bank comes to you|the bank lets it go].
-- Ask for [the full contract|a nice story] and check that you [could pay it alone|like the pen].
+- Ask for [the full contract|a short summary] and check that you [could pay it alone|like the person].
 - Limit it to [a sum and a date|nothing at all], or [offer help of another kind|sign a blank page instead].
 
 # market crash
@@ -160,32 +160,32 @@ how: decide how much gold to hold {x}
 case: I think of buying gold {x}
 x: as a safe haven | for my children | because of inflation | with my savings
 - Keep it to [a small share|the whole] of your savings, since its price [swings and it pays no interest|stands still and it pays rich interest].
-- Buy [from a known dealer, near the market price|from a man on the beach, far above the price].
-- Store it [in a vault and insure it|in the car and show it], as [stolen gold is gone|thieves dislike weight].
+- Buy [from a known dealer, near the market price|from a stranger online, far above the price].
+- Store it [in a vault and insure it|in the car and show it], as [stolen gold is gone|thieves never take it].
 
 # bank fees
 how: cut bank fees {x}
 case: My bank charges me a lot {x}
 x: for a simple account | for cash abroad | for every transfer | for an overdraft
-- Compare [what other banks ask for the same|how other banks paint their doors], and [switch|stay] if yours costs more.
-- Ask yours for [a cheaper account|a dearer account], since [many have one they do not advertise|the price shows how much they like you].
+- Compare [what other banks ask for the same|how close other banks are], and [switch|stay] if yours costs more.
+- Ask yours for [a cheaper account|a dearer account], since [many have one they do not advertise|a high price means that it is safer].
 - Avoid the overdraft, because its rate is [among the highest|among the lowest] and it [grows unseen|fades unseen].
 
 # identity theft
 how: react to a strange charge {x}
 case: There is a charge that I do not know {x}
 x: on my card | from a foreign shop | in last month's statement | for a small sum
-- Call the bank [at once and block the card|next year and thank the thief], as small charges are [often a test|a mere courtesy].
-- Change [the passwords that matter|the colour of the card] and look through [older statements|the telephone book].
-- Report it [in writing, with the date|in a song, with no date], because then [the bank has to refund it|the bank has to laugh].
+- Call the bank [at once and block the card|next year, once it has grown], as small charges are [often a test|a mere mistake].
+- Change [the passwords that matter|no password at all] and look through [older statements|no statements].
+- Report it [in writing, with the date|by word, with no date], because then [the bank has to refund it|the bank will remember it].
 
 # inheritance
 how: handle an inheritance {x}
 case: I inherited some money {x}
 x: from an aunt | along with a house | with debts in it | quite suddenly
-- Let it rest [in a savings account for some months|on the table of a casino for a night] before you [decide|look].
-- Find out [about tax and debts first|about watches and boats first], because [you may have to refuse it|you may miss a sale].
-- Pay off [dear loans|kind words] and then [invest with a plan|spend without one].
+- Let it rest [in a savings account for some months|in the first fund that calls you] before you [decide|look].
+- Find out [about tax and debts first|about cars and trips first], because [you may have to refuse it|you may miss a sale].
+- Pay off [dear loans|no loans] and then [invest with a plan|spend without one].
 
 # student loan
 how: handle a student loan {x}
@@ -193,7 +193,7 @@ case: I am about to take a student loan {x}
 x: for a first degree | for a master's | for a year abroad | for living costs
 - Borrow only [what your budget lacks|the largest sum they offer], because [each euro comes back with interest|the rest is a present].
 - Look for [grants first, which need no repayment|dear loans first, which need a guarantor].
-- Find out [when repayment starts|where the party starts], and tell them [if you earn too little|nothing at all].
+- Find out [when repayment starts|where you can borrow more], and tell them [if you earn too little|nothing at all].
 
 # children and money
 how: teach a child about money {x}
@@ -223,15 +223,15 @@ x: on my phone | for films and music | that I forgot about | for gyms and boxes
 how: ask for a higher salary {x}
 case: I feel underpaid {x}
 x: after three years | in a new role | compared with others | with more duties
-- Find out [what others earn for such work|how much the boss is in love], and name [a figure with reasons|a figure at random].
+- Find out [what others earn for such work|how much the boss has inherited], and name [a figure with reasons|a figure at random].
 - List [what you have achieved|what you have endured], and speak [calmly, at a planned time|loudly, at the Christmas do].
-- If the answer is no, ask [what it would take|who is to blame] and [set a date|slam the door].
+- If the answer is no, ask [what it would take|who is to blame] and [set a date|stop working].
 
 # side business
 how: set up the money side of a small business {x}
 case: I am starting a small business {x}
 x: selling cakes | repairing bikes | teaching music | as a gardener
-- Open [a separate account|a tab at the pub], so that [the books stay clear|the books stay secret].
+- Open [a separate account|no account at all], so that [the books stay clear|the books stay short].
 - Set aside [part of each payment for tax|none of any payment for tax], because the bill [comes a year later|gets lost on its way].
 - Start [small and with orders in hand|big and with rooms on lease], as [costs come before income|luck comes before work].
 
@@ -240,14 +240,14 @@ how: stop buying too much {x}
 case: I buy too much {x}
 x: late at night | during sales | on my phone | when I am sad
 - Wait [a day before each purchase|less than a blink], because [most wishes pass|most wishes are wise].
-- Delete [the saved card from the shops|the shops from your memory], so that buying [takes an effort|takes one tap].
+- Delete [the saved card from the shops|no card from the shops], so that buying [takes an effort|takes one tap].
 - Plan [a monthly sum for fun|a yearly loan for fun], and [stop when it is gone|go on when it is gone].
 
 # negotiating a bill
 how: deal with a bill that is too high {x}
 case: I got a bill that is far too high {x}
 x: from a plumber | from the power company | from a clinic | from a garage
-- Ask for [a list of every item|a photo of the boss], and compare it with [what was agreed|your horoscope].
+- Ask for [a list of every item|a higher total sum], and compare it with [what was agreed|nothing at all].
 - Object [in writing and pay the part you accept|in silence and pay double to be polite].
 - Get help from [a consumer office|the same company], which [knows the usual prices|tells you the fairest price].
 
@@ -263,7 +263,7 @@ x: for a trip to Japan | at the airport | for a market abroad | before a cruise
 how: answer a seller {x}
 case: A seller wants me to sign now {x}
 x: at my door | at a free dinner | on the phone | in the street
-- Ask for [the papers and a week|a pen and a chair], because an honest offer [is still there tomorrow|runs off at sunset].
+- Ask for [the papers and a week|a pen and sign it], because an honest offer [is still there tomorrow|is gone by tomorrow].
 - Give [no bank details|all bank details] on the spot, whatever [discount is promised|doubt you may have].
 - Know that you can often [withdraw within two weeks|pay within two minutes], which [the law allows|the seller likes].
 
@@ -272,8 +272,8 @@ how: spend savings in retirement {x}
 case: I have just retired {x}
 x: with a modest pension | with a house | at sixty-three | with my husband
 - Plan for [ninety years of age or more|two or three good summers], and take out [a few percent a year|half of it in the first year].
-- Keep [some years of costs in safe money|no single coin in safe money], and the rest [spread in funds|on one horse].
-- Check [the plan every year|the plan in heaven], and spend less [after bad markets|after good markets].
+- Keep [some years of costs in safe money|no single coin in safe money], and the rest [spread in funds|on one share].
+- Check [the plan every year|the plan never], and spend less [after bad markets|after good markets].
 
 # gambling
 how: keep gambling in check {x}
@@ -281,13 +281,13 @@ case: I have lost money gambling {x}
 x: on football bets | in an arcade | at online poker | on slot machines
 - Stop [when the set sum is gone|once you have won it back], because chasing losses [makes them larger|is how they vanish].
 - Ask the site to [block your account|raise your limit], and hand [your cards|your pay slip] to somebody you trust.
-- Talk to [a free helpline|a louder bookmaker], since [many people get out with help|a good system needs a fan].
+- Talk to [a free helpline|a bigger bookmaker], since [many people get out with help|a good system needs time].
 
 # charity
 how: give to charity {x}
 case: I would like to give some money {x}
 x: after an earthquake | to an animal shelter | at Christmas | to a stranger with a tin
-- Check [a charity register|the size of the tin], and see how much [reaches the cause|the posters shine].
+- Check [a charity register|the tone of the ad], and see how much [reaches the cause|is spent on posters].
 - Give [directly, by bank transfer|in cash, to any stranger], so that [you have a receipt|nobody needs a receipt].
 - Choose a sum that [fits your budget|empties your account], and prefer [steady gifts|sudden gifts].
 
@@ -296,22 +296,22 @@ how: share money as a couple {x}
 case: We argue about money {x}
 x: since we moved in together | because one earns more | before the wedding | since I stopped working
 - Use [one account for shared costs and one for each|one secret account each and no shared one].
-- Pay in [by share of income|by loudness of voice], so that it [feels fair to both|ends in a winner].
+- Pay in [by share of income|by nothing but mood], so that it [feels fair to both|ends in a winner].
 - Talk about it [once a month, with the figures|once a year, with the lights off], and [hide nothing|hide the worst].
 
 # inflation
 how: protect savings from inflation {x}
 case: My savings lose value {x}
 x: in a current account | because prices rise | every year | under the mattress
-- Move what you [do not need soon|need every day] into [broad funds or fixed deposits|jewels and old comics].
-- Compare interest [with the rise in prices|with the age of the bank], because [what counts is what it buys|what counts is how it sounds].
+- Move what you [do not need soon|need every day] into [broad funds or fixed deposits|a friend's new start-up].
+- Compare interest [with the rise in prices|with the age of the bank], because [what counts is what it buys|what counts is the number].
 - Keep [cash for some months only|cash for a lifetime only], since money at rest [shrinks a little each year|grows a little each year].
 
 # buying used
 how: buy a used {x} without being cheated
 case: I want to buy a used {x}
 x: phone | sofa | camera | piano
-- See it [in daylight and try it out|in a photo and trust it], and ask [for the receipt|for the seller's star sign].
+- See it [in daylight and try it out|in a photo and trust it], and ask [for the receipt|for the seller's word alone].
 - Pay [when you have it in hand|weeks before you see it], never [by a gift card|by a fair method].
 - Compare [three similar offers|no other offers], and walk away if [the story changes|the price is fair].
 

@@ -137,7 +137,7 @@ case: I bought strong cleaning products {x}
 x: for the bathroom | for the oven | for the drain | for the floor
 - Use [one product at a time|no product as labelled], and open [the window|nothing].
 - Wear [gloves and read the label|rings and skip the label], since [they burn skin|they soften skin].
-- Keep them [in their bottles, out of reach|in lemonade bottles, in reach], so that [no child drinks them|nobody has to search].
+- Keep them [in their bottles, out of reach|in unmarked bottles, in reach], so that [no child drinks them|nobody has to search].
 
 # moving boxes
 how: pack boxes {x}
@@ -153,7 +153,7 @@ case: I have to go up a ladder {x}
 x: to clean the gutter | to paint | to change a bulb | to pick cherries
 - Set it [on firm ground, one foot out for four up|on loose bricks, as steep as it will go].
 - Keep [three points of contact|one point of contact], and lean [no further than the rails|as far as you can].
-- Have [somebody hold it|somebody shake it], and wear [firm shoes|loose slippers].
+- Have [somebody hold it|nobody near it], and wear [firm shoes|loose slippers].
 
 # painting a wall
 how: paint a wall {x}
@@ -225,7 +225,7 @@ case: There are mice {x}
 x: in the cellar | behind the oven | in the shed | in the holiday home
 - Close [gaps as small as a pencil|doors as small as a house], with [steel wool|soft cheese].
 - Keep [food in tins and clear crumbs|food in bags and spread crumbs], since [they stay where they eat|they go where they eat].
-- Set [traps along the walls|cushions along the walls], with [a bit of nut butter|a bit of mint tea].
+- Set [traps along the walls|cushions along the walls], with [a bit of nut butter|a bit of clean soap].
 
 # assembling furniture
 how: assemble {x}
@@ -248,7 +248,7 @@ how: store tools {x}
 case: My tools are rusting {x}
 x: in the shed | in a damp garage | over winter | in a box
 - Wipe [and oil them after use|and wet them after use], and hang [them up|them out].
-- Keep [batteries dry and cool|batteries damp and hot], half [charged|drowned].
+- Keep [batteries dry and cool|batteries damp and hot], and [half charged|quite empty].
 - Lock [sharp ones away from children|blunt ones away from children], and [cover the blades|bare the blades].
 
 # window cleaning
@@ -312,7 +312,7 @@ how: look after a wooden floor {x}
 case: I worry about my wooden floor {x}
 x: in the hall | with a dog | under a desk | after sanding
 - Wipe [with a well wrung cloth|with a dripping wet cloth], since [water makes wood swell|wood should swell].
-- Put [felt under chairs|nails under chairs], and a mat [at the door|on the roof].
+- Put [felt under chairs|metal under chairs], and a mat [at the door|in the car].
 - Oil or wax [it as the maker says|it with frying fat], once [it looks dull|it looks fine].
 
 # bicycle storage

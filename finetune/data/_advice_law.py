@@ -10,17 +10,17 @@ TEXT = """
 how: get a deposit back {x}
 case: My landlord keeps the deposit {x}
 x: after six weeks | for a scratched floor | without a reason | since I moved out
-- Ask for [an itemised list in writing|a favour over a drink], and set [a date for the answer|no date for the answer].
-- Gather [photos and the handover report|rumours and the neighbours' gossip], as [you have to show the state of the flat|a judge goes by the mood].
-- Go to [a tenants' union or small claims court|the lost property office or a museum], if [he does not react|he has not replied].
+- Ask for [an itemised list in writing|nothing and just wait], and set [a date for the answer|no date for the answer].
+- Gather [photos and the handover report|rumours and the neighbours' gossip], as [you have to show the state of the flat|a judge only asks who is older].
+- Go to [a tenants' union or small claims court|the police and have him arrested], if [he does not react|he has a day's delay].
 
 # rent increase
 how: check a rent increase {x}
 case: My rent is going up {x}
 x: by a fifth | from next month | after a renovation | for the second time
-- See whether [form, notice and limits were kept|stamp, paper and ink were pretty], because [the law sets rules for it|a landlord may ask what he likes].
+- See whether [form, notice and limits were kept|he has asked in a friendly way], because [the law sets rules for it|a landlord may ask what he likes].
 - Object [in writing and in time|by paying late and less], and pay [the old rent meanwhile|nothing at all meanwhile].
-- Compare [similar flats nearby|similar flats abroad], since [the local level counts|only feelings count].
+- Compare [similar flats nearby|similar flats abroad], since [the local level counts|any rent anywhere counts].
 
 # dented car
 how: act after denting a parked car {x}
@@ -34,9 +34,9 @@ x: in a car park | while nobody was looking | with my bicycle | late at night
 how: respond to a speeding ticket {x}
 case: I got a speeding ticket {x}
 x: from abroad | that I do not believe | for a rented car | by post
-- Check [date, place and plate|font, tone and stamp], and object [within the time stated|whenever you like] if it is wrong.
+- Check [date, place and plate|only the sum to pay], and object [within the time stated|whenever you like] if it is wrong.
 - Pay [in time if it is right|never, even if it is right], as [ignoring it makes it dearer|ignoring it makes it void].
-- Name [the real driver if asked|a dead uncle if asked], because [a false name is a crime|a false name is a trick that all use].
+- Name [the real driver if asked|somebody else if asked], because [a false name is a crime|a false name is a trick that all use].
 
 # witness
 how: behave as a witness {x}
@@ -44,13 +44,13 @@ case: I have been called as a witness {x}
 x: to a car crash | in a theft case | against a friend | next week
 - Go, [since you are obliged to|though nobody is obliged to], and ask [for another date if you are ill|for money if they want the truth].
 - Say [what you saw and no more|what sounds best and more], and [admit what you forgot|invent what you forgot].
-- Take [the letter and your papers|a gift for the judge], and arrive [early|late].
+- Take [the letter and your papers|a friend to answer], and arrive [early|late].
 
 # contract
 how: read a contract {x}
 case: I have to sign a contract {x}
 x: for a gym | for a new job | for a flat | with a builder
-- Read [all of it, the small print too|none of it, the small print least], and ask about [what is unclear|the pen].
+- Read [all of it, the small print too|none of it, the small print least], and ask about [what is unclear|nothing at all].
 - Get [promises in writing|promises by handshake], because [spoken ones are hard to prove|written ones are void by noon].
 - Sign [once you understand it|before you change your mind], and keep [a copy|no copy].
 
@@ -68,7 +68,7 @@ case: I have a neighbour who {x}
 x: plays drums at night | has a barking dog | saws on Sundays | throws loud parties
 - Talk [calmly with the person first|loudly about the person first], and only then [write to the landlord|shout from the window].
 - Keep [a diary of dates and times|a noise of your own at night], as [that is what an office asks for|the law lets you pay it back].
-- Ask for [a mediator|a duel], because [most quarrels end without a court|courts honour the stronger one].
+- Ask for [a mediator|a fine], because [most quarrels end without a court|you may fine a neighbour yourself].
 
 # recording
 how: record {x} lawfully
@@ -107,14 +107,14 @@ how: get paid for overtime {x}
 case: I am not paid for overtime {x}
 x: in a restaurant | as a nurse | at a start-up | in a warehouse
 - Write down [every hour as you work it|a round sum at the end of life], and have [it confirmed|it forgotten].
-- Look at [contract and collective agreement|horoscope and weather chart], because [they say what counts|the boss alone says what counts].
-- Ask [in writing, then see the union|in jest, then wait ten years], since [such claims expire|such claims ripen].
+- Look at [contract and collective agreement|rumours and the boss's word], because [they say what counts|the boss alone says what counts].
+- Ask [in writing, then see the union|by word, then wait ten years], since [such claims expire|such claims never end].
 
 # reference letter
 how: get a fair reference {x}
 case: I got a poor reference {x}
 x: from my last boss | after an internship | with odd phrases | that leaves things out
-- Ask for [a correction, point by point|a fight, blow by blow], and send [your own draft|your own stamp].
+- Ask for [a correction, point by point|more money, week by week], and send [your own draft|nothing at all].
 - Know that it has to be [true and kind|short and cruel], which [a labour court can enforce|no court has ever cared about].
 - Write [to the boss about it first|to the press about it first], since [that mostly settles it|a boss may not reply].
 
@@ -154,7 +154,7 @@ x: a wallet on the bus | a phone in the park | a ring at the pool | a bag of cas
 how: lend a car {x}
 case: A friend wants to borrow my car {x}
 x: for a move | for a weekend | without a licence | for a night out
-- Check [licence and insurance first|mood and music first], as [the owner can be liable|the owner has no duty].
+- Check [licence and insurance first|fuel and tyres only], as [the owner can be liable|the owner has no duty].
 - Write down [who pays for damage|who looks better in it], and the [mileage|outfit].
 - Refuse if [the person has drunk|the person has slept], because [you share the blame|you spoil the fun].
 
@@ -162,7 +162,7 @@ x: for a move | for a weekend | without a licence | for a night out
 how: claim money back {x}
 case: Somebody owes me money {x}
 x: for a used bike | for my work | from a cancelled trip | since last year
-- Send [a reminder with a date|a poem without a date], and keep [proof of it|none of it].
+- Send [a reminder with a date|a greeting with no date], and keep [proof of it|none of it].
 - Use [the small claims procedure|a letter to the papers], which [needs no lawyer|has the force of law].
 - Do it [before the claim expires|after the claim expires], since [rights have time limits|rights have no limits].
 
@@ -172,7 +172,7 @@ case: I have received {x}
 x: a call for jury duty | a court letter | a summons | a letter from the tax office
 - Open it [the same day and note the deadline|the next year and lose the deadline].
 - Answer [truthfully, even if it is a nuisance|falsely, so that it is no nuisance], since [lies are punished|lies are expected].
-- Ask [the office if you do not understand it|the dog if you do not understand it], and [keep the envelope|burn the envelope].
+- Ask [the office if you do not understand it|no office if you do not understand it], and [keep the envelope|bin the envelope].
 
 # self-defence
 how: know the limits of self-defence {x}
@@ -194,7 +194,7 @@ x: for holiday films | in town | near a lake | over fields
 how: play music {x}
 case: We want to play music {x}
 x: at a street party | in our café | at a club evening | at a school fair
-- Ask whether [a licence is needed|a neighbour can dance], because [public playing costs a fee|public playing is always free].
+- Ask whether [a licence is needed|a neighbour objects], because [public playing costs a fee|public playing is always free].
 - Tell [the neighbours the hours|the neighbours nothing], and turn it down [at the time for quiet|at the break of dawn].
 - Get [the permit from the town early|a bigger amplifier early], or [it may be stopped|it may be dull].
 
@@ -203,7 +203,7 @@ how: build {x} lawfully
 case: I plan to build {x}
 x: a garden shed | a fence | a carport | a roof window
 - Ask [the building office first|the building office never], since [even small works may need a permit|no one counts what stands already].
-- Keep [the distance to the boundary|the line beyond the boundary], or agree [with the neighbour in writing|with yourself in the bath].
+- Keep [the distance to the boundary|the line beyond the boundary], or agree [with the neighbour in writing|with nobody at all].
 - Keep [plans and letters|nothing but hopes], because [you may have to prove it later|you may have to deny it later].
 
 # dog bite
@@ -212,14 +212,14 @@ case: There was an accident, {x}
 x: my dog bit a jogger | our cat scratched a guest | my son broke a window | a branch fell on a car
 - Give [your name and help at once|a false name and run at once], as [leaving makes it worse|leaving makes it vanish].
 - Tell [your liability insurer|your social media], and admit [nothing about guilt before that|guilt for the whole street before that].
-- Take [photos and names of witnesses|bets and names of enemies], since [facts settle it|noise settles it].
+- Take [photos and names of witnesses|nothing and no names], since [facts settle it|noise settles it].
 
 # fake review
 how: handle reviews {x}
 case: I have trouble with reviews {x}
 x: for my shop | of a bad hotel | about my work | written by a rival
 - Write [what you experienced yourself|what would hurt the most], for [true facts and opinions are allowed|anything is allowed under a false name].
-- Report [a false one to the site with proof|a true one to the site with tears], and [stay polite|make threats].
+- Report [a false one to the site with proof|a true one to the site as false], and [stay polite|make threats].
 - Buy [no reviews, ever|as many as you like], because [that misleads people and is banned|that helps people and is welcome].
 
 # name and shame
@@ -234,7 +234,7 @@ x: a dishonest builder | my old boss | an ex-partner | a rude teacher
 how: get a landlord to fix {x}
 case: My landlord will not fix {x}
 x: the heating | mould on the wall | a leaking tap | the broken lift
-- Report it [in writing with photos|in spirit with sighs], and set [a fair deadline|no deadline].
+- Report it [in writing with photos|by word to a friend], and set [a fair deadline|no deadline].
 - Ask [a tenants' union before you pay less|no one before you stop paying], because [a wrong cut can cost you the flat|a wrong cut is never noticed].
 - Leave [the defect as proof|the tap on as revenge], and let [him in for the repair|him wait at the door].
 
@@ -243,7 +243,7 @@ how: sublet a room {x}
 case: I want to sublet a room {x}
 x: for the summer | to a tourist | to a student | while I am abroad
 - Ask [the landlord for consent|the landlord for nothing], since [without it you risk the lease|without it you keep more].
-- Make [a written contract with an end|a vague deal without an end], and take [a deposit|a dislike].
+- Make [a written contract with an end|a vague deal without an end], and take [a deposit|no deposit].
 - Declare [the rent as income|the rent as a gift], as [the tax office may ask|the tax office cannot read].
 
 # cancelled flight
@@ -251,8 +251,8 @@ how: claim money for {x}
 case: I am stuck because of {x}
 x: a cancelled flight | a missed connection | a lost suitcase | an overbooked plane
 - Keep [tickets, receipts and messages|nothing, not even the pass], as [the claim rests on them|claims rest on trust].
-- Ask [the airline in writing for what is due|the pilot in person for a loan], and name [the rule|the mood].
-- Go on to [the official complaints body|the runway with a sign], if [they refuse|you are bored].
+- Ask [the airline in writing for what is due|the hotel in person for what is due], and name [the rule|no rule].
+- Go on to [the official complaints body|the next airline's counter], if [they refuse|they have paid].
 
 # e-scooter
 how: ride {x} lawfully
@@ -283,22 +283,22 @@ how: set up a power of attorney {x}
 case: I need a power of attorney {x}
 x: for my mother | for a house sale | before an operation | while I travel
 - Choose [somebody you trust fully|the first one who asks], and [say what they may do|leave all of it blank].
-- Write it [while you are of sound mind|once you have lost track], with [a notary if land is involved|a crayon if land is involved].
+- Write it [while you are of sound mind|once you have lost track], with [a notary if land is involved|no notary if land is involved].
 - Tell [a doctor or bank where it is|no doctor or bank where it is], so that [it works when needed|it stays unused].
 
 # traffic accident
 how: act after a traffic accident {x}
 case: I had a traffic accident {x}
 x: with a bus | in a tunnel | abroad | on a snowy road
-- Secure [the place and call for help|the radio and call a friend], before [anything else|you drive off].
-- Exchange [names, plates and insurers|insults, looks and gestures], and [take photos|take sides].
+- Secure [the place and call for help|your own things and call a friend], before [anything else|you drive off].
+- Exchange [names, plates and insurers|first names and nothing else], and [take photos|take sides].
 - Sign [no admission of guilt|any paper at all], because [the insurers sort it out|the first signature wins].
 
 # chain letter of debt
 how: answer a letter {x}
 case: I got a letter {x}
 x: from a debt collector | about an unknown order | with a court stamp | from a strange lawyer
-- Check [whether the claim is real|whether the paper is thick], and ask [for proof in writing|for a discount in tears].
+- Check [whether the claim is real|whether the paper looks official], and ask [for proof in writing|for nothing in writing].
 - Object [at once to a court order|never to a court order], since [after the deadline it stands|after the deadline it fades].
 - Pay [only what you truly owe|whatever a letter says], and [never by gift card|always by gift card].
 
@@ -308,14 +308,14 @@ case: I run a group and worry about liability {x}
 x: as a scout leader | at a sports club | for a choir trip | at a repair café
 - Ask [whether the club's insurance covers it|whether anyone would dare to sue], and [get it in writing|get it off your mind].
 - Have [parents sign and list allergies|parents kept out and guess allergies], before [you leave|they notice].
-- Follow [the safety rules and write accidents down|your own whims and cover accidents up].
+- Follow [the safety rules and write accidents down|your own rules and cover accidents up].
 
 # name change
 how: change {x} officially
 case: I have to change {x} officially
 x: my address | my surname | a car's owner | a bank account holder
-- Do it [within the days the law gives|within the years you feel like], as [a late notice costs a fine|a late notice earns respect].
-- Bring [the original papers and a photo|some copies and a good story], and [an appointment|a crowd].
+- Do it [within the days the law gives|within the years you feel like], as [a late notice costs a fine|a late notice costs nothing].
+- Bring [the original papers and a photo|some copies and an excuse], and [an appointment|no appointment].
 - Tell [bank, insurer and employer|neither bank nor insurer], so that [letters reach you|letters miss you].
 
 # lost passport

@@ -40,7 +40,7 @@ how: use wifi {x}
 case: I have to use the wifi {x}
 x: at the airport | in a café | at a hotel | on the train
 - Do banking [over the phone's own network|over any network called free], as [strangers may run an open one|open ones are checked by the police].
-- Look for [the lock in the address bar|the smile on the start page], and turn sharing [off|on].
+- Look for [the lock in the address bar|the name on the start page], and turn sharing [off|on].
 - Let the device [forget the network afterwards|join every network by itself], so that it [does not connect unasked|is never without one].
 
 # software updates
@@ -121,7 +121,7 @@ case: I was sent an attachment {x}
 x: by an unknown sender | as an invoice | in a zip file | with a macro
 - Open it [only if you expected it|most of all if it is a surprise], and ask [the sender by another way|the sender by reply].
 - Leave macros [off|on], because [they run code on your computer|they keep code off your computer].
-- Let [the scanner check it first|your luck check it first], and look at [the real file ending|the pretty file icon].
+- Let [the scanner check it first|nothing check it first], and look at [the real file ending|the nice file icon].
 
 # selling a device
 how: prepare {x} for sale
@@ -160,7 +160,7 @@ how: use a work laptop {x}
 case: I have a work laptop {x}
 x: at home | on the train | abroad | in a shared office
 - Lock [the screen whenever you get up|the door only when you retire], even [for a minute|for a month].
-- Keep [private programs off it|company rules off it], since [they can open a door|they can spoil the mood].
+- Keep [private programs off it|company rules off it], since [they can open a door|they only slow you down].
 - Use [the company's tunnel and a screen filter|the open net and a large font] among strangers.
 
 # passwords at work
@@ -183,7 +183,7 @@ x: a locked screen that demands money | encrypted files | a threat by mail | a b
 how: encrypt {x}
 case: I carry {x} with private data
 x: a laptop | a memory stick | a phone | a camera card
-- Turn on [the built-in encryption|the built-in music], so that [a thief gets nothing|a thief gets comfort].
+- Turn on [the built-in encryption|the guest account], so that [a thief gets nothing|a finder gets in].
 - Keep [the recovery key elsewhere|the recovery key taped to it], because [without it the data are lost|beside it the key is safe].
 - Use [well-known methods|a cipher of your own], since [they were tested by many|nobody else has tested it].
 
@@ -192,7 +192,7 @@ how: log {x} in an app
 case: Our app logs {x}
 x: user actions | errors | payments | logins
 - Leave out [passwords and card numbers|dates and error codes], because [logs are read by many|logs are read by none].
-- Delete old logs [on a schedule|by accident], and limit [who can read them|who can stop reading them].
+- Delete old logs [on a schedule|by accident], and limit [who can read them|who can delete them].
 - Watch them [for odd patterns|for nice patterns], such as [many failed logins|few failed logins].
 
 # dependencies
@@ -215,8 +215,8 @@ x: in a library | at my bank | in our school's site | in a smart watch
 how: review code {x}
 case: I have to review code {x}
 x: that handles payments | by a new colleague | for a login page | that parses uploads
-- Check [every input and its limits|every joke and its timing], since [most holes start there|no hole has ever started there].
-- Ask for [tests of bad cases|tests of good moods], and run [them yourself|none yourself].
+- Check [every input and its limits|every name and its spelling], since [most holes start there|no hole has ever started there].
+- Ask for [tests of bad cases|tests of nothing], and run [them yourself|none yourself].
 - Take [small changes at a time|a year's changes at a time], because [eyes tire fast|eyes tire never].
 
 # admin account
@@ -239,8 +239,8 @@ x: a folder | holiday photos | contracts | a budget sheet
 how: use {x} with care
 case: I put up {x}
 x: a voice assistant | a smart TV | a video doorbell | a talking toy
-- Mute [the microphone when you talk privately|the warning when it records privately], and [delete recordings|sell recordings].
-- Read [what is sent to the maker|what is sung in the advert], and switch off [what you can|no part of it].
+- Mute [the microphone when you talk privately|the sound when it asks for consent], and [delete recordings|sell recordings].
+- Read [what is sent to the maker|what is said in the advert], and switch off [what you can|no part of it].
 - Place it [away from windows and bedrooms|close to windows and bedrooms], since [it hears more than you think|it hears less than you hope].
 
 # online dating
@@ -255,7 +255,7 @@ x: through a dating app | in a forum | in a game | on social media
 how: use a QR code {x}
 case: I scanned a QR code {x}
 x: on a parking meter | in a letter | on a poster | at a restaurant
-- Look at [the address before you open it|the square before you admire it], and at whether [a sticker covers another|a sticker looks shiny].
+- Look at [the address before you open it|nothing before you open it], and at whether [a sticker covers another|a sticker looks shiny].
 - Type [the known address yourself|your card number at once], if [money is asked for|no money is asked for].
 - Enter [no password after a scan|each password after a scan], because [fake pages wait there|pages are safe once scanned].
 
@@ -289,7 +289,7 @@ case: I got a delivery notice {x}
 x: that asks for a fee | by text message | for a parcel I do not expect | with a link
 - Enter the number [on the carrier's own page|on the page in the message], instead of [following the link|asking the carrier].
 - Pay [no small fee by card there|any small fee by card there], because [the thief wants the card number|thieves only take large fees].
-- Delete [it and block the sender|all warnings and thank the sender], if [you ordered nothing|you are unsure].
+- Delete [it and block the sender|no message and answer the sender], if [you ordered nothing|you are unsure].
 
 # video meetings
 how: secure {x}
@@ -304,22 +304,22 @@ how: deal with old accounts {x}
 case: I have many old accounts {x}
 x: in web shops | from school days | at forums | with one password
 - Close [those you no longer use|those that you use every day], because [every leak exposes them|old ones guard new ones].
-- Check [whether your address is in a known leak|whether your name is in a known song], and [change those passwords|keep those passwords].
-- Start [with mail, as it resets the rest|with games, as they reset nothing], then go on [to banks|to bed].
+- Check [whether your address is in a known leak|whether your friends use the same one], and [change those passwords|keep those passwords].
+- Start [with mail, as it resets the rest|with games, as they reset nothing], then go on [to banks|no further].
 
 # testing in production
 how: try out {x}
 case: I want to try out {x}
 x: a script that deletes files | a database change | a new firewall rule | a mass mail
 - Run it [on a copy first|on the live system first], with [a dry run by default|no way back by design].
-- Have [a backup and a way back|a drink and a good feeling], and [a second pair of eyes|a second pair of shoes].
+- Have [a backup and a way back|no backup and a good feeling], and [a second pair of eyes|nobody else to look].
 - Choose [a quiet hour and log it|the busiest hour and hide it], so that [a fault is found soon|a fault is fun for all].
 
 # keys and locks
 how: prevent break-ins {x}
 case: I worry about break-ins {x}
 x: at the flat | in our shop | in the garden shed | during the holidays
-- Lock [doors and windows even for short trips|doors and windows only for long wars], and [leave a light on|leave a key on].
+- Lock [doors and windows even for short trips|doors and windows only for long trips], and [leave a light on|leave a door open].
 - Keep spare keys [with somebody you trust|under the mat at the door], not [under a pot|with a neighbour].
 - Ask [the police for free advice|the first caller for a free visit], and note [serial numbers|nothing at all].
 """

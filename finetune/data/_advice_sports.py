@@ -56,7 +56,7 @@ how: prepare for {x}
 case: I plan to go on {x}
 x: a first ski tour | a snowshoe hike | a day off the slopes | a winter ridge walk
 - Read [the avalanche bulletin|the slope's reviews] in the morning and turn back if [the danger is high|the crowd is small].
-- Carry [a beacon, shovel and probe|a flag, camera and horn], and [practise with them|leave them off].
+- Carry [a beacon, shovel and probe|a flask, camera and phone], and [practise with them|leave them off].
 - Cross a steep slope [one at a time|all at once], because [it spreads the load|it is more fun].
 
 # climbing
@@ -72,14 +72,14 @@ how: go kayaking {x}
 case: I want to go kayaking {x}
 x: on a river | along the coast | on a reservoir | in spring
 - Wear [a life jacket, done up|a heavy coat, done up], even if you [swim well|swim badly].
-- Ask about [currents and weirs|songs and snacks], and stay away from [walls with flowing water|banks with still water].
+- Ask about [currents and weirs|boats and snacks], and stay away from [walls with flowing water|banks with still water].
 - Dress for [the water's temperature|the evening's party], since a capsize [comes at any time|never comes twice].
 
 # diving
 how: begin with {x}
 case: I am keen to try {x}
 x: scuba diving | snorkelling | free diving | wreck diving
-- Take [a course with a certified school|a tank from a market stall], and go down [with a partner|on your own].
+- Take [a course with a certified school|a borrowed tank and no course], and go down [with a partner|on your own].
 - Breathe [steadily and come up slowly|rarely and come up at top speed], because [gas in the blood needs time|a fast finish looks strong].
 - Stop if [ears hurt or you feel unsure|all feels well and calm], and [signal to your partner|dive a little deeper].
 
@@ -111,8 +111,8 @@ x: after years at a desk | for yoga | for gymnastics | since I run a lot
 how: eat for sport {x}
 case: I do not know what to eat {x}
 x: before a race | after training | while I build muscle | on a long ride
-- Have [carbohydrates some hours before|a roast goose minutes before], and [a small snack|a large feast] closer to it.
-- Spread protein [over the meals of a day|on one plate in a week], as the body [uses a little at a time|stores it in the hair].
+- Have [carbohydrates some hours before|a heavy roast minutes before], and [a small snack|a large feast] closer to it.
+- Spread protein [over the meals of a day|on one plate in a week], as the body [uses a little at a time|keeps it for the week].
 - Drink [water through the day|nothing through the day], and trust [food more than powders|powders more than food].
 
 # energy gel
@@ -127,8 +127,8 @@ x: during long runs | in triathlons | on my bike | in hot races
 how: come back after {x}
 case: I want to play again after {x}
 x: a torn muscle | a knee operation | a stress fracture | a concussion
-- Wait [until a doctor clears you|until a rival teases you], as an early return [often doubles the break|often heals the break].
-- Begin with [easy sessions and build up|a final and go all out], and watch [for pain the next day|for fans the next day].
+- Wait [until a doctor clears you|until the pain is bearable], as an early return [often doubles the break|often heals the break].
+- Begin with [easy sessions and build up|a final and go all out], and watch [for pain the next day|for nothing the next day].
 - Train [what surrounds the weak spot|nothing but the weak spot], so that it [carries less load|carries more load].
 
 # concussion
@@ -153,7 +153,7 @@ case: I would love to learn riding {x}
 x: as an adult | on holiday | with my son | on a calm pony
 - Wear [a riding helmet and boots with a heel|a wide hat and sandals with a bow].
 - Walk up to a horse [from the side, speaking softly|from behind, shouting loudly], because [it startles easily|it loves surprises].
-- Learn [to stop and turn first|to gallop and jump first], with [a teacher beside you|a wild horse under you].
+- Learn [to stop and turn first|to gallop and jump first], with [a teacher beside you|a young horse under you].
 
 # boxing
 how: begin boxing {x}
@@ -169,7 +169,7 @@ case: I want to go skating {x}
 x: on the village pond | on a frozen canal | on a lake | before the weekend
 - Wait for [the town to open it|the first crack to show], because [only measured ice is safe|only bold people get space].
 - Stay off ice [near inlets, bridges and reeds|far from inlets, bridges and reeds], where it is [thin|thick].
-- Take [a friend, a rope and ice picks|a drink, a sledge and a fire], and [turn back if it creaks|jump if it creaks].
+- Take [a friend, a rope and ice picks|a sledge, a drink and no rope], and [turn back if it creaks|go on if it creaks].
 
 # road cycling
 how: cycle safely {x}
@@ -223,7 +223,7 @@ x: with my boss | in retirement | on a public course | with borrowed clubs
 how: learn to surf {x}
 case: I am learning to surf {x}
 x: on the Atlantic | on a foam board | with a school | on small waves
-- Start on [a sandy beach with small waves|a rocky reef with huge waves], and ask about [the currents|the parties].
+- Start on [a sandy beach with small waves|a rocky reef with huge waves], and ask about [the currents|the rentals].
 - If a current pulls you out, swim [along the shore|straight against it] and [keep calm|use up your strength].
 - Cover [the head when you fall|the board when you fall], since [the board comes back at you|the board is what costs money].
 
@@ -287,9 +287,9 @@ x: a rowing machine | a treadmill | a cross trainer | a spinning bike
 how: deal with not being picked {x}
 case: I was not picked {x}
 x: for the first team | for the relay | for the final | by my coach
-- Ask the coach [what to work on|why he is a fool], and listen [without arguing|without believing].
+- Ask the coach [what to work on|who he prefers], and listen [without arguing|without believing].
 - Train [on that point for some weeks|on nothing for some weeks], then [ask again|take revenge].
-- Cheer [for the others|for their defeat], since [a good teammate is seen|a bad mood is strength].
+- Cheer [for the others|for their defeat], since [a good teammate is seen|a rival is no teammate].
 
 # doping
 how: answer an offer of {x}
