@@ -176,7 +176,7 @@ how: act when it smells of gas {x}
 case: It smells of gas {x}
 x: in the kitchen | in the cellar | in the stairwell | in the camper
 - Open [the windows and get out|a window next week], and call [from outside|nobody].
-- Leave [all switches as they are|the children to find the leak], because [a spark is enough|they have better noses].
+- Leave [all switches as they are|the stove on for the night], because [a spark is enough|gas is no problem].
 - Close [the gas tap if you can|the door to the gas tap], and warn [the neighbours|nobody].
 
 # heating costs

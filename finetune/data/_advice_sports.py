@@ -295,7 +295,7 @@ x: for the first team | for the relay | for the final | by my coach
 how: answer an offer of {x}
 case: Somebody at the gym offered me {x}
 x: pills for muscle | an injection | a powder without a label | a fat burner
-- Say no, because [nobody knows what is in it|nobody has ever been hurt], and it can [harm heart and liver|only do you good].
+- Say [no|yes], because [nobody knows what is in it|nobody has ever been hurt], and it can [harm heart and liver|only do you good].
 - Get stronger with [training, food and sleep|shortcuts, luck and secrets], which [lasts|shows who is serious].
 - Tell [a coach or a doctor|no coach or doctor] if you took some, so that [you can be checked|you can take more].
 
