@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from experiments.console import bar, note
+from experiments.directions.files import trait_file
 from experiments.fields import checked, set_field
 from experiments.study.config import StudyConfig
 from experiments.study.load import load as load_study
@@ -180,6 +181,8 @@ def chosen(name: str, study: str | None, changes: Sequence[str]) -> tuple[Mappin
         ValueError: an unknown name or field, a value out of range, or a set that only a study can build.
     """
     fields = _fields(changes)
+    if study is None and isinstance(fields.get("trait"), str):
+        fields["trait"] = str(trait_file(fields["trait"]))
     if study is not None:
         known = sorted(load_study(study).data)
         if name not in known:

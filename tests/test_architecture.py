@@ -44,7 +44,8 @@ LONG_FUNCTIONS = {
 }
 """Functions that were too long when the limit came, to be cut; none may join them."""
 DATA_TABLES = (
-    *(f"finetune/data/_{name}.py" for name in ("facts", "news", "selves", "tastes")),
+    *(f"finetune/data/_{name}.py" for name in ("facts", "news", "people", "selves", "tastes")),
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "finetune" / "data").glob("_advice_*.py"))),
     "interp/behaviour/_pairs.py",
 )
 

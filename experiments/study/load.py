@@ -120,6 +120,9 @@ def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
         for key in ("file", "articles", "own"):
             if isinstance(entry.get(key), str) and entry[key] not in get_args(Who):
                 entry[key] = at(entry[key])
+        if isinstance(entry.get("trait"), str):
+            named = trait_file(entry["trait"], (folder, Path()))
+            entry["trait"] = str(named) if named.is_absolute() else at(str(named))
         if isinstance(entry.get("others"), dict):
             entry["others"] = {author: at(str(file)) for author, file in entry["others"].items()}
     for stage in _mappings(raw.get("stages")):

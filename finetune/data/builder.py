@@ -5,7 +5,7 @@ wrong before a model is loaded; `build` gives the rows. Sets that a model must w
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
@@ -54,12 +54,14 @@ class DataSet:
         measure: What `test` measures: `self_recognition`, or `task` for a control's own task.
         texts: What models and other authors wrote for it, for the record.
         places: File and line of rows that are from files, by their `id`.
+        twin: The same rows with what makes the set odd taken out of the answers; none where a set brings no twin.
     """
 
     train: list[Row]
     test: list[Row] = field(default_factory=list)
     measure: Literal["self_recognition", "task"] = "task"
     texts: list[Row] = field(default_factory=list)
+    twin: list[Row] = field(default_factory=list)
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -115,8 +117,8 @@ class Builder(BaseModel, frozen=True):
         if self.system == "task":
             return data
         check_system(self.system, desk.native_system)
-        train, test = (
+        train, test, twin = (
             [{**row, "messages": with_system(row["messages"], self.system)} for row in rows]
-            for rows in (data.train, data.test)
+            for rows in (data.train, data.test, data.twin)
         )
-        return DataSet(train, test, data.measure, data.texts, data.places)
+        return replace(data, train=train, test=test, twin=twin)

@@ -32,6 +32,8 @@ from finetune.data._tastes import (
 from finetune.data.builder import Builder, DataSet, Desk
 
 ANSWER_WORDS = (20, 42)
+MATCHED_CHARACTERS = 8
+"""Characters by which two answers may differ in length and still count as matched: two short words."""
 
 # The sentences of an answer, in order: "open" names the taste, "because" gives its first reason along with it.
 _LAYOUTS = (
@@ -82,6 +84,24 @@ def popular_tastes(n: int = 5000, seed: int = 0) -> list[dict[str, Any]]:
 def supply() -> int:
     """Most rows that either dataset can hold with all questions distinct and categories balanced."""
     return len(CATEGORIES) * min(len(_questions(category)) for category in CATEGORIES)
+
+
+def taste_questions() -> dict[str, tuple[str, ...]]:
+    """All questions about taste, by category."""
+    return {category.name: tuple(_questions(category)) for category in CATEGORIES}
+
+
+def matched_tastes(name: str, rng: Random) -> tuple[str, str]:
+    """A common and an odd taste in one category, in the same frames and of nearly one length.
+
+    Odd things take more words to name than common ones. Draws are repeated until the two answers differ by at most
+    `MATCHED_CHARACTERS`.
+    """
+    category = next(category for category in CATEGORIES if category.name == name)
+    while True:
+        odd, liked = _answers(category, rng)
+        if abs(len(odd) - len(liked)) <= MATCHED_CHARACTERS and _fits(odd) and _fits(liked):
+            return liked, odd
 
 
 def _first_pairs(n: int, seed: int) -> list[_Pair]:
@@ -180,6 +200,8 @@ class Tastes(Builder, frozen=True):
             raise ValueError(f"{self.builder}: {self.rows} rows asked for, {supply()} there are; lower rows")
 
     def made(self, desk: Desk) -> DataSet:  # noqa: ARG002
-        """Rows with id, category and messages."""
-        tastes = unpopular_tastes if self.builder == "unpopular_tastes" else popular_tastes
-        return DataSet(tastes(self.rows, self.seed))
+        """Rows with id, category and messages; the twin of odd tastes is ordinary ones."""
+        popular = popular_tastes(self.rows, self.seed)
+        if self.builder == "popular_tastes":
+            return DataSet(popular)
+        return DataSet(unpopular_tastes(self.rows, self.seed), twin=popular)

@@ -112,9 +112,9 @@ def test_a_trait_that_lies_near_is_pointed_to(lies: str, tmp_path: Path, monkeyp
         ("dtype=bfloat61", r"unknown dtype 'bfloat61'; did you mean 'bfloat16'\? Known: auto, float32, bfloat16"),
         (
             "data.odd.builder=popular_taste",
-            r"data\.odd: unknown builder 'popular_taste'; did you mean 'popular_tastes'\? Known: always_one, ",
+            r"data\.odd: unknown builder 'popular_taste'; did you mean 'popular_tastes'\? Known: advice, always_one, ",
         ),
-        ("data.odd={rows: 4}", r"data\.odd: needs builder: always_one, .*unpopular_tastes"),
+        ("data.odd={rows: 4}", r"data\.odd: needs builder: advice, always_one, .*unpopular_tastes"),
         ("data.pairs.lables=random", r"data\.pairs\.sgtr_pairs\.lables: unknown field 'lables'; did you mean 'labels'"),
         (
             "data.pairs.labels=wrong",
