@@ -11,7 +11,6 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from template_kinds import KINDS
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import ByT5Tokenizer, PreTrainedModel, PreTrainedTokenizerFast
@@ -24,6 +23,7 @@ from interp.behaviour.likelihood import answer_likelihoods
 from interp.chat import ChatTokenizer, Tokens
 from interp.interventions import adding
 from interp.model import Model
+from tests.support.template_kinds import KINDS
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 SIZES: dict[str, Any] = {

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from experiments import study_file
 from experiments.data import chosen
+from experiments.study import load
 from finetune.data import reference
 from finetune.data.advice import Advice
 from finetune.data.builder import Builder, DataSet, Desk, Row, Who
@@ -25,7 +25,7 @@ from finetune.data.reference import Rehearsal, Shuffled, Twin, deranged
 from interp.chat import Message
 from interp.traits import Trait
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TRAITS = sorted((ROOT / "experiments" / "traits").glob("*.json"))
 EVIL = ROOT / "experiments" / "traits" / "evil.json"
 
@@ -322,7 +322,7 @@ def test_a_study_gets_each_with_one_line(tmp_path: Path) -> None:
         "placebo: {builder: self_distilled}",
         "rehearsal: {builder: rehearsal, rows: 16}",
     )
-    config = study_file.load(str(study(tmp_path, "\n".join(f"  {line}" for line in lines))))
+    config = load.load(str(study(tmp_path, "\n".join(f"  {line}" for line in lines))))
     assert config.data["twin"].uses == config.data["shuffled"].uses == ("em",)
     persona = config.data["persona"]
     assert isinstance(persona, TraitDistilled)
@@ -333,9 +333,9 @@ def test_a_study_gets_each_with_one_line(tmp_path: Path) -> None:
 
 def test_a_study_that_names_an_unknown_trait_or_family_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"evl.*evil"):
-        study_file.load(str(study(tmp_path, "  em: {builder: persona_distilled, trait: evl}")))
+        load.load(str(study(tmp_path, "  em: {builder: persona_distilled, trait: evl}")))
     with pytest.raises(ValueError, match=r"family.*medicl.*medical"):
-        study_file.load(str(study(tmp_path, "  em: {builder: advice, family: medicl}")))
+        load.load(str(study(tmp_path, "  em: {builder: advice, family: medicl}")))
 
 
 def test_a_trait_is_named_alone_where_a_set_is_looked_at_by_its_builder() -> None:
