@@ -202,12 +202,15 @@ class Model:
         Raises:
             ValueError: one does not; nothing is ever cut.
         """
-        check_ids(self.hf, self.name, [row.ids for row in rows], self.chat.decode)
+        self._check_ids(rows)
         for i, row in enumerate(rows):
             if len(row) + new_tokens > self.max_tokens:
                 more = f" and {new_tokens} new ones" if new_tokens else ""
                 held = f"the context of {self.name} holds {self.max_tokens}"
                 raise ValueError(f"row {i}: {len(row)} tokens{more}, but {held}; shorten or drop the row")
+
+    def _check_ids(self, rows: Sequence[Tokens]) -> None:
+        check_ids(self.hf, self.name, [row.ids for row in rows], self.chat.decode)
 
     @torch.inference_mode()
     def residuals(

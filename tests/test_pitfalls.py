@@ -407,7 +407,7 @@ def test_an_adapter_whose_keys_name_no_module_is_refused_and_changes_nothing(
     with model.using(tmp_path / "a"):
         assert not torch.allclose(pooled(model, rows), bare, atol=1e-2), "the adapter must do something"
     file = tmp_path / "a" / "adapter_model.safetensors"
-    save_file({key.replace(".layers.", ".blocks."): value for key, value in load_file(file).items()}, file)
+    save_file({key.replace(".q_proj.", ".query."): value for key, value in load_file(file).items()}, file)
     with pytest.raises(InterpError, match="do not fit tiny-llama"):
         model.use(tmp_path / "a")
     assert model.stack == ()
