@@ -161,6 +161,18 @@ def test_a_stack_of_each_kind_is_what_peft_makes_of_it(name: str, tmp_path: Path
     assert all(torch.equal(after[key.replace(".base_layer", "")], x) for key, x in state.items() if ".lora_" not in key)
 
 
+def test_magnitudes_scale_the_biases_of_the_adapters_beneath_as_peft_s_do(tmp_path: Path) -> None:
+    beneath = saved("biased", tmp_path / "a", 1, **PLAIN, lora_bias=True)
+    above = saved("biased", tmp_path / "b", 2, **PLAIN, use_dora=True)
+    model = wrapped("biased")
+    for stack in ((beneath, above), (above, beneath)):
+        model.use(*stack)
+        expected = by_peft("biased", *stack)
+        with model.adapters.merged():
+            same(said(model), expected)
+    model.use()
+
+
 @pytest.mark.parametrize(
     ("kind", "targets"),
     [
