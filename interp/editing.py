@@ -9,7 +9,7 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import Module, ModuleList
 
-from interp.interventions import Change, Edit, Phase, placed, stacked
+from interp.interventions import Change, Edit, Phase, chosen, form, lasting, overwrite, placed, stacked
 from interp.runs import InterpError
 
 Part = Literal["input", "attention", "mlp", "output"]
@@ -40,10 +40,16 @@ def places(edit: Edit) -> list[Place]:
 
 @dataclass(frozen=True)
 class Group:
-    """One change, and in which phase: one phase for all rows, or one a row (None: that row does not have it)."""
+    """One change, and in which phase: one phase for all rows, or one a row (None: that row does not have it).
+
+    Attributes:
+        stacked: Whether the change holds numbers for each row.
+    """
 
     change: Change
     phases: tuple[Phase | None, ...]
+    by_row: bool = False
+    stacked: bool = False
 
 
 def grouped(
@@ -68,12 +74,12 @@ def grouped(
                 slots.setdefault((turn[place], place, edit.kind), {})[row] = edit
                 turn[place] += 1
     made: dict[tuple[tuple[int, int], ...], Change] = {}
-    for (_, place, _), own in sorted(slots.items(), key=lambda slot: slot[0][0]):
+    for (_, place, kind), own in sorted(slots.items(), key=lambda slot: slot[0][0]):
         same = tuple((row, id(edit)) for row, edit in own.items())
         if same not in made:
             made[same] = placed(stacked({row: edit.change for row, edit in own.items()}, len(row_edits)), device)
         phases: list[Phase | None] = [own[row].phase if row in own else None for row in range(len(row_edits))]
-        groups.setdefault(place, []).append(Group(made[same], tuple(phases)))
+        groups.setdefault(place, []).append(Group(made[same], tuple(phases), True, not isinstance(kind, int)))
     return groups
 
 
@@ -122,6 +128,90 @@ def located(
                 mask = None if everywhere and all(acts) else where(group.phases)
                 changes.setdefault(place, []).append(Located(group.change, mask))
     return changes
+
+
+def of_rows(
+    groups: Mapping[Place, Sequence[Group]], rows: Sequence[int | None], device: torch.device
+) -> dict[Place, list[Group]]:
+    """The groups of a smaller batch of some of the rows; None stands for a place in it that is empty."""
+    at = torch.tensor([row or 0 for row in rows], device=device)
+    changes: dict[int, Change] = {}
+
+    def taken(group: Group) -> Group:
+        if not group.by_row:
+            return group
+        if group.stacked and id(group.change) not in changes:
+            changes[id(group.change)] = chosen(group.change, at)
+        phases = tuple(None if row is None else group.phases[row] for row in rows)
+        return replace(group, change=changes.get(id(group.change), group.change), phases=phases)
+
+    return {place: [taken(group) for group in held] for place, held in groups.items()}
+
+
+def while_decoding(groups: Mapping[Place, Sequence[Group]]) -> dict[Place, list[Group]]:
+    """Those that change anything after the prompt."""
+    acting = {
+        place: [group for group in held if {"response", "all"} & {*group.phases}] for place, held in groups.items()
+    }
+    return {place: held for place, held in acting.items() if held}
+
+
+def located_in_step(
+    groups: Mapping[Place, Sequence[Group]], device: torch.device
+) -> dict[Place, list[Located]]:
+    """The changes of one new token in every row; their form does not depend on which of the rows are empty."""
+    masks: dict[tuple[Phase | None, ...], Bool[Tensor, "batch 1"]] = {}
+    changes: dict[Place, list[Located]] = {}
+    for place, held in groups.items():
+        for group in held:
+            if group.by_row and group.phases not in masks:
+                acts = [[phase in ("response", "all")] for phase in group.phases]
+                masks[group.phases] = torch.tensor(acts, device=device)
+            changes.setdefault(place, []).append(
+                Located(group.change, masks[group.phases] if group.by_row else None)
+            )
+    return changes
+
+
+class Standing:
+    """Changes in tensors that stay where they are, so that a CUDA graph captured with them serves others after them.
+
+    Attributes:
+        changes: The changes, to be put on the blocks while the graph is captured.
+    """
+
+    def __init__(self, changes: Mapping[Place, Sequence[Located]], device: torch.device) -> None:
+        copies: dict[int, Change] = {}
+        masks: dict[int, Tensor] = {}
+
+        def copied(located: Located) -> Located:
+            change, where = located.change, located.where
+            copy = copies.setdefault(id(change), lasting(change, device))
+            return Located(copy, None if where is None else masks.setdefault(id(where), where.clone()))
+
+        self.changes = {place: [copied(located) for located in held] for place, held in changes.items()}
+
+    @staticmethod
+    def form(changes: Mapping[Place, Sequence[Located]]) -> Hashable:
+        """Equal for changes that one graph serves: the same kinds at the same places, shared by the same places."""
+        turns: dict[int, int] = {}
+
+        def of(located: Located) -> Hashable:
+            change, where = (turns.setdefault(id(part), len(turns)) for part in (located.change, located.where))
+            return form(located.change), located.where is None, change, where
+
+        return tuple((place, *map(of, changes[place])) for place in sorted(changes))
+
+    def become(self, changes: Mapping[Place, Sequence[Located]]) -> None:
+        """Take over the numbers and the places of changes of the same form."""
+        known: set[tuple[int, int]] = set()
+        for place, held in changes.items():
+            for mine, located in zip(self.changes[place], held, strict=True):
+                if (id(mine.change), id(located.change)) not in known:
+                    overwrite(mine.change, located.change)
+                    known.add((id(mine.change), id(located.change)))
+                if mine.where is not None and located.where is not None:
+                    mine.where.copy_(located.where)
 
 
 def check_layers(layers: Sequence[int], n_layers: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Phase = Literal["prompt", "prompt_last", "response", "all"]
@@ -290,7 +290,41 @@ def stacked(changes: Mapping[int, Change], n: int) -> Change:
     return partial(first.func, **held)
 
 
+def chosen(change: Change, rows: Int[Tensor, " n"]) -> Change:
+    """The change of some rows out of a `placed` one that was `stacked` for many."""
+    if not isinstance(change, partial) or change.func not in _OF_ROWS:
+        return change
+    return partial(change.func, **{key: value.index_select(0, rows) for key, value in change.keywords.items()})
+
+
+def form(change: Change) -> Hashable:
+    """Equal for `placed` changes that differ in their numbers alone."""
+    if not isinstance(change, partial) or change.func not in _OF_ROWS:
+        return id(change)
+    shapes = [(key, tuple(torch.as_tensor(value).shape)) for key, value in change.keywords.items()]
+    return change.func, tuple(sorted(shapes))
+
+
+def lasting(change: Change, device: torch.device) -> Change:
+    """A copy of a `placed` change that keeps its numbers in tensors of its own, for `overwrite` to change later."""
+    if not isinstance(change, partial) or change.func not in _OF_ROWS:
+        return change
+    held = {key: torch.as_tensor(value, device=device).clone() for key, value in change.keywords.items()}
+    return partial(change.func, **held)
+
+
+def overwrite(copy: Change, change: Change) -> None:
+    """Put the numbers of a change into a `lasting` copy of one of the same `form`."""
+    if isinstance(copy, partial) and isinstance(change, partial) and copy.func in _OF_ROWS:
+        for key, tensor in copy.keywords.items():
+            tensor.copy_(torch.as_tensor(change.keywords[key]))
+
+
 def _by_rows(change: Change) -> "partial[Any] | None":
     """The change, if it is a call, by keywords for one row each, of a function that takes them for many."""
     per_row = isinstance(change, partial) and change.func in (add, ablate, _capped, _rotated) and not change.args
     return change if per_row else None  # pyright: ignore[reportReturnType]
+
+
+_OF_ROWS = (_plus, ablate, _capped, _rotated)
+"""What `placed` makes of the functions that take their numbers for many rows."""

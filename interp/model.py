@@ -9,7 +9,6 @@ Reading is right-padded and causal, so pads follow every real token and cannot r
 Generation is left-padded with mask and positions. `tokenizer.padding_side` is never relied on.
 """
 
-import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +26,8 @@ from transformers import GenerationConfig, PreTrainedModel
 from interp.adapters import Adapters
 from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
-from interp.editing import Editor, Group, Located, Place, check_layers, find_blocks, grouped, located
+from interp.decoding import Decoder, Request
+from interp.editing import Editor, Located, Place, check_layers, find_blocks, grouped, located, of_rows
 from interp.interventions import PHASES, Edit
 from interp.runs import InterpError, content_key
 from interp.sampling import Sampler, uniforms
@@ -87,6 +87,9 @@ class Model:
         self._editor = Editor(name, self.d_model, self.blocks, run)
         if not remote:
             self._probe()
+            self._ring = Decoder(hf, self._editor, self.max_tokens, spread=self.spread)
+            if self._ring.why_not:
+                log.info("%s answers through transformers' own loop, slower: %s", name, self._ring.why_not)
 
     @classmethod
     def load(cls, spec: str, *, device: str = "auto", dtype: str = "auto", **spread: str | None) -> "Model":
@@ -241,7 +244,7 @@ class Model:
         edits: Sequence[Edit] = (),
         row_edits: Sequence[Sequence[Edit]] = (),
         streams: Sequence[int] | None = None,
-        batch_size: int = 128,
+        batch_size: int | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> list[tuple[int, ...]]:
         """Answers as token ids, without the token that ended them.
@@ -253,41 +256,44 @@ class Model:
             row_edits: Edits of each prompt's own, in the order of `prompts`; empty for none. However many rows differ,
                 a layer gets one change a step for each kind of edit.
             streams: Which random numbers each row draws; equal ones share their luck. Default: its index.
-            batch_size: Answers at a time; halved where memory runs out.
+            batch_size: Answers at a time; halved where memory runs out. Default: as many as a GPU's memory allows, 128
+                elsewhere.
             progress: Called with the number of rows done.
 
         Raises:
-            ValueError: a prompt with the new tokens exceeds the context; a temperature below 0; an edit that does not
-                fit the model, or other than one list of `row_edits` a prompt.
+            ValueError: a prompt with the new tokens exceeds the context; no new tokens; a temperature below 0; an edit
+                that does not fit the model, or other than one list of `row_edits` a prompt.
         """
         if not (temperature >= 0 and math.isfinite(temperature)):
             raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
         self._must_be_here("sampled from")
         self.check_lengths(prompts, max_new_tokens)
         self._editor.check(edits, row_edits, len(prompts))
-        luck_of = dict(zip(range(len(prompts)), streams or range(len(prompts)), strict=True))
-        answers: list[tuple[int, ...]] = [()] * len(prompts)
-        left = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        while left:
-            chosen = left[:batch_size]
-            luck = torch.stack([uniforms(seed, luck_of[i], max_new_tokens) for i in chosen]).to(self.device)
-            groups = grouped(edits, [row_edits[i] for i in chosen] if row_edits else (), self.device)
-            rows = [prompts[i].ids for i in chosen]
+        luck = None
+        if temperature and prompts:
+            own = zip(prompts, streams or range(len(prompts)), strict=True)
+            luck = torch.stack([uniforms(seed, stream, max_new_tokens) for _, stream in own]).to(self.device)
+        groups = grouped(edits, row_edits, self.device)
+        ids = [row.ids for row in prompts]
+        request = Request(ids, max_new_tokens, temperature, luck, groups, self.stop_ids)
+        answers: dict[int, tuple[int, ...]] = {}
+        while left := sorted(set(range(len(ids))) - answers.keys(), key=lambda i: (len(ids[i]), i)):
             try:
-                new = self._generate(rows, max_new_tokens, Sampler(luck, temperature), groups)
+                for done in self._answers(request, left, batch_size):
+                    answers |= done
+                    if progress:
+                        progress(len(done))
             except torch.OutOfMemoryError:
-                if len(chosen) == 1:
+                tried = min(batch_size or self._ring.n_seats or 128, len(left))
+                if tried == 1:
                     raise
-                batch_size = len(chosen) // 2
-                log.info("%d answers at a time do not fit the memory; going on with %d", len(chosen), batch_size)
+                batch_size = tried // 2
+                log.info("%d answers at a time do not fit the memory; going on with %d", tried, batch_size)
+                self._ring.forget()
                 torch.cuda.empty_cache()
-                continue
-            for i, row in zip(chosen, new.tolist(), strict=True):
-                answers[i] = tuple(itertools.takewhile(lambda token: token not in self.stop_ids, row))
-            left = left[len(chosen) :]
-            if progress:
-                progress(len(chosen))
-        return answers
+        return [answers[i] for i in range(len(ids))]
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -296,9 +302,22 @@ class Model:
         ids = known if isinstance(known, list) else [known]
         return tuple(dict.fromkeys(i for i in (*ids, self.chat.tokenizer.eos_token_id) if isinstance(i, int)))
 
-    def _generate(
-        self, rows: Sequence[tuple[int, ...]], n: int, sampler: Sampler, groups: dict[Place, list[Group]]
-    ) -> Int[Tensor, "batch new"]:
+    def _answers(
+        self, request: Request, rows: Sequence[int], batch_size: int | None
+    ) -> Iterator[dict[int, tuple[int, ...]]]:
+        if self._ring.why_not is None:
+            yield from self._ring.run(request, rows, batch_size)
+            return
+        at_once = batch_size or 128
+        for first in range(0, len(rows), at_once):
+            chosen = rows[first : first + at_once]
+            yield dict(zip(chosen, self._generate(request, chosen), strict=True))
+
+    def _generate(self, request: Request, chosen: Sequence[int]) -> list[tuple[int, ...]]:
+        """Answers of some rows through transformers' own loop."""
+        rows, n = [request.prompts[i] for i in chosen], request.n
+        luck = None if request.luck is None else request.luck[torch.tensor(chosen, device=self.device)]
+        groups = of_rows(request.groups, chosen, self.device)
         width = max(len(row) for row in rows)
         ids = torch.tensor([[*[self.pad] * (width - len(row)), *row] for row in rows], device=self.device)
         mask = torch.tensor([[*[0] * (width - len(row)), *[1] * len(row)] for row in rows], device=self.device)
@@ -313,18 +332,18 @@ class Model:
             max_new_tokens=n,
             do_sample=False,
             repetition_penalty=1.0,
-            eos_token_id=list(self.stop_ids),
+            eos_token_id=list(request.stops),
             pad_token_id=self.pad,
             bos_token_id=None,
             use_cache=True,
         )
-        how = {"generation_config": config, "logits_processor": [sampler]}
+        how = {"generation_config": config, "logits_processor": [Sampler(luck, request.temperature)]}
         with quiet(), self._editor.at_work(*passes), self._nnsight.generate(**how) as tracer:
             with tracer.invoke(input_ids=ids, attention_mask=mask):
                 pass
             with tracer.invoke():
                 out = tracer.result.save()
-        return out[:, width:]
+        return [request.cut(row) for row in out[:, width:].tolist()]
 
     def _located(
         self, batch: Batch, edits: Sequence[Edit], row_edits: Sequence[Sequence[Edit]]
