@@ -454,7 +454,7 @@ class Decoder:
                 seats.last.copy_(torch.tensor([row[-step] for row in rows], device=self.device))
                 scores = seats.scores()
                 seats.ring.turn()
-            whole = self.hf(input_ids=torch.tensor([[*rows[0]], [*rows[1], 0, 0]], device=self.device), use_cache=False)
+            whole = self.hf(input_ids=torch.tensor([[*rows[0]], [*rows[1], *rows[1][-1:] * 2]], device=self.device), use_cache=False)
         except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
             return f"a step over a ring fails ({type(error).__name__}: {error})"
         expected = whole.logits[torch.arange(2), lengths + 1].float()

@@ -182,12 +182,11 @@ class Standing:
 
     def __init__(self, changes: Mapping[Place, Sequence[Located]], device: torch.device) -> None:
         copies: dict[int, Change] = {}
-        masks: dict[int, Tensor] = {}
 
         def copied(located: Located) -> Located:
             change, where = located.change, located.where
             copy = copies.setdefault(id(change), lasting(change, device))
-            return Located(copy, None if where is None else masks.setdefault(id(where), where.clone()))
+            return Located(copy, None if where is None else where.clone())
 
         self.changes = {place: [copied(located) for located in held] for place, held in changes.items()}
 
@@ -197,19 +196,18 @@ class Standing:
         turns: dict[int, int] = {}
 
         def of(located: Located) -> Hashable:
-            change, where = (turns.setdefault(id(part), len(turns)) for part in (located.change, located.where))
-            return form(located.change), located.where is None, change, where
+            return form(located.change), located.where is None, turns.setdefault(id(located.change), len(turns))
 
         return tuple((place, *map(of, changes[place])) for place in sorted(changes))
 
     def become(self, changes: Mapping[Place, Sequence[Located]]) -> None:
         """Take over the numbers and the places of changes of the same form."""
-        known: set[tuple[int, int]] = set()
+        known: set[int] = set()
         for place, held in changes.items():
             for mine, located in zip(self.changes[place], held, strict=True):
-                if (id(mine.change), id(located.change)) not in known:
+                if id(mine.change) not in known:
                     overwrite(mine.change, located.change)
-                    known.add((id(mine.change), id(located.change)))
+                    known.add(id(mine.change))
                 if mine.where is not None and located.where is not None:
                     mine.where.copy_(located.where)
 

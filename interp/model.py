@@ -316,7 +316,7 @@ class Model:
     def _generate(self, request: Request, chosen: Sequence[int]) -> list[tuple[int, ...]]:
         """Answers of some rows through transformers' own loop."""
         rows, n = [request.prompts[i] for i in chosen], request.n
-        luck = None if request.luck is None else request.luck[torch.tensor(chosen, device=self.device)]
+        luck = None if request.luck is None else request.luck[torch.tensor(chosen)]
         groups = of_rows(request.groups, chosen, self.device)
         width = max(len(row) for row in rows)
         ids = torch.tensor([[*[self.pad] * (width - len(row)), *row] for row in rows], device=self.device)
@@ -337,7 +337,8 @@ class Model:
             bos_token_id=None,
             use_cache=True,
         )
-        how = {"generation_config": config, "logits_processor": [Sampler(luck, request.temperature)]}
+        sampler = [] if luck is None else [Sampler(luck, request.temperature)]
+        how = {"generation_config": config, "logits_processor": sampler}
         with quiet(), self._editor.at_work(*passes), self._nnsight.generate(**how) as tracer:
             with tracer.invoke(input_ids=ids, attention_mask=mask):
                 pass

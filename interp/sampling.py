@@ -38,8 +38,6 @@ class Sampler(LogitsProcessor):
         self.uniforms, self.temperature, self.step = uniforms, temperature, 0
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
-        if self.temperature == 0:
-            return scores
         token = draw(scores, self.uniforms[:, self.step], self.temperature)
         self.step += 1
         return torch.full_like(scores, -torch.inf).scatter_(-1, token[:, None], 0.0)
