@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -120,7 +120,10 @@ class Seats:
         self.said.scatter_(1, torch.minimum(self.count, self.limit)[:, None], token[:, None])
         self.last.copy_(token)
         self.count += 1
-        self.ended |= torch.isin(token, self.stops) | (self.count >= self.limit)
+        self.ended |= self._stops(token) | (self.count >= self.limit)
+
+    def _stops(self, token: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        return (token[:, None] == self.stops).any(-1)  # torch.isin sorts few tokens, which no graph can hold
 
     def put(
         self,
@@ -133,7 +136,7 @@ class Seats:
         """Seat rows whose prompts have been read and whose first token is known."""
         self.ring.put(seats, lengths, prompts)
         self.last[seats], self.said[seats, 0], self.count[seats] = first, first, 1
-        self.ended[seats] = torch.isin(first, self.stops) | (self.limit <= 1)
+        self.ended[seats] = self._stops(first) | (self.limit <= 1)
         if luck is not None:
             self.luck[seats, : luck.shape[1]] = luck
 
@@ -367,8 +370,10 @@ class Decoder:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            log.warning("a decoding step cannot be made a CUDA graph, so each takes longer: %s", error)
+            cause = error.__context__ or error  # leaving a capture that has failed fails too
+            log.warning("a decoding step cannot be made a CUDA graph, so each takes longer: %s", cause)
             torch.cuda.synchronize(self.device)
+            self._pool = None
             return None, standing
         return graph, standing
 

@@ -5,7 +5,7 @@
 
 Random weights in the shape of the embedded model or of Qwen2.5-7B, made in place: speed does not depend on them, and
 they hardly ever end an answer early. Every number is tokens that came back over wall seconds of the whole call, its
-captures included: `first` is the first call of the process, `again` one with new prompts of the same number. `--old`
+captures included: `first` is the first call of the process, `again` the median of some with new prompts. `--old`
 adds transformers' own loop through nnsight, at the 128 rows a time that were the default and at all rows at once.
 `--settings` steers the rows at so many settings. `--answers` goes on for so many answers, and says what stays
 allocated after a tenth and after all of them. Prints one JSON object.
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="New tokens an answer.")
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--settings", type=int, default=105)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--answers", type=int, default=0)
     parser.add_argument("--old", action="store_true")
     asked = parser.parse_args()
@@ -74,9 +75,13 @@ def main() -> None:
     result: dict[str, object] = {"device": where, "torch": torch.__version__, **vars(asked)}
     own = settings(model, asked.settings, asked.prompts)
     result["first"] = timed(model, asked.prompts, 0, **how)
-    result["again"] = timed(model, asked.prompts, 1, **how)
-    result["steered_first"] = timed(model, asked.prompts, 2, **how, row_edits=own)
-    result["steered_again"] = timed(model, asked.prompts, 3, **how, row_edits=own)
+    result["steered_first"] = timed(model, asked.prompts, 1, **how, row_edits=own)
+    calls = [
+        [timed(model, asked.prompts, 2 + i, **how, row_edits=edits) for edits in ((), own)] for i in range(asked.repeats)
+    ]
+    for name, times in zip(("again", "steered_again"), zip(*calls, strict=True), strict=True):
+        result[name] = sorted(times, key=lambda time: time["tokens_per_second"])[len(times) // 2]
+        result[f"{name}_seconds"] = [time["seconds"] for time in times]
     if asked.device == "cuda":
         result["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
     if asked.answers:

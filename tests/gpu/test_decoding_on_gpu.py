@@ -12,6 +12,7 @@ from test_decoding import OTHERS, both, check_every_edit, direction, edits_of, p
 from interp.chat import ChatTokenizer
 from interp.interventions import Edit, adding
 from interp.model import Model
+from interp.ring import _one_query
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -39,7 +40,8 @@ def test_answers_with_every_kind_of_edit_are_those_of_transformers_loop(
     model = on_gpu(kind)
     check_every_edit(model, batch_size=5)
     check_every_edit(model)
-    assert graphs_of(model) and all(graphs_of(model))
+    assert graphs_of(model)
+    assert all(graphs_of(model))
 
 
 def test_a_sweep_over_strengths_uses_one_graph_again(on_gpu: Callable[[str], Model]) -> None:
@@ -91,3 +93,22 @@ def test_many_answers_leave_nothing_behind(on_gpu: Callable[[str], Model]) -> No
             torch.cuda.synchronize()
             held.append(torch.cuda.memory_allocated())
     assert held[0] == held[1]
+
+
+@pytest.mark.parametrize(("heads", "shared", "size"), [(9, 3, 64), (28, 4, 128), (4, 2, 8), (4, 4, 64)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_attention_of_one_query_is_that_of_high_precision(
+    heads: int, shared: int, size: int, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator("cuda").manual_seed(0)
+    q, k, v = (
+        torch.randn(5, n, seq, size, device="cuda", generator=generator).to(dtype)
+        for n, seq in ((heads, 1), (shared, 192), (shared, 192))
+    )
+    hidden = torch.rand(5, 1, 1, 192, device="cuda", generator=generator) < 0.5
+    mask = torch.zeros((), device="cuda", dtype=dtype).where(~hidden, torch.finfo(dtype).min)
+    got, _ = _one_query(torch.nn.Module(), q, k, v, mask, scaling=size**-0.5)
+    wide = [x.double().repeat_interleave(heads // shared, 1) for x in (k, v)]
+    scores = (q.double() @ wide[0].mT) * size**-0.5
+    expected = (scores.masked_fill(hidden, -torch.inf).softmax(-1) @ wide[1]).transpose(1, 2)
+    assert (got.double() - expected).norm() / expected.norm() < (1e-2 if dtype is torch.bfloat16 else 1e-5)
