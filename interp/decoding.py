@@ -35,7 +35,8 @@ PROMPT_TOKENS = {"cuda": 2**15, "cpu": 2**12}
 PATIENCE = {"cuda": 6.0, "cpu": 0.25}
 """What reading one more batch of prompts costs, in steps: empty seats wait until they have wasted as much."""
 
-MOST_ROWS = 1024
+MOST_ROWS = 2048
+MOST_GRAPHS = 8
 KEPT_SHARE = 0.125
 """Share of a GPU's memory that may stay taken between calls, by rings and graphs for the next one."""
 
@@ -48,7 +49,8 @@ class Request:
         prompts: Token ids of each row.
         n: New tokens at most.
         luck: Each row's random numbers; none where `temperature` is 0.
-        groups: Edits by place, of all rows.
+        groups: Edits by place, for each setting.
+        setting: Which setting each row has; rows of the same edits share one.
         stops: Tokens that end an answer.
     """
 
@@ -57,7 +59,12 @@ class Request:
     temperature: float
     luck: Float[Tensor, "rows new"] | None
     groups: Mapping[Place, Sequence[Group]]
+    setting: Sequence[int]
     stops: tuple[int, ...]
+
+    def settings(self, rows: Sequence[int]) -> list[int]:
+        """The settings of some rows."""
+        return [self.setting[row] for row in rows]
 
     def cut(self, tokens: Sequence[int]) -> tuple[int, ...]:
         """An answer without what ended it and all that follows."""
@@ -190,6 +197,7 @@ class Decoder:
         self.n_seats = 0
         self._seats: dict[tuple[int, int], Seats] = {}
         self._pool: Any = None
+        self._stream: torch.cuda.Stream | None = None  # one for all captures: each stream has work space of its own
         self._weights: int = 0
         self._token: dict[int, tuple[Tensor, Tensor]] = {}
         self.why_not = "it is spread over devices or quantised" if spread else no_ring_for(hf)
@@ -266,7 +274,7 @@ class Decoder:
         position = torch.arange(max(map(len, ids)), device=self.device)[None]
         real, last = position < lengths[:, None], position == lengths[:, None] - 1
         masks = {"prompt": real, "prompt_last": last, "response": last, "all": real}
-        changes = located(of_rows(request.groups, rows, self.device), masks) if request.groups else {}
+        changes = located(of_rows(request.groups, request.settings(rows), self.device), masks)
         with self.editor.at_work(changes):
             scores, prompts = self._prompts(ids, lengths)
         luck = None if request.luck is None else request.luck[torch.tensor(rows, device=self.device)]
@@ -323,7 +331,8 @@ class Decoder:
         """What takes steps with the rows that sit in the seats."""
 
         def changes(rows: Sequence[int | None]) -> dict[Place, list[Any]]:
-            return located_in_step(of_rows(groups, rows, self.device), self.device) if groups else {}
+            settings = [None if row is None else request.setting[row] for row in rows]
+            return located_in_step(groups, settings, self.device)
 
         def plainly(rows: Sequence[int | None], n: int) -> None:
             with self.editor.at_work(changes(rows)):
@@ -335,6 +344,8 @@ class Decoder:
         first = changes([None] * len(seats))
         key = (Standing.form(first), request.temperature)
         if key not in seats.graphs:
+            for old in list(seats.graphs)[: len(seats.graphs) + 1 - MOST_GRAPHS]:
+                del seats.graphs[old]
             seats.graphs[key] = self._captured(seats, first, request)
         graph, standing = seats.graphs[key]
         if graph is None:
@@ -358,7 +369,7 @@ class Decoder:
         seats.clear(request, None)
         graph = torch.cuda.CUDAGraph()
         self._pool = self._pool or torch.cuda.graph_pool_handle()
-        aside = torch.cuda.Stream(self.device)
+        aside = self._stream = self._stream or torch.cuda.Stream(self.device)
         aside.wait_stream(torch.cuda.current_stream(self.device))
         try:
             with torch.cuda.device(self.device), self.editor.at_work(standing.changes):
@@ -453,7 +464,7 @@ class Decoder:
             _, prompts = self._prompts([row[:-2] for row in rows], lengths)
             self._token = prompts.token
             seats = Seats(self.hf, self._token, 2, 7, self.max_tokens)
-            seats.clear(Request([], 3, 0.0, None, {}, ()), None)
+            seats.clear(Request([], 3, 0.0, None, {}, [], ()), None)
             seats.ring.put(torch.arange(2, device=self.device), lengths, prompts)
             for step in (2, 1):
                 seats.last.copy_(torch.tensor([row[-step] for row in rows], device=self.device))

@@ -43,6 +43,7 @@ class Group:
     """One change, and in which phase: one phase for all rows, or one a row (None: that row does not have it).
 
     Attributes:
+        by_row: Whether the phases are those of each row.
         stacked: Whether the change holds numbers for each row.
     """
 
@@ -131,21 +132,19 @@ def located(
 
 
 def of_rows(
-    groups: Mapping[Place, Sequence[Group]], rows: Sequence[int | None], device: torch.device
+    groups: Mapping[Place, Sequence[Group]], rows: Sequence[int], device: torch.device
 ) -> dict[Place, list[Group]]:
-    """The groups of a smaller batch of some of the rows; None stands for a place in it that is empty."""
-    at = torch.tensor([row or 0 for row in rows], device=device)
-    changes: dict[int, Change] = {}
-
-    def taken(group: Group) -> Group:
-        if not group.by_row:
-            return group
-        if group.stacked and id(group.change) not in changes:
-            changes[id(group.change)] = chosen(group.change, at)
-        phases = tuple(None if row is None else group.phases[row] for row in rows)
-        return replace(group, change=changes.get(id(group.change), group.change), phases=phases)
-
-    return {place: [taken(group) for group in held] for place, held in groups.items()}
+    """The groups of a batch whose rows have the edits of these rows of the batch before; one may come many times."""
+    take = _Taking(rows, device)
+    return {
+        place: [
+            replace(group, change=take(group), phases=tuple(group.phases[row] for row in rows))
+            if group.by_row
+            else group
+            for group in held
+        ]
+        for place, held in groups.items()
+    }
 
 
 def while_decoding(groups: Mapping[Place, Sequence[Group]]) -> dict[Place, list[Group]]:
@@ -157,20 +156,35 @@ def while_decoding(groups: Mapping[Place, Sequence[Group]]) -> dict[Place, list[
 
 
 def located_in_step(
-    groups: Mapping[Place, Sequence[Group]], device: torch.device
+    groups: Mapping[Place, Sequence[Group]], rows: Sequence[int | None], device: torch.device
 ) -> dict[Place, list[Located]]:
-    """The changes of one new token in every row; their form does not depend on which of the rows are empty."""
-    masks: dict[tuple[Phase | None, ...], Bool[Tensor, "batch 1"]] = {}
+    """The changes of one new token in every row of a batch, whose rows are as in `of_rows`, or empty (None).
+
+    Their form does not depend on the rows, so that one CUDA graph serves all.
+    """
+    at, filled = torch.tensor([row or 0 for row in rows]), torch.tensor([[row is not None] for row in rows])
+    take = _Taking(at.tolist(), device)
     changes: dict[Place, list[Located]] = {}
     for place, held in groups.items():
         for group in held:
-            if group.by_row and group.phases not in masks:
-                acts = [[phase in ("response", "all")] for phase in group.phases]
-                masks[group.phases] = torch.tensor(acts, device=device)
-            changes.setdefault(place, []).append(
-                Located(group.change, masks[group.phases] if group.by_row else None)
-            )
+            where = None
+            if group.by_row:
+                acts = torch.tensor([[phase in ("response", "all")] for phase in group.phases])
+                where = (acts[at] & filled).to(device)
+            changes.setdefault(place, []).append(Located(take(group), where))
     return changes
+
+
+class _Taking:
+    """Takes rows out of what groups hold for each row; a change that several places share stays one."""
+
+    def __init__(self, rows: Sequence[int], device: torch.device) -> None:
+        self.at, self.known = torch.tensor(rows, device=device), dict[int, Change]()
+
+    def __call__(self, group: Group) -> Change:
+        if group.stacked and id(group.change) not in self.known:
+            self.known[id(group.change)] = chosen(group.change, self.at)
+        return self.known.get(id(group.change), group.change)
 
 
 class Standing:

@@ -187,10 +187,11 @@ class Model:
         Raises:
             ValueError: one does not; nothing is ever cut.
         """
+        most = self.max_tokens
         for i, row in enumerate(rows):
-            if len(row) + new_tokens > self.max_tokens:
+            if len(row) + new_tokens > most:
                 more = f" and {new_tokens} new ones" if new_tokens else ""
-                held = f"the context of {self.name} holds {self.max_tokens}"
+                held = f"the context of {self.name} holds {most}"
                 raise ValueError(f"row {i}: {len(row)} tokens{more}, but {held}; shorten or drop the row")
 
     @torch.inference_mode()
@@ -275,9 +276,12 @@ class Model:
         if temperature and prompts:
             own = zip(prompts, streams or range(len(prompts)), strict=True)
             luck = torch.stack([uniforms(seed, stream, max_new_tokens) for _, stream in own]).to(self.device)
-        groups = grouped(edits, row_edits, self.device)
+        own_of = {tuple(map(id, own)): own for own in row_edits}
+        turn = {same: i for i, same in enumerate(own_of)}
+        setting = [turn[tuple(map(id, own))] for own in row_edits] or [0] * len(prompts)
+        groups = grouped(edits, [*own_of.values()], self.device)
         ids = [row.ids for row in prompts]
-        request = Request(ids, max_new_tokens, temperature, luck, groups, self.stop_ids)
+        request = Request(ids, max_new_tokens, temperature, luck, groups, setting, self.stop_ids)
         answers: dict[int, tuple[int, ...]] = {}
         while left := sorted(set(range(len(ids))) - answers.keys(), key=lambda i: (len(ids[i]), i)):
             try:
@@ -317,7 +321,7 @@ class Model:
         """Answers of some rows through transformers' own loop."""
         rows, n = [request.prompts[i] for i in chosen], request.n
         luck = None if request.luck is None else request.luck[torch.tensor(chosen)]
-        groups = of_rows(request.groups, chosen, self.device)
+        groups = of_rows(request.groups, request.settings(chosen), self.device)
         width = max(len(row) for row in rows)
         ids = torch.tensor([[*[self.pad] * (width - len(row)), *row] for row in rows], device=self.device)
         mask = torch.tensor([[*[0] * (width - len(row)), *[1] * len(row)] for row in rows], device=self.device)

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.backends.cuda import SDPAParams, can_use_cudnn_attention
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.cache_utils import Cache
@@ -205,21 +204,12 @@ def _one_query(
     scaling: float | None = None,
     **how: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of one query a row, the mask being one for all heads.
-
-    Where cuDNN cannot know which heads share a key, those are laid along the sequence; nothing is copied either way.
-    """
+    """Attention in which the heads that share a key lie along the sequence; the mask is one for all heads."""
     batch, heads, n, d_head = query.shape
     shared = key.shape[1]
     if n != 1 or heads == shared or how.get("position_bias") is not None or how.get("softcap") is not None:
         plain: Callable[..., tuple[Tensor, None]] = sdpa_attention_forward
         return plain(module, query, key, value, attention_mask, scaling=scaling, **how)
-    on_gpu = query.device.type == "cuda"
-    if on_gpu and can_use_cudnn_attention(SDPAParams(query, key, value, attention_mask, 0.0, False, True)):
-        mixed = scaled_dot_product_attention(
-            query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=True
-        )
-        return mixed.transpose(1, 2).contiguous(), None
     together = query.reshape(batch, shared, heads // shared, d_head)
     mixed = scaled_dot_product_attention(together, key, value, attn_mask=attention_mask, scale=scaling)
     return mixed.reshape(batch, 1, heads, -1), None

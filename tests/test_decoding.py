@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from interp.chat import ChatTokenizer, Tokens
-from interp.editing import Standing, grouped, located_in_step, of_rows
+from interp.editing import Standing, grouped, located_in_step
 from interp.interventions import PHASES, Edit, ablating, adding, capping, rotating
 from interp.model import Model
 from interp.ring import Prompts, Ring
@@ -238,7 +238,7 @@ def test_no_new_tokens_are_refused(llama: Model) -> None:
 
 def step_of(own: Sequence[Sequence[Edit]], rows: Sequence[int | None], *shared: Edit) -> Any:
     device = torch.device("cpu")
-    return located_in_step(of_rows(grouped(shared, own, device), rows, device), device)
+    return located_in_step(grouped(shared, own, device), rows, device)
 
 
 def test_standing_changes_become_others_of_the_same_form() -> None:
