@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 STEPS = 8
 """Steps that a GPU takes before the host looks which rows have ended."""
 
-PROMPT_TOKENS = {"cuda": 2**15, "cpu": 2**12}
-"""Tokens of prompts, pads included, that one forward pass reads."""
+PROMPT_TOKENS = {True: 2**15, False: 2**12}
+"""Tokens of prompts, pads included, that one forward pass reads, with graphs (on a GPU, that is) and without."""
 
-PATIENCE = {"cuda": 6.0, "cpu": 0.25}
+PATIENCE = {True: 6.0, False: 0.25}
 """What reading one more batch of prompts costs, in steps: empty seats wait until they have wasted as much."""
 
 MOST_ROWS = 2048
@@ -187,6 +187,7 @@ class Decoder:
 
     Attributes:
         why_not: Why the model cannot be decoded so; None if it can.
+        graphs: Whether steps are made CUDA graphs; on a GPU they are.
         n_seats: Rows that were decoded together last; 0 before any were.
     """
 
@@ -194,7 +195,7 @@ class Decoder:
         """Checks on a few tokens that a step gives what a pass over the whole text gives."""
         self.hf, self.editor, self.max_tokens = hf, editor, max_tokens
         self._decoder = getattr(hf, hf.base_model_prefix)
-        self.n_seats = 0
+        self.graphs, self.n_seats = self.device.type == "cuda", 0
         self._seats: dict[tuple[int, int], Seats] = {}
         self._pool: Any = None
         self._stream: torch.cuda.Stream | None = None  # one for all captures: each stream has work space of its own
@@ -226,8 +227,7 @@ class Decoder:
             seats = self._room(self.n_seats, width)
             step = self._stepper(seats, request, groups)
             who = Seating([None] * len(seats), deque(rows))
-            graphs = self.device.type == "cuda"
-            longest = None if graphs else max(len(request.prompts[row]) for row in rows[: len(seats)])
+            longest = None if self.graphs else max(len(request.prompts[row]) for row in rows[: len(seats)])
             seats.clear(request, longest)
             yield from self._answers(request, seats, who, step)
         finally:
@@ -236,29 +236,28 @@ class Decoder:
     def _answers(
         self, request: Request, seats: Seats, who: Seating, step: Callable[[Sequence[int | None], int], None]
     ) -> Iterator[dict[int, tuple[int, ...]]]:
-        kind = "cuda" if self.device.type == "cuda" else "cpu"
         who.left = [0] * len(seats)
         while who.waiting or any(row is not None for row in who.rows):
-            if who.must_fill(PATIENCE[kind]):
-                self._fill(request, seats, who, PROMPT_TOKENS[kind])
+            if who.must_fill(PATIENCE[self.graphs]):
+                self._fill(request, seats, who, PROMPT_TOKENS[self.graphs])
             else:
-                n = min(STEPS if kind == "cuda" else 1, max(who.left))
+                n = min(STEPS if self.graphs else 1, max(who.left))
                 step(who.rows, n)
                 seats.ring.turned(n)
                 who.idle += n * len(who.empty)
                 who.left = [max(0, left - n) for left in who.left]
             if done := self._leaving(request, seats, who):
                 yield done
-            if kind != "cuda":
+            if not self.graphs:
                 self._close(seats, who)
 
     def _fill(self, request: Request, seats: Seats, who: Seating, most: int) -> None:
         """Read prompts that wait, as many as there are empty seats."""
         empty = deque(who.empty)
         while empty and who.waiting:
-            rows: list[int] = []
+            rows, width = [], 0
             while len(rows) < len(empty) and who.waiting:
-                width = max(len(request.prompts[row]) for row in (*rows, who.waiting[0]))
+                width = max(width, len(request.prompts[who.waiting[0]]))
                 if rows and width * (len(rows) + 1) > most:
                     break
                 rows.append(who.waiting.popleft())
@@ -339,12 +338,12 @@ class Decoder:
                 for _ in range(n):
                     seats.step(request.temperature)
 
-        if self.device.type != "cuda":
+        if not self.graphs:
             return plainly
         first = changes([None] * len(seats))
         key = (Standing.form(first), request.temperature)
         if key not in seats.graphs:
-            for old in list(seats.graphs)[: len(seats.graphs) + 1 - MOST_GRAPHS]:
+            for old in list(seats.graphs)[: max(0, len(seats.graphs) + 1 - MOST_GRAPHS)]:
                 del seats.graphs[old]
             seats.graphs[key] = self._captured(seats, first, request)
         graph, standing = seats.graphs[key]
@@ -392,14 +391,14 @@ class Decoder:
 
     def _width(self, tokens: int) -> int:
         """Slots of a ring that rows of so many tokens need, from few enough widths that graphs are used again."""
-        if self.device.type != "cuda":
+        if not self.graphs:
             return tokens
         unit = 64 if tokens <= 512 else 128 if tokens <= 1024 else 256
         return -(-tokens // unit) * unit
 
     def _n_seats(self, n_rows: int, size: int | None, width: int) -> int:
         """Rows that are decoded together."""
-        if self.device.type != "cuda":
+        if not self.graphs:
             return min(n_rows, size or 128)
         if size is None:
             free = torch.cuda.mem_get_info(self.device)[0]
@@ -414,7 +413,7 @@ class Decoder:
 
     def _room(self, n: int, width: int) -> Seats:
         """Seats for `n` rows; those of an earlier call where its graphs still hold."""
-        if self.device.type != "cuda":
+        if not self.graphs:
             return Seats(self.hf, self._token, n, width, self.max_tokens)
         weights = self._fingerprint()
         if weights != self._weights:

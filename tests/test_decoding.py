@@ -21,7 +21,9 @@ from transformers import (
     PreTrainedModel,
 )
 
+from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
+from interp.decoding import MOST_GRAPHS, Seats
 from interp.editing import Standing, grouped, located_in_step
 from interp.interventions import PHASES, Edit, ablating, adding, capping, rotating
 from interp.model import Model
@@ -257,6 +259,73 @@ def test_standing_changes_become_others_of_the_same_form() -> None:
         for mine, located in zip(standing.changes[place], held, strict=True):
             assert torch.equal(mine(h), located(h))
     assert all(a is b.where for a, b in zip(tensors, (x for held in standing.changes.values() for x in held), strict=True))
+
+
+class OnPaper:
+    """A graph in name: each replay takes the step that would have been captured, with the tensors that it would read."""
+
+    def __init__(self, model: Model, seats: Seats, standing: Standing, temperature: float) -> None:
+        self.model, self.seats, self.standing, self.temperature = model, seats, standing, temperature
+
+    def replay(self) -> None:
+        with self.model._editor.at_work(self.standing.changes):
+            self.seats.step(self.temperature)
+
+
+@pytest.fixture
+def captures(llama: Model, monkeypatch: pytest.MonkeyPatch) -> list[OnPaper]:
+    """Lets the tiny Llama take its steps as if on a GPU; the graphs that it captures."""
+    taken: list[OnPaper] = []
+
+    def captured(seats: Seats, changes: Any, request: Any) -> tuple[Any, Standing]:
+        standing = Standing(changes, llama.device)
+        taken.append(OnPaper(llama, seats, standing, request.temperature))
+        return taken[-1], standing
+
+    monkeypatch.setattr(llama._ring, "_captured", captured)
+    monkeypatch.setattr(llama._ring, "graphs", True)
+    monkeypatch.setattr(llama._ring, "_seats", {})
+    return taken
+
+
+def test_graphs_are_used_again_for_other_strengths_prompts_and_seats(llama: Model, captures: list[OnPaper]) -> None:
+    check_every_edit(llama, batch_size=5)
+    assert len(captures) == 4, "greedy and sampled, steered and not"
+    check_every_edit(llama, batch_size=5)
+    assert len(captures) == 4
+    shared = [adding(direction(50), -1.0, (1,), "all")]
+    own = [edits_of(i + 28) for i in range(12)]
+    new, old = both(
+        llama, prompts_of(llama, 12)[::-1], max_new_tokens=9, temperature=0.0, edits=shared, row_edits=own, batch_size=5
+    )
+    assert new == old
+    assert len(captures) == 4
+    (seats,) = llama._ring._seats.values()
+    assert (len(seats), seats.ring.width) == (5, 128)
+
+
+def test_graphs_of_other_adapters_or_hooks_are_dropped(llama: Model, captures: list[OnPaper]) -> None:
+    how = {"max_new_tokens": 3, "temperature": 0.0, "batch_size": 2}
+    prompts = prompts_of(llama, 2)
+    for _ in range(2):
+        llama.generate(prompts, **how)
+        llama.logits(Batch.of(prompts, 0), torch.tensor([[0], [0]]))
+    assert len(captures) == 1
+    handle = llama.blocks[1].register_forward_hook(lambda *_: None)
+    llama.generate(prompts, **how)
+    handle.remove()
+    llama.generate(prompts, **how)
+    weight = llama.blocks[0].mlp.up_proj.weight
+    weight.data = weight.data.clone()
+    llama.generate(prompts, **how)
+    assert len(captures) == 4
+    assert len(llama._ring._seats) == 1
+
+
+def test_few_graphs_are_kept(llama: Model, captures: list[OnPaper]) -> None:
+    for i in range(MOST_GRAPHS + 3):
+        llama.generate(prompts_of(llama, 2), max_new_tokens=2, temperature=0.1 * i, batch_size=2)
+    assert [len(seats.graphs) for seats in llama._ring._seats.values()] == [MOST_GRAPHS]
 
 
 @pytest.mark.embedded
