@@ -9,7 +9,7 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import Module, ModuleList
 
-from interp.interventions import Change, Edit, Phase, chosen, form, lasting, overwrite, placed, stacked
+from interp.interventions import Change, Edit, Phase, chosen, placed, stacked
 from interp.runs import InterpError
 
 Part = Literal["input", "attention", "mlp", "output"]
@@ -185,45 +185,6 @@ class _Taking:
         if group.stacked and id(group.change) not in self.known:
             self.known[id(group.change)] = chosen(group.change, self.at)
         return self.known.get(id(group.change), group.change)
-
-
-class Standing:
-    """Changes in tensors that stay where they are, so that a CUDA graph captured with them serves others after them.
-
-    Attributes:
-        changes: The changes, to be put on the blocks while the graph is captured.
-    """
-
-    def __init__(self, changes: Mapping[Place, Sequence[Located]], device: torch.device) -> None:
-        copies: dict[int, Change] = {}
-
-        def copied(located: Located) -> Located:
-            change, where = located.change, located.where
-            copy = copies.setdefault(id(change), lasting(change, device))
-            return Located(copy, None if where is None else where.clone())
-
-        self.changes = {place: [copied(located) for located in held] for place, held in changes.items()}
-
-    @staticmethod
-    def form(changes: Mapping[Place, Sequence[Located]]) -> Hashable:
-        """Equal for changes that one graph serves: the same kinds at the same places, shared by the same places."""
-        turns: dict[int, int] = {}
-
-        def of(located: Located) -> Hashable:
-            return form(located.change), located.where is None, turns.setdefault(id(located.change), len(turns))
-
-        return tuple((place, *map(of, changes[place])) for place in sorted(changes))
-
-    def become(self, changes: Mapping[Place, Sequence[Located]]) -> None:
-        """Take over the numbers and the places of changes of the same form."""
-        known: set[int] = set()
-        for place, held in changes.items():
-            for mine, located in zip(self.changes[place], held, strict=True):
-                if id(mine.change) not in known:
-                    overwrite(mine.change, located.change)
-                    known.add(id(mine.change))
-                if mine.where is not None and located.where is not None:
-                    mine.where.copy_(located.where)
 
 
 def check_layers(layers: Sequence[int], n_layers: int) -> tuple[int, ...]:

@@ -292,32 +292,18 @@ def stacked(changes: Mapping[int, Change], n: int) -> Change:
 
 def chosen(change: Change, rows: Int[Tensor, " n"]) -> Change:
     """The change of some rows out of a `placed` one that was `stacked` for many."""
-    if not isinstance(change, partial) or change.func not in _OF_ROWS:
-        return change
-    return partial(change.func, **{key: value.index_select(0, rows) for key, value in change.keywords.items()})
+    numbers = numbers_of(change)
+    return change if numbers is None else with_numbers(change, {k: v.index_select(0, rows) for k, v in numbers.items()})
 
 
-def form(change: Change) -> Hashable:
-    """Equal for `placed` changes that differ in their numbers alone."""
-    if not isinstance(change, partial) or change.func not in _OF_ROWS:
-        return id(change)
-    shapes = [(key, tuple(torch.as_tensor(value).shape)) for key, value in change.keywords.items()]
-    return change.func, tuple(sorted(shapes))
+def numbers_of(change: Change) -> dict[str, Any] | None:
+    """Tensors and numbers that a `placed` change of a known kind works with, by name; None for any other change."""
+    return change.keywords if isinstance(change, partial) and change.func in _PLACED else None
 
 
-def lasting(change: Change, device: torch.device) -> Change:
-    """A copy of a `placed` change that keeps its numbers in tensors of its own, for `overwrite` to change later."""
-    if not isinstance(change, partial) or change.func not in _OF_ROWS:
-        return change
-    held = {key: torch.as_tensor(value, device=device).clone() for key, value in change.keywords.items()}
-    return partial(change.func, **held)
-
-
-def overwrite(copy: Change, change: Change) -> None:
-    """Put the numbers of a change into a `lasting` copy of one of the same `form`."""
-    if isinstance(copy, partial) and isinstance(change, partial) and copy.func in _OF_ROWS:
-        for key, tensor in copy.keywords.items():
-            tensor.copy_(torch.as_tensor(change.keywords[key]))
+def with_numbers(change: Change, numbers: Mapping[str, Any]) -> Change:
+    """The same kind of change with other numbers."""
+    return partial(change.func, **numbers)  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def _by_rows(change: Change) -> "partial[Any] | None":
@@ -326,5 +312,5 @@ def _by_rows(change: Change) -> "partial[Any] | None":
     return change if per_row else None  # pyright: ignore[reportReturnType]
 
 
-_OF_ROWS = (_plus, ablate, _capped, _rotated)
-"""What `placed` makes of the functions that take their numbers for many rows."""
+_PLACED = (_plus, ablate, _capped, _rotated)
+"""What `placed` makes of the functions that take numbers of their own for each row."""

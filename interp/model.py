@@ -26,11 +26,12 @@ from transformers import GenerationConfig, PreTrainedModel
 from interp.adapters import Adapters
 from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
-from interp.decoding import Decoder, Request
+from interp.decoding import Decoder
 from interp.editing import Editor, Located, Place, check_layers, find_blocks, grouped, located, of_rows
 from interp.interventions import PHASES, Edit
 from interp.runs import InterpError, content_key
-from interp.sampling import Sampler, uniforms
+from interp.sampling import Sampler
+from interp.seats import Request
 from interp.sources import load_chat, load_weights, pick_device, pick_dtype, quiet, resolve
 
 log = logging.getLogger(__name__)
@@ -272,16 +273,9 @@ class Model:
         self._must_be_here("sampled from")
         self.check_lengths(prompts, max_new_tokens)
         self._editor.check(edits, row_edits, len(prompts))
-        luck = None
-        if temperature and prompts:
-            own = zip(prompts, streams or range(len(prompts)), strict=True)
-            luck = torch.stack([uniforms(seed, stream, max_new_tokens) for _, stream in own]).to(self.device)
-        own_of = {tuple(map(id, own)): own for own in row_edits}
-        turn = {same: i for i, same in enumerate(own_of)}
-        setting = [turn[tuple(map(id, own))] for own in row_edits] or [0] * len(prompts)
-        groups = grouped(edits, [*own_of.values()], self.device)
         ids = [row.ids for row in prompts]
-        request = Request(ids, max_new_tokens, temperature, luck, groups, setting, self.stop_ids)
+        luck = [(seed, stream) for _, stream in zip(prompts, streams or range(len(prompts)), strict=True)]
+        request = Request.of(ids, max_new_tokens, temperature, luck, (edits, row_edits), self.stop_ids, self.device)
         answers: dict[int, tuple[int, ...]] = {}
         while left := sorted(set(range(len(ids))) - answers.keys(), key=lambda i: (len(ids[i]), i)):
             try:

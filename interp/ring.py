@@ -46,7 +46,9 @@ class Prompts(Cache):
     @property
     def token(self) -> dict[int, tuple[Tensor, Tensor]]:
         """The keys and values of one token alone."""
-        return {layer: (keys[:1, :, :1].clone(), values[:1, :, :1].clone()) for layer, (keys, values) in self.seen.items()}
+        return {
+            layer: (keys[:1, :, :1].clone(), values[:1, :, :1].clone()) for layer, (keys, values) in self.seen.items()
+        }
 
     def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002
         """Nothing comes before a prompt."""
@@ -152,7 +154,7 @@ class Ring(Cache):
 
 def masks_for(config: Any, ring: Ring, dtype: torch.dtype) -> Any:
     """What a model takes as `attention_mask` in a decoding step: one mask, or one for each kind of its layers."""
-    kinds = set(getattr(config, "layer_types", None) or ())
+    kinds: set[str] = set(getattr(config, "layer_types", None) or ())
     window = getattr(config, "sliding_window", None)
     if "sliding_attention" in kinds:
         masks = ring.look(window, dtype)

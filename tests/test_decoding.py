@@ -23,11 +23,13 @@ from transformers import (
 
 from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
-from interp.decoding import MOST_GRAPHS, Seats
-from interp.editing import Standing, grouped, located_in_step
+from interp.decoding import MOST_GRAPHS
+from interp.editing import grouped, located_in_step
 from interp.interventions import PHASES, Edit, ablating, adding, capping, rotating
 from interp.model import Model
 from interp.ring import Prompts, Ring
+from interp.seats import Seats
+from interp.standing import Standing
 
 SHARED = {"vocab_size": VOCAB, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "initializer_range": 0.2}
 SIZES = {
@@ -153,8 +155,8 @@ def test_seats_are_taken_again_as_soon_as_rows_have_ended(
     how = {"max_new_tokens": 30, "temperature": 1.0, "seed": 2}
     expected = model.generate(prompts, **how)
     longest_first = sorted(map(len, expected), reverse=True)
-    step, read = type(model._ring._room(1, 4)).step, model._ring._read
-    monkeypatch.setattr("interp.decoding.Seats.step", lambda self, t: (n_steps.append(len(self)), step(self, t))[1])
+    step, read = Seats.step, model._ring._read
+    monkeypatch.setattr("interp.seats.Seats.step", lambda self, t: (n_steps.append(len(self)), step(self, t))[1])
     monkeypatch.setattr(model._ring, "_read", lambda *args: (batches.append(list(args[2])), read(*args))[1])
     done: list[int] = []
     assert model.generate(prompts, **how, batch_size=4, progress=done.append) == expected
@@ -162,7 +164,8 @@ def test_seats_are_taken_again_as_soon_as_rows_have_ended(
     assert sorted(row for rows in batches for row in rows) == list(range(9))
     assert len(batches) > 3
     assert len(n_steps) < sum(longest_first[::4]) + 3 * len(batches)
-    assert n_steps[0] == 4 and n_steps[-1] < 4, "seats close when nobody waits"
+    assert n_steps[0] == 4
+    assert n_steps[-1] < 4, "seats close when nobody waits"
 
 
 def test_a_ring_that_goes_round_many_times_forgets_what_it_overwrites(tiny_model: Callable[..., Model]) -> None:
@@ -253,16 +256,17 @@ def test_standing_changes_become_others_of_the_same_form() -> None:
     assert Standing.form(first) != Standing.form(step_of(one, [0, 1, 2]))
     assert Standing.form(first) != Standing.form(step_of(one, [0, 1], capping(direction(7), 0.1, (2,), side="above")))
     standing, h = Standing(first, torch.device("cpu")), torch.randn(3, 1, 32)
-    tensors = [located.where for held in standing.changes.values() for located in held]
+    before = [located.where for held in standing.changes.values() for located in held]
     standing.become(second)
     for place, held in second.items():
         for mine, located in zip(standing.changes[place], held, strict=True):
             assert torch.equal(mine(h), located(h))
-    assert all(a is b.where for a, b in zip(tensors, (x for held in standing.changes.values() for x in held), strict=True))
+    after = [located.where for held in standing.changes.values() for located in held]
+    assert all(a is b for a, b in zip(before, after, strict=True)), "no tensor may move"
 
 
 class OnPaper:
-    """A graph in name: each replay takes the step that would have been captured, with the tensors that it would read."""
+    """A graph in name: each replay takes the step that would have been captured, with the tensors of the capture."""
 
     def __init__(self, model: Model, seats: Seats, standing: Standing, temperature: float) -> None:
         self.model, self.seats, self.standing, self.temperature = model, seats, standing, temperature

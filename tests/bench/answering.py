@@ -77,7 +77,8 @@ def main() -> None:
     result["first"] = timed(model, asked.prompts, 0, **how)
     result["steered_first"] = timed(model, asked.prompts, 1, **how, row_edits=own)
     calls = [
-        [timed(model, asked.prompts, 2 + i, **how, row_edits=edits) for edits in ((), own)] for i in range(asked.repeats)
+        [timed(model, asked.prompts, 2 + i, **how, row_edits=edits) for edits in ((), own)]
+        for i in range(asked.repeats)
     ]
     for name, times in zip(("again", "steered_again"), zip(*calls, strict=True), strict=True):
         result[name] = sorted(times, key=lambda time: time["tokens_per_second"])[len(times) // 2]
