@@ -36,8 +36,15 @@ PROMPT_TOKENS = {True: 2**15, False: 2**12}
 PATIENCE = {True: 6.0, False: 0.25}
 """What reading one more batch of prompts costs, in steps: empty seats wait until they have wasted as much."""
 
+ROWS = 128
+"""Answers at a time on a CPU, or through transformers' own loop."""
+
 MOST_ROWS = 2048
+"""Answers at a time on a GPU, however much memory it has: more make it hardly faster."""
+
 MOST_GRAPHS = 8
+"""Graphs kept for rings of one size."""
+
 KEPT_SHARE = 0.125
 """Share of a GPU's memory that may stay taken between calls, by rings and graphs for the next one."""
 
@@ -51,7 +58,7 @@ class Decoder:
         n_seats: Rows that were decoded together last; 0 before any were.
     """
 
-    def __init__(self, hf: PreTrainedModel, editor: Editor, max_tokens: int, *, spread: bool) -> None:
+    def __init__(self, hf: PreTrainedModel, editor: Editor, max_tokens: int, *, name: str, spread: bool) -> None:
         """Checks on a few tokens that a step gives what a pass over the whole text gives."""
         self.hf, self.editor, self.max_tokens = hf, editor, max_tokens
         self._decoder = getattr(hf, hf.base_model_prefix)
@@ -64,13 +71,53 @@ class Decoder:
         self.why_not = "it is spread over devices or quantised" if spread else no_ring_for(hf)
         if self.why_not is None:
             self.why_not = self._tried()
+        if self.why_not:
+            log.info("%s answers through transformers' own loop, slower: %s", name, self.why_not)
 
     @property
     def device(self) -> torch.device:
         """Where it runs."""
         return self.hf.get_input_embeddings().weight.device  # pyright: ignore[reportReturnType]
 
-    def run(self, request: Request, rows: Sequence[int], size: int | None) -> Iterator[dict[int, tuple[int, ...]]]:
+    def answers(
+        self,
+        request: Request,
+        size: int | None,
+        progress: Callable[[int], object] | None,
+        otherwise: Callable[[Request, Sequence[int]], list[tuple[int, ...]]],
+    ) -> list[tuple[int, ...]]:
+        """Answers in the order of the prompts.
+
+        Args:
+            size: Answers at a time, halved where memory runs out; None for as many as a GPU's memory allows, 128
+                elsewhere.
+            progress: Called with the number of rows done.
+            otherwise: Answers of some rows where the model cannot be decoded so.
+        """
+
+        def plainly(rows: Sequence[int], n: int) -> Iterator[dict[int, tuple[int, ...]]]:
+            for first in range(0, len(rows), n):
+                some = rows[first : first + n]
+                yield dict(zip(some, otherwise(request, some), strict=True))
+
+        ids, done = request.prompts, dict[int, tuple[int, ...]]()
+        while left := sorted(set(range(len(ids))) - done.keys(), key=lambda i: (len(ids[i]), i)):
+            try:
+                for new in self._run(request, left, size) if self.why_not is None else plainly(left, size or ROWS):
+                    done |= new
+                    if progress:
+                        progress(len(new))
+            except torch.OutOfMemoryError:
+                tried = min(size or self.n_seats or ROWS, len(left))
+                if tried == 1:
+                    raise
+                size = tried // 2
+                log.info("%d answers at a time do not fit the memory; going on with %d", tried, size)
+                self.forget()
+                torch.cuda.empty_cache()
+        return [done[i] for i in range(len(ids))]
+
+    def _run(self, request: Request, rows: Sequence[int], size: int | None) -> Iterator[dict[int, tuple[int, ...]]]:
         """Answers by row, as rows end.
 
         Args:
@@ -259,7 +306,7 @@ class Decoder:
     def _n_seats(self, n_rows: int, size: int | None, width: int) -> int:
         """Rows that are decoded together."""
         if not self.graphs:
-            return min(n_rows, size or 128)
+            return min(n_rows, size or ROWS)
         if size is None:
             free = torch.cuda.mem_get_info(self.device)[0]
             free += torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)

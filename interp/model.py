@@ -9,7 +9,6 @@ Reading is right-padded and causal, so pads follow every real token and cannot r
 Generation is left-padded with mask and positions. `tokenizer.padding_side` is never relied on.
 """
 
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,8 +32,6 @@ from interp.runs import InterpError, content_key
 from interp.sampling import Sampler
 from interp.seats import Request
 from interp.sources import load_chat, load_weights, pick_device, pick_dtype, quiet, resolve
-
-log = logging.getLogger(__name__)
 
 Remote = Literal[False, True, "local"]
 """Whether a trace is sent to NDIF; `local` only packs and unpacks it as if."""
@@ -88,9 +85,7 @@ class Model:
         self._editor = Editor(name, self.d_model, self.blocks, run)
         if not remote:
             self._probe()
-            self._ring = Decoder(hf, self._editor, self.max_tokens, spread=self.spread)
-            if self._ring.why_not:
-                log.info("%s answers through transformers' own loop, slower: %s", name, self._ring.why_not)
+            self._ring = Decoder(hf, self._editor, self.max_tokens, name=name, spread=self.spread)
 
     @classmethod
     def load(cls, spec: str, *, device: str = "auto", dtype: str = "auto", **spread: str | None) -> "Model":
@@ -276,22 +271,7 @@ class Model:
         ids = [row.ids for row in prompts]
         luck = [(seed, stream) for _, stream in zip(prompts, streams or range(len(prompts)), strict=True)]
         request = Request.of(ids, max_new_tokens, temperature, luck, (edits, row_edits), self.stop_ids, self.device)
-        answers: dict[int, tuple[int, ...]] = {}
-        while left := sorted(set(range(len(ids))) - answers.keys(), key=lambda i: (len(ids[i]), i)):
-            try:
-                for done in self._answers(request, left, batch_size):
-                    answers |= done
-                    if progress:
-                        progress(len(done))
-            except torch.OutOfMemoryError:
-                tried = min(batch_size or self._ring.n_seats or 128, len(left))
-                if tried == 1:
-                    raise
-                batch_size = tried // 2
-                log.info("%d answers at a time do not fit the memory; going on with %d", tried, batch_size)
-                self._ring.forget()
-                torch.cuda.empty_cache()
-        return [answers[i] for i in range(len(ids))]
+        return self._ring.answers(request, batch_size, progress, self._generate)
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -299,17 +279,6 @@ class Model:
         known = self.hf.generation_config.eos_token_id if self.hf.generation_config else None
         ids = known if isinstance(known, list) else [known]
         return tuple(dict.fromkeys(i for i in (*ids, self.chat.tokenizer.eos_token_id) if isinstance(i, int)))
-
-    def _answers(
-        self, request: Request, rows: Sequence[int], batch_size: int | None
-    ) -> Iterator[dict[int, tuple[int, ...]]]:
-        if self._ring.why_not is None:
-            yield from self._ring.run(request, rows, batch_size)
-            return
-        at_once = batch_size or 128
-        for first in range(0, len(rows), at_once):
-            chosen = rows[first : first + at_once]
-            yield dict(zip(chosen, self._generate(request, chosen), strict=True))
 
     def _generate(self, request: Request, chosen: Sequence[int]) -> list[tuple[int, ...]]:
         """Answers of some rows through transformers' own loop."""

@@ -2,7 +2,7 @@
 
 1. A decoding step writes one token of every row into one slot, the same for all rows, and the next step into the next.
 2. A prompt is put where it would be if its row had been decoded so far: its last token lies in the slot before the one
-   that is written next. So a row's tokens lie one after another, whenever it came, and the oldest are overwritten first.
+   that is written next. So a row's tokens lie one after another, whenever it came, and the oldest go first.
 3. A tensor says which position of its row a slot holds, or that it is empty; a step makes its masks from that tensor.
    Keys are kept as attention sees them, turned to their positions already, so their order in the ring means nothing.
 
@@ -154,7 +154,7 @@ class Ring(Cache):
 
 def masks_for(config: Any, ring: Ring, dtype: torch.dtype) -> Any:
     """What a model takes as `attention_mask` in a decoding step: one mask, or one for each kind of its layers."""
-    kinds: set[str] = set(getattr(config, "layer_types", None) or ())
+    kinds = {str(kind) for kind in getattr(config, "layer_types", None) or ()}
     window = getattr(config, "sliding_window", None)
     if "sliding_attention" in kinds:
         masks = ring.look(window, dtype)
@@ -169,7 +169,7 @@ def no_ring_for(hf: PreTrainedModel) -> str | None:
     config = hf.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ()) - WINDOWS
     ropes = getattr(config, "rope_parameters", None) or {}
-    rope_types = {part.get("rope_type") for part in (ropes, *ropes.values()) if isinstance(part, dict)}
+    rope_types = {str(part.get("rope_type")) for part in (ropes, *ropes.values()) if isinstance(part, dict)}
     if kinds:
         return f"it has layers of {', '.join(sorted(kinds))}"
     if not getattr(hf, "_supports_attention_backend", False):

@@ -196,7 +196,7 @@ def test_a_model_whose_positions_depend_on_the_longest_row_answers_as_before_and
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
-    with caplog.at_level(logging.INFO, logger="interp.model"):
+    with caplog.at_level(logging.INFO, logger="interp.decoding"):
         model = wrapped(LlamaForCausalLM(LlamaConfig(**SHARED, **SIZES, rope_parameters=rope)))
     assert "slower: its positions (dynamic) depend on the longest row" in caplog.text
     assert len(model.generate(prompts_of(model, 3), max_new_tokens=3)) == 3
@@ -227,7 +227,7 @@ def test_memory_that_runs_out_halves_the_seats_and_keeps_what_was_answered(
 
     monkeypatch.setattr(model._ring, "_read", short)
     done: list[int] = []
-    with caplog.at_level(logging.INFO, logger="interp.model"):
+    with caplog.at_level(logging.INFO, logger="interp.decoding"):
         assert model.generate(prompts, **how, progress=done.append) == expected
     assert sum(done) == 7
     assert "7 answers at a time do not fit the memory; going on with 3" in caplog.text
