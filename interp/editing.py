@@ -158,11 +158,12 @@ def while_decoding(groups: Mapping[Place, Sequence[Group]]) -> dict[Place, list[
 def located_in_step(
     groups: Mapping[Place, Sequence[Group]], rows: Sequence[int | None], device: torch.device
 ) -> dict[Place, list[Located]]:
-    """The changes of one new token in every row of a batch, whose rows are as in `of_rows`, or empty (None).
+    """The changes of one new token in every row of a batch, whose rows are as in `of_rows`.
 
-    Their form does not depend on the rows, so that one CUDA graph serves all.
+    Their form does not depend on the rows, so that one CUDA graph serves all. What happens where there is no row (None)
+    means nothing: it has the edits of the first.
     """
-    at, filled = torch.tensor([row or 0 for row in rows]), torch.tensor([[row is not None] for row in rows])
+    at = torch.tensor([row or 0 for row in rows])
     take = _Taking(at.tolist(), device)
     changes: dict[Place, list[Located]] = {}
     for place, held in groups.items():
@@ -170,7 +171,7 @@ def located_in_step(
             where = None
             if group.by_row:
                 acts = torch.tensor([[phase in ("response", "all")] for phase in group.phases])
-                where = (acts[at] & filled).to(device)
+                where = acts[at].to(device)
             changes.setdefault(place, []).append(Located(take(group), where))
     return changes
 
