@@ -113,7 +113,7 @@ def check_every_edit(model: Model, **sizes: Any) -> None:
     prompts, shared = prompts_of(model, 12), [adding(direction(50), 2.0, (1,), "all")]
     own = [edits_of(i) for i in range(12)]
     for temperature in (0.0, 1.0):
-        how = {"max_new_tokens": 12, "temperature": temperature, "seed": 4, **sizes}
+        how = {"max_new_tokens": 8, "temperature": temperature, "seed": 4, **sizes}
         new, old = both(model, prompts, **how, edits=shared, row_edits=own)
         assert new == old
         bare, old = both(model, prompts, **how)
@@ -121,9 +121,8 @@ def check_every_edit(model: Model, **sizes: Any) -> None:
         assert bare != new
 
 
-@pytest.mark.parametrize("size", [5, 64])
-def test_answers_with_every_kind_of_edit_are_those_of_transformers_loop(model: Model, size: int) -> None:
-    check_every_edit(model, batch_size=size)
+def test_answers_with_every_kind_of_edit_are_those_of_transformers_loop(model: Model) -> None:
+    check_every_edit(model, batch_size=5)
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -295,12 +294,10 @@ def captures(llama: Model, monkeypatch: pytest.MonkeyPatch) -> list[OnPaper]:
 def test_graphs_are_used_again_for_other_strengths_prompts_and_seats(llama: Model, captures: list[OnPaper]) -> None:
     check_every_edit(llama, batch_size=5)
     assert len(captures) == 4, "greedy and sampled, steered and not"
-    check_every_edit(llama, batch_size=5)
-    assert len(captures) == 4
     shared = [adding(direction(50), -1.0, (1,), "all")]
     own = [edits_of(i + 28) for i in range(12)]
     new, old = both(
-        llama, prompts_of(llama, 12)[::-1], max_new_tokens=9, temperature=0.0, edits=shared, row_edits=own, batch_size=5
+        llama, prompts_of(llama, 12)[::-1], max_new_tokens=7, temperature=0.0, edits=shared, row_edits=own, batch_size=5
     )
     assert new == old
     assert len(captures) == 4
