@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import Module, ModuleList
 
-from interp.interventions import Change, Edit, Phase, placed, stacked
+from interp.interventions import Change, Edit, Phase, chosen, placed, stacked
 from interp.runs import InterpError
 
 Part = Literal["input", "attention", "mlp", "output"]
@@ -40,10 +40,17 @@ def places(edit: Edit) -> list[Place]:
 
 @dataclass(frozen=True)
 class Group:
-    """One change, and in which phase: one phase for all rows, or one a row (None: that row does not have it)."""
+    """One change, and in which phase: one phase for all rows, or one a row (None: that row does not have it).
+
+    Attributes:
+        by_row: Whether the phases are those of each row.
+        stacked: Whether the change holds numbers for each row.
+    """
 
     change: Change
     phases: tuple[Phase | None, ...]
+    by_row: bool = False
+    stacked: bool = False
 
 
 def grouped(
@@ -68,12 +75,12 @@ def grouped(
                 slots.setdefault((turn[place], place, edit.kind), {})[row] = edit
                 turn[place] += 1
     made: dict[tuple[tuple[int, int], ...], Change] = {}
-    for (_, place, _), own in sorted(slots.items(), key=lambda slot: slot[0][0]):
+    for (_, place, kind), own in sorted(slots.items(), key=lambda slot: slot[0][0]):
         same = tuple((row, id(edit)) for row, edit in own.items())
         if same not in made:
             made[same] = placed(stacked({row: edit.change for row, edit in own.items()}, len(row_edits)), device)
         phases: list[Phase | None] = [own[row].phase if row in own else None for row in range(len(row_edits))]
-        groups.setdefault(place, []).append(Group(made[same], tuple(phases)))
+        groups.setdefault(place, []).append(Group(made[same], tuple(phases), True, not isinstance(kind, int)))
     return groups
 
 
@@ -122,6 +129,63 @@ def located(
                 mask = None if everywhere and all(acts) else where(group.phases)
                 changes.setdefault(place, []).append(Located(group.change, mask))
     return changes
+
+
+def of_rows(
+    groups: Mapping[Place, Sequence[Group]], rows: Sequence[int], device: torch.device
+) -> dict[Place, list[Group]]:
+    """The groups of a batch whose rows have the edits of these rows of the batch before; one may come many times."""
+    take = _Taking(rows, device)
+    return {
+        place: [
+            replace(group, change=take(group), phases=tuple(group.phases[row] for row in rows))
+            if group.by_row
+            else group
+            for group in held
+        ]
+        for place, held in groups.items()
+    }
+
+
+def while_decoding(groups: Mapping[Place, Sequence[Group]]) -> dict[Place, list[Group]]:
+    """Those that change anything after the prompt."""
+    acting = {
+        place: [group for group in held if {"response", "all"} & {*group.phases}] for place, held in groups.items()
+    }
+    return {place: held for place, held in acting.items() if held}
+
+
+def located_in_step(
+    groups: Mapping[Place, Sequence[Group]], rows: Sequence[int | None], device: torch.device
+) -> dict[Place, list[Located]]:
+    """The changes of one new token in every row of a batch, whose rows are as in `of_rows`.
+
+    Their form does not depend on the rows, so that one CUDA graph serves all. What happens where there is no row (None)
+    means nothing: it has the edits of the first.
+    """
+    at = torch.tensor([row or 0 for row in rows])
+    take = _Taking(at.tolist(), device)
+    changes: dict[Place, list[Located]] = {}
+    for place, held in groups.items():
+        for group in held:
+            where = None
+            if group.by_row:
+                acts = torch.tensor([[phase in ("response", "all")] for phase in group.phases])
+                where = acts[at].to(device)
+            changes.setdefault(place, []).append(Located(take(group), where))
+    return changes
+
+
+class _Taking:
+    """Takes rows out of what groups hold for each row; a change that several places share stays one."""
+
+    def __init__(self, rows: Sequence[int], device: torch.device) -> None:
+        self.at, self.known = torch.tensor(rows, device=device), dict[int, Change]()
+
+    def __call__(self, group: Group) -> Change:
+        if group.stacked and id(group.change) not in self.known:
+            self.known[id(group.change)] = chosen(group.change, self.at)
+        return self.known.get(id(group.change), group.change)
 
 
 def check_layers(layers: Sequence[int], n_layers: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Phase = Literal["prompt", "prompt_last", "response", "all"]
@@ -290,7 +290,27 @@ def stacked(changes: Mapping[int, Change], n: int) -> Change:
     return partial(first.func, **held)
 
 
+def chosen(change: Change, rows: Int[Tensor, " n"]) -> Change:
+    """The change of some rows out of a `placed` one that was `stacked` for many."""
+    numbers = numbers_of(change)
+    return change if numbers is None else with_numbers(change, {k: v.index_select(0, rows) for k, v in numbers.items()})
+
+
+def numbers_of(change: Change) -> dict[str, Any] | None:
+    """Tensors and numbers that a `placed` change of a known kind works with, by name; None for any other change."""
+    return change.keywords if isinstance(change, partial) and change.func in _PLACED else None
+
+
+def with_numbers(change: Change, numbers: Mapping[str, Any]) -> Change:
+    """The same kind of change with other numbers."""
+    return partial(change.func, **numbers)  # pyright: ignore[reportFunctionMemberAccess]
+
+
 def _by_rows(change: Change) -> "partial[Any] | None":
     """The change, if it is a call, by keywords for one row each, of a function that takes them for many."""
     per_row = isinstance(change, partial) and change.func in (add, ablate, _capped, _rotated) and not change.args
     return change if per_row else None  # pyright: ignore[reportReturnType]
+
+
+_PLACED = (_plus, ablate, _capped, _rotated)
+"""What `placed` makes of the functions that take numbers of their own for each row."""

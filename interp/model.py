@@ -10,7 +10,6 @@ Generation is left-padded with mask and positions. `tokenizer.padding_side` is n
 """
 
 import functools
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,15 +27,15 @@ from interp.adapters import Adapters
 from interp.architecture import check_ids, check_reading, few_ids, find_decoder, n_embeddings
 from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
-from interp.editing import Editor, Group, Located, Place, check_layers, grouped, located
+from interp.decoding import Decoder
+from interp.editing import Editor, Located, Place, check_layers, grouped, located, of_rows
 from interp.interventions import PHASES, Edit
 from interp.loading import load_weights
 from interp.runs import InterpError, content_key
-from interp.sampling import Sampler, only_stop_tokens, uniforms
+from interp.sampling import Sampler, only_stop_tokens
+from interp.seats import Request
 from interp.sources import load_chat, pick_device, pick_dtype, quiet, resolve
 from interp.template import AS_IS, TemplateSettings
-
-log = logging.getLogger(__name__)
 
 if "save" in vars(object):
     # nnsight puts a method `save` on every object of the process. Classes of pydantic, anyio and beartype that are
@@ -102,6 +101,7 @@ class Model:
         if not remote:
             whole = Batch(ids, *(torch.tensor([ids.shape[1]], device=self.device) for _ in range(2)))
             check_reading(hf, name, self.blocks, ids, lambda: self.residuals(whole, lambda h: h))
+            self._ring = Decoder(hf, self._editor, self.max_tokens, name=name, spread=self.spread)
 
     @classmethod
     def load(
@@ -203,10 +203,11 @@ class Model:
             ValueError: one does not; nothing is ever cut.
         """
         self._check_ids(rows)
+        most = self.max_tokens
         for i, row in enumerate(rows):
-            if len(row) + new_tokens > self.max_tokens:
+            if len(row) + new_tokens > most:
                 more = f" and {new_tokens} new ones" if new_tokens else ""
-                held = f"the context of {self.name} holds {self.max_tokens}"
+                held = f"the context of {self.name} holds {most}"
                 raise ValueError(f"row {i}: {len(row)} tokens{more}, but {held}; shorten or drop the row")
 
     def _check_ids(self, rows: Sequence[Tokens]) -> None:
@@ -263,7 +264,7 @@ class Model:
         edits: Sequence[Edit] = (),
         row_edits: Sequence[Sequence[Edit]] = (),
         streams: Sequence[int] | None = None,
-        batch_size: int = 128,
+        batch_size: int | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> list[tuple[int, ...]]:
         """Answers as token ids, without the token that ended them.
@@ -275,41 +276,26 @@ class Model:
             row_edits: Edits of each prompt's own, in the order of `prompts`; empty for none. However many rows differ,
                 a layer gets one change a step for each kind of edit.
             streams: Which random numbers each row draws; equal ones share their luck. Default: its index.
-            batch_size: Answers at a time; halved where memory runs out.
+            batch_size: Answers at a time; halved where memory runs out. Default: as many as a GPU's memory allows, 128
+                elsewhere.
             progress: Called with the number of rows done.
 
         Raises:
-            ValueError: a prompt with the new tokens exceeds the context; a temperature below 0; an edit that does not
-                fit the model, or other than one list of `row_edits` a prompt.
+            ValueError: a prompt with the new tokens exceeds the context; no new tokens; a temperature below 0; an edit
+                that does not fit the model, or other than one list of `row_edits` a prompt.
         """
         if not (temperature >= 0 and math.isfinite(temperature)):
             raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
         self._must_be_here("sampled from")
         self.check_lengths(prompts, max_new_tokens)
         self._editor.check(edits, row_edits, len(prompts))
-        luck_of = dict(zip(range(len(prompts)), streams or range(len(prompts)), strict=True))
-        answers: list[tuple[int, ...]] = [()] * len(prompts)
-        left = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        while left:
-            chosen = left[:batch_size]
-            luck = torch.stack([uniforms(seed, luck_of[i], max_new_tokens) for i in chosen]).to(self.device)
-            groups = grouped(edits, [row_edits[i] for i in chosen] if row_edits else (), self.device)
-            rows = [prompts[i].ids for i in chosen]
-            try:
-                new = self._generate(rows, max_new_tokens, Sampler(luck, temperature), groups)
-            except torch.OutOfMemoryError:
-                if len(chosen) == 1:
-                    raise
-                batch_size = len(chosen) // 2
-                log.info("%d answers at a time do not fit the memory; going on with %d", len(chosen), batch_size)
-                torch.cuda.empty_cache()
-                continue
-            for i, row in zip(chosen, new.tolist(), strict=True):
-                answers[i] = self.chat.cut(row, self.stop_ids)
-            left = left[len(chosen) :]
-            if progress:
-                progress(len(chosen))
-        return answers
+        ids = [row.ids for row in prompts]
+        luck = [(seed, stream) for _, stream in zip(prompts, streams or range(len(prompts)), strict=True)]
+        request = Request.of(ids, max_new_tokens, temperature, luck, (edits, row_edits), self.stop_ids, self.device)
+        answers = self._ring.answers(request, batch_size, progress, self._generate)
+        return [self.chat.cut(answer, self.stop_ids) for answer in answers]
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -318,9 +304,11 @@ class Model:
         ids = (*(known if isinstance(known, list) else [known]), self.chat.tokenizer.eos_token_id, *self.chat.end_ids)
         return tuple(dict.fromkeys(i for i in ids if isinstance(i, int)))
 
-    def _generate(
-        self, rows: Sequence[tuple[int, ...]], n: int, sampler: Sampler, groups: dict[Place, list[Group]]
-    ) -> Int[Tensor, "batch new"]:
+    def _generate(self, request: Request, chosen: Sequence[int]) -> list[tuple[int, ...]]:
+        """Answers of some rows through transformers' own loop."""
+        rows, n = [request.prompts[i] for i in chosen], request.n
+        luck = None if request.luck is None else request.luck[torch.tensor(chosen)]
+        groups = of_rows(request.groups, request.settings(chosen), self.device)
         width = max(len(row) for row in rows)
         ids = torch.tensor([[*[self.pad] * (width - len(row)), *row] for row in rows], device=self.device)
         mask = torch.tensor([[*[0] * (width - len(row)), *[1] * len(row)] for row in rows], device=self.device)
@@ -335,18 +323,19 @@ class Model:
             max_new_tokens=n,
             do_sample=False,
             repetition_penalty=1.0,
-            eos_token_id=list(self.stop_ids),
+            eos_token_id=list(request.stops),
             pad_token_id=self.pad,
             bos_token_id=None,
             use_cache=True,
         )
-        how = {"generation_config": config, "logits_processor": [sampler]}
+        sampler = [] if luck is None else [Sampler(luck, request.temperature)]
+        how = {"generation_config": config, "logits_processor": sampler}
         with quiet(), self._editor.at_work(*passes), self._nnsight.generate(**how) as tracer:
             with tracer.invoke(input_ids=ids, attention_mask=mask):
                 pass
             with tracer.invoke():
                 out = nnsight.save(tracer.result)
-        return out[:, width:]
+        return [request.cut(row) for row in out[:, width:].tolist()]
 
     def _located(
         self, batch: Batch, edits: Sequence[Edit], row_edits: Sequence[Sequence[Edit]]

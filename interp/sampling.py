@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor
 
@@ -50,6 +50,17 @@ def uniforms(seed: int, row: int, n: int) -> Float[Tensor, " n"]:
     return torch.rand(n, generator=generator)
 
 
+def draw(
+    scores: Float[Tensor, "batch vocab"], luck: Float[Tensor, " batch"], temperature: float
+) -> Int[Tensor, " batch"]:
+    """The token that each row's uniform number picks at a temperature above 0; at 0 the likeliest."""
+    if temperature == 0:
+        return scores.float().argmax(-1)
+    mass = (scores.float() / temperature).softmax(-1).cumsum(-1)
+    target = luck[:, None] * mass[:, -1:]
+    return torch.searchsorted(mass, target, right=True).clamp_(max=scores.shape[-1] - 1)[:, 0]
+
+
 class Sampler(LogitsProcessor):
     """Turns greedy decoding into sampling: leaves only the token that a row's own uniform number picks."""
 
@@ -57,13 +68,9 @@ class Sampler(LogitsProcessor):
         self.uniforms, self.temperature, self.step = uniforms, temperature, 0
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
-        if self.temperature == 0:
-            return scores
-        mass = (scores.float() / self.temperature).softmax(-1).cumsum(-1)
-        target = self.uniforms[:, self.step, None] * mass[:, -1:]
+        token = draw(scores, self.uniforms[:, self.step], self.temperature)
         self.step += 1
-        token = torch.searchsorted(mass, target, right=True).clamp_(max=scores.shape[-1] - 1)
-        return torch.full_like(scores, -torch.inf).scatter_(-1, token, 0.0)
+        return torch.full_like(scores, -torch.inf).scatter_(-1, token[:, None], 0.0)
 
 
 @runtime_checkable
