@@ -201,7 +201,7 @@ def test_a_validation_in_which_no_item_got_a_reply_is_an_error(tmp_path: Path, l
     with pytest.raises(InterpError, match=r"3 of 3 items got no reply.*context of .*tiny-llama holds 320"):
         ours()
     with FaultyServer(lambda _: failure(400)) as server, pytest.raises(InterpError, match="3 of 3 items got no reply"):
-        validate(server, [file], tmp_path / "out", "--most-failed", "1")
+        validate(server, [file], tmp_path / "out")
     assert not list(tmp_path.rglob("validation.json")) + list(tmp_path.rglob("scores.jsonl"))
 
 
