@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 from interp.runs import InterpError, read_json, require_room, write_atomic
 from interp.sources import ADAPTER_FILES, adapter_folder, quiet
 
-_PEFT_PREFIX = "base_model.model."
+PEFT_PREFIX = "base_model.model."
 _KEPT = 8
 
 
@@ -84,7 +84,7 @@ class Adapters:
         Raises:
             FileNotFoundError, ValueError, InterpError: `start_from` is no adapter, or one of another base or shape.
         """
-        start = self._read(start_from) if start_from is not None else None
+        start = self.read(start_from) if start_from is not None else None
         if start is not None and _scaling(start[0]) != _scaling(config):
             raise ValueError(
                 f"{start_from} has {_scaling(start[0])}, not {_scaling(config)}; an adapter that is trained further "
@@ -198,50 +198,22 @@ class Adapters:
     def save(self, name: str, folder: Path) -> None:
         """Write an adapter in PEFT's own folder format, with the identity of its base."""
         weights = get_peft_model_state_dict(self.hf, adapter_name=name)
-        tensors = {_PEFT_PREFIX + key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        tensors = {PEFT_PREFIX + key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        self.write(self.hf.peft_config[name], tensors, folder)
+
+    def write(self, config: PeftConfig, tensors: dict[str, Tensor], folder: Path) -> None:
+        """Write an adapter's weights, by PEFT's names on disk, as a folder in its format."""
         require_room(folder.parent, sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
         folder.mkdir(parents=True, exist_ok=True)
-        config = self.hf.peft_config[name]
         config.base_model_name_or_path = self.name
         config.save_pretrained(str(folder))
         write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
         write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
 
-    def joined(self, folder: Path) -> Path:
-        """Write the active stack as one adapter that does the same: ranks side by side, scalings in B.
-
-        A module that only some adapters change has zeros for the others.
-
-        Raises:
-            ValueError: the stack is empty, or an adapter is more than plain LoRA of one rank.
-        """
-        if not self.stack:
-            raise ValueError("there is no adapter to join; the bare base model needs none")
-        held = [self._read(part) for part in self.stack]
-        for part, (config, _) in zip(self.stack, held, strict=True):
-            if config.rank_pattern or config.alpha_pattern or config.use_dora or config.bias != "none":
-                raise ValueError(f"{part}: has ranks or scalings by module, DoRA or biases, so it cannot be joined")
-        keys = dict.fromkeys(key.rsplit(".lora_", 1)[0] for _, weights in held for key in weights)
-        tensors: dict[str, Tensor] = {}
-        for key in keys:
-            a, b = (f"{key}.lora_{side}.weight" for side in "AB")
-            shapes = {side: next(weights[side].shape for _, weights in held if side in weights) for side in (a, b)}
-            below, above = [], []
-            for config, weights in held:
-                root = config.r**0.5 if config.use_rslora else config.r
-                below.append(weights[a].float() if a in weights else torch.zeros(config.r, shapes[a][1]))
-                up = weights[b].float() * (config.lora_alpha / root) if b in weights else None
-                above.append(torch.zeros(shapes[b][0], config.r) if up is None else up)
-            tensors[_PEFT_PREFIX + a] = torch.cat(below).contiguous()
-            tensors[_PEFT_PREFIX + b] = torch.cat(above, dim=1).contiguous()
-        rank = sum(config.r for config, _ in held)
-        targets = sorted({key.rsplit(".", 1)[-1] for key in keys})
-        folder.mkdir(parents=True, exist_ok=True)
-        whole = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, base_model_name_or_path=self.name)
-        whole.save_pretrained(str(folder))
-        write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
-        write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
-        return folder
+    def stamped(self, folder: Path | str) -> tuple[Path, tuple[int, int]]:
+        """An adapter's folder, and what tells whether it was written again."""
+        path = adapter_folder(folder)
+        return path, _stamp(path)
 
     def _parameters(self, name: str) -> list[torch.nn.Parameter]:
         return [parameter for key, parameter in self.hf.named_parameters() if f".{name}." in key]
@@ -286,7 +258,7 @@ class Adapters:
                 return self._names[folder]
             self.stack = tuple(kept for kept in self.stack if kept != folder)
             self._detach(self._names.pop(folder))
-        config, weights = self._read(folder)
+        config, weights = self.read(folder)
         config.inference_mode = True
         try:
             name = self._attach(config)
@@ -302,7 +274,7 @@ class Adapters:
         self._names[folder], self._stamps[folder] = name, stamp
         return name
 
-    def _read(self, folder: Path) -> tuple[LoraConfig, dict[str, Tensor]]:
+    def read(self, folder: Path) -> tuple[LoraConfig, dict[str, Tensor]]:
         """Configuration and weights of an adapter folder, if it is one of this base."""
         _stamp(folder)
         if (folder / "base.json").is_file():
@@ -322,7 +294,7 @@ class Adapters:
             weights = load_file(folder / "adapter_model.safetensors")
         except (SafetensorError, TypeError, ValueError) as error:
             raise ValueError(f"{folder}: damaged adapter ({error})") from error
-        return config, {key.removeprefix(_PEFT_PREFIX): value for key, value in weights.items()}
+        return config, {key.removeprefix(PEFT_PREFIX): value for key, value in weights.items()}
 
     def _fill(self, name: str, weights: dict[str, Tensor], folder: Path) -> None:
         """Put a folder's weights into an attached adapter; every one must land."""
@@ -334,6 +306,19 @@ class Adapters:
                 "it is an adapter of another base or shape"
             )
         set_peft_model_state_dict(self.hf, weights, adapter_name=name)
+
+
+def bare(hf: PreTrainedModel, path: str) -> torch.nn.Module:
+    """The base's own module at a path, beneath whatever adapters it has.
+
+    Raises:
+        InterpError: the model has no such module.
+    """
+    try:
+        module = hf.get_submodule(path)
+    except AttributeError as error:
+        raise InterpError(f"{path}: the model has no such module; it is an adapter of another base") from error
+    return module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
 
 
 @contextmanager

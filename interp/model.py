@@ -32,6 +32,7 @@ from interp.interventions import PHASES, Edit
 from interp.runs import InterpError, content_key
 from interp.sampling import Sampler, uniforms
 from interp.sources import load_chat, load_weights, pick_device, pick_dtype, quiet, resolve
+from interp.stacks import RowStacks
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Model:
         self.remote: Remote = remote
         self.hf, self.chat, self.name, self.identity, self.revision = hf.eval(), chat, name, identity, revision
         self.adapters = Adapters(hf, name, identity)
+        self.row_stacks = RowStacks(hf, self.adapters)
         hf.requires_grad_(False)
         # a sliced (strided) input sends the head down a batched product that copies the vocabulary matrix per row
         head = hf.get_output_embeddings()
@@ -198,6 +200,7 @@ class Model:
         layers: Sequence[int] | None = None,
         edits: Sequence[Edit] = (),
         row_edits: Sequence[Sequence[Edit]] = (),
+        row_stacks: Sequence[Sequence[Path | str]] = (),
     ) -> list[Tensor]:
         """`reduce(h)` for the residual stream `h` after each of `layers`, computed as the forward pass goes by.
 
@@ -206,7 +209,9 @@ class Model:
         wanted = self.check_layers(layers)
         changes = self._located(batch, edits, row_edits)
         after = {place[0]: changes.pop(place) for place in list(changes) if place[1] == "output"}
-        with self._editor.at_work(changes):
+        if row_stacks:
+            self._must_be_here("given an adapter")
+        with self._editor.at_work(changes), self.row_stacks.at_work(row_stacks, len(batch.ids)):
             return _read(self._decoder, self._envoys, batch.ids, wanted, after, reduce, self.remote)
 
     @torch.inference_mode()
@@ -216,6 +221,7 @@ class Model:
         positions: Int[Tensor, "batch k"],
         edits: Sequence[Edit] = (),
         row_edits: Sequence[Sequence[Edit]] = (),
+        row_stacks: Sequence[Sequence[Path | str]] = (),
     ) -> Float[Tensor, "batch k vocab"]:
         """Next-token logits (float32) at chosen positions of each row; the output head runs on those alone."""
         self._must_be_here("asked for logits")
@@ -223,6 +229,7 @@ class Model:
         kept: list[Tensor] = []
         with (
             self._editor.at_work(self._located(batch, edits, row_edits)),
+            self.row_stacks.at_work(row_stacks, len(batch.ids)),
             self._nnsight.trace(input_ids=batch.ids, use_cache=False),
         ):
             out = self._decoder.output

@@ -17,6 +17,7 @@ from interp.interventions import Edit
 from interp.model import Model
 from interp.runs import InterpError, seed_from
 from interp.sources import resolve
+from interp.stacks import join
 
 INSTALL = "pip install 'sgtr-interp[vllm]'"
 
@@ -62,7 +63,7 @@ class VllmSampler:
             return None
         if stack not in self._joined:
             number = len(self._joined) + 1
-            folder = self.model.adapters.joined(Path(self._folder.name) / str(number))
+            folder = join(self.model.adapters, Path(self._folder.name) / str(number))
             request = importlib.import_module("vllm.lora.request").LoRARequest
             self._joined[stack] = request(str(number), number, str(folder))
         return self._joined[stack]
