@@ -237,6 +237,11 @@ class RowStacks:
         return self._held[1]
 
 
+def stack_factors(adapters: Adapters, stack: Sequence[Path]) -> dict[str, tuple[Tensor, Tensor]]:
+    """What a stack of adapters adds to each linear module, by the module's path (see `factors_of`)."""
+    return _joined([factors_of(adapters, folder) for folder in stack])
+
+
 def _joined(adapters: Sequence[Mapping[str, tuple[Tensor, Tensor]]]) -> dict[str, tuple[Tensor, Tensor]]:
     """The adapters of a stack as one pair of factors for each module: ranks side by side."""
     joined: dict[str, tuple[Tensor, Tensor]] = {}
