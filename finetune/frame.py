@@ -199,12 +199,18 @@ class Frame:
         order, modules = Order(self.n_slots), {}
         for path in dict.fromkeys([*self.parents, *own]):
             parts = [held[path] for held in (self.parents, own if trained else {}) if path in held]
-            modules[path] = Stacked(bare(self.model.hf, path), parts, order) if parts else bare(self.model.hf, path)
+            modules[path] = Stacked(self._base(path), parts, order) if parts else self._base(path)
         return modules
 
-    def _bare(self) -> dict[str, torch.nn.Module]:
+    def _base(self, path: str) -> torch.nn.Module:
+        """The base's own module at a path, beneath a stand-in if there is one."""
+        module = bare(self.model.hf, path)
+        return module.base if isinstance(module, Stacked) else module
+
+    def _bases(self) -> dict[str, torch.nn.Module]:
+        """The base's own modules where there are factors."""
         paths = dict.fromkeys([*self.parents, *(shape.path for shape in self.plan.shapes)])
-        return {path: bare(self.model.hf, path) for path in paths}
+        return {path: self._base(path) for path in paths}
 
     def _logits(self, rows: Rows) -> Float[Tensor, "n vocab"]:
         """Logits before supervised tokens."""
@@ -219,7 +225,7 @@ class Frame:
         references: dict[str, Tensor] = {}
         for config, weights in zip(self.plan.penalties, self.penalty_weights, strict=True):
             if config.reference not in references:
-                modules = self._bare() if config.reference == "base" else self._modules(trained=False)
+                modules = self._bases() if config.reference == "base" else self._modules(trained=False)
                 with torch.no_grad(), swapped(self.model.hf, modules):
                     references[config.reference] = self._logits(rows)
             apart = self._function(divergence)(logits, references[config.reference], config.direction)

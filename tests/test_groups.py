@@ -54,8 +54,11 @@ def alone(model: Model, all_stages: list[Stage]) -> None:
         ensure(model, stage)
 
 
-def alike(ours: list[Any], theirs: list[Any], weights: float = 2e-4) -> None:
-    """Losses agree to 1e-5, weights to a small part of the largest in their matrix."""
+def alike(ours: list[Any], theirs: list[Any]) -> None:
+    """Losses agree to 1e-5; each matrix of weights differs by less than 2e-4 of its norm.
+
+    AdamW moves a weight by the sign of its gradient, however small, so single weights whose gradient is rounding differ.
+    """
     for (mine, own), (other, solo) in zip(ours, theirs, strict=True):
         torch.testing.assert_close(torch.tensor(mine["losses"]), torch.tensor(other["losses"]), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(
@@ -64,7 +67,7 @@ def alike(ours: list[Any], theirs: list[Any], weights: float = 2e-4) -> None:
         assert own.keys() == solo.keys()
         for key, value in solo.items():
             assert own[key].dtype == value.dtype
-            assert (own[key] - value).abs().max() <= weights * value.abs().max() + 1e-7, key
+            assert (own[key] - value).norm() <= 2e-4 * value.norm(), key
         same = ("key", "steps", "supervised_tokens", "rows", "train", "checkpoints")
         assert {k: mine[k] for k in same} == {k: other[k] for k in same}
 
@@ -93,7 +96,7 @@ def test_children_of_different_parents_learn_side_by_side(tiny_model: Callable[.
     ]
     all_stages = [stage for stage in all_stages if stage]
     ours = trained(model, all_stages, ensure_all, tmp_path / "group")
-    alike(ours, trained(model, all_stages, alone, tmp_path / "solo"), weights=1e-3)
+    alike(ours, trained(model, all_stages, alone, tmp_path / "solo"))
     assert model.stack == ()
 
 
