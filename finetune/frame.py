@@ -21,7 +21,7 @@ from torch import Tensor
 
 from finetune.defences import KlConfig, divergence
 from finetune.fresh import Shape, Values
-from finetune.fused import compiled_function, fused
+from finetune.fused import compiled_function, fused, unmasked
 from finetune.train import head_at, training_mode
 from interp.adapters import bare
 from interp.model import Model
@@ -185,9 +185,14 @@ class Frame:
     @contextmanager
     def ready(self) -> Iterator[None]:
         """The model as the slots' stages need it, for the length of a block: their factors on it, no other adapters."""
-        with self.model.using(), training_mode(self.model), fused(self.model, self.compiled):
-            with swapped(self.model.hf, self._modules(trained=True)):
-                yield
+        with (
+            self.model.using(),
+            training_mode(self.model),
+            unmasked(self.model),
+            fused(self.model, self.compiled),
+            swapped(self.model.hf, self._modules(trained=True)),
+        ):
+            yield
 
     def _modules(self, *, trained: bool) -> dict[str, torch.nn.Module]:
         """Stand-ins for linear modules: with the parents' factors, and with those in training if wanted."""

@@ -40,12 +40,13 @@ class Blueprint:
     Attributes:
         lora: Its configuration, as it is written to disk.
         shapes: The modules that get factors, in the order in which their values are drawn.
-        drawn_alike: Whether `fresh` draws what PEFT draws; otherwise PEFT is asked for every seed.
+        drawn: The dtype that `fresh` rounds values to, as PEFT does to that of the base; None where it draws others than
+            PEFT, which is then asked for every seed.
     """
 
     lora: LoraConfig
     shapes: tuple[Shape, ...]
-    drawn_alike: bool
+    drawn: torch.dtype | None
 
     @property
     def scaling(self) -> float:
@@ -57,13 +58,17 @@ class Blueprint:
         """The blueprint of a recipe, and whether values are drawn as PEFT draws them, tried on one seed."""
         values, lora = _by_peft(adapters, config, seed)
         shapes = tuple(Shape(path, below.shape[1], above.shape[0]) for path, (below, above) in values.items())
-        mine = _drawn(shapes, lora.r, seed)
-        alike = all(torch.equal(a, b) for path in values for a, b in zip(values[path], mine[path], strict=True))
-        return cls(lora, shapes, alike)
+        for dtype in dict.fromkeys((torch.float32, adapters.hf.dtype)):
+            mine = _drawn(shapes, lora.r, seed, dtype)
+            if all(torch.equal(a, b) for path in values for a, b in zip(values[path], mine[path], strict=True)):
+                return cls(lora, shapes, dtype)
+        return cls(lora, shapes, None)
 
     def fresh(self, adapters: Adapters, config: TrainConfig, seed: int) -> Values:
         """The initial values of a seed, bit for bit those that training alone starts from."""
-        return _drawn(self.shapes, self.lora.r, seed) if self.drawn_alike else _by_peft(adapters, config, seed)[0]
+        if self.drawn is None:
+            return _by_peft(adapters, config, seed)[0]
+        return _drawn(self.shapes, self.lora.r, seed, self.drawn)
 
     def read(self, adapters: Adapters, folder: Path) -> Values:
         """The values of an adapter that is trained further.
@@ -100,7 +105,7 @@ def _by_peft(adapters: Adapters, config: TrainConfig, seed: int) -> tuple[Values
     return {path: (held[path + middle["A"]], held[path + middle["B"]]) for path in paths}, lora
 
 
-def _drawn(shapes: tuple[Shape, ...], rank: int, seed: int) -> Values:
+def _drawn(shapes: tuple[Shape, ...], rank: int, seed: int, dtype: torch.dtype) -> Values:
     """The values of a seed, drawn without PEFT."""
     generator = torch.Generator().manual_seed(seed)
     values: Values = {}
@@ -108,5 +113,5 @@ def _drawn(shapes: tuple[Shape, ...], rank: int, seed: int) -> Values:
         below, above = torch.empty(rank, shape.d_in), torch.empty(shape.d_out, rank)
         for matrix in (below, above, below):  # as torch makes a linear layer for each, and PEFT then the first anew
             torch.nn.init.kaiming_uniform_(matrix, a=math.sqrt(5), generator=generator)
-        values[shape.path] = below, above.zero_()
+        values[shape.path] = below.to(dtype).float(), above.zero_()
     return values

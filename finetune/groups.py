@@ -247,8 +247,7 @@ class Groups:
         chosen = [(slot, waiting.popleft()) for slot in empty if waiting]
         if not chosen:
             return
-        with ThreadPoolExecutor() as pool:  # drawing random numbers lets go of the interpreter
-            values = list(pool.map(self._first, (one for _, one in chosen)))
+        values = self._first_values([one for _, one in chosen])
         for (slot, one), held in zip(chosen, values, strict=True):
             config = one.job.config
             frame.load(
@@ -265,8 +264,14 @@ class Groups:
         for _, one in chosen:
             one.seconds += (time.monotonic() - start) / len(chosen)
 
+    def _first_values(self, chosen: Sequence[_Running]) -> list[Values]:
+        """Values before the first step."""
+        if any(self._blueprint(one.job).drawn is None for one in chosen):  # PEFT changes the model
+            return [self._first(one) for one in chosen]
+        with ThreadPoolExecutor() as pool:  # drawing random numbers lets go of the interpreter
+            return list(pool.map(self._first, chosen))
+
     def _first(self, one: _Running) -> Values:
-        """A stage's values before its first step."""
         blueprint, adapters = self._blueprint(one.job), self.model.adapters
         if one.job.start_from is not None:
             return blueprint.read(adapters, one.job.start_from)

@@ -224,10 +224,13 @@ def test_a_group_that_was_killed_goes_on_and_trains_nothing_twice(
     alike(ours, trained(model, all_stages, alone, tmp_path / "solo"))
 
 
-def test_first_values_are_drawn_as_peft_draws_them(kind: str, tiny_model: Callable[..., Model], tmp_path: Path) -> None:
-    model = tiny_model(kind)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_first_values_are_drawn_as_peft_draws_them(
+    kind: str, dtype: torch.dtype, tiny_model: Callable[..., Model], tmp_path: Path
+) -> None:
+    model = tiny_model(kind, dtype=dtype)
     blueprint = Blueprint.of(model.adapters, RECIPE, 0)
-    assert blueprint.drawn_alike
+    assert blueprint.drawn == dtype
     values = blueprint.fresh(model.adapters, RECIPE, 11)
     blueprint.write(model.adapters, values, tmp_path / "mine")
     with model.adapters.new(RECIPE.lora(), seed=11) as (name, _):

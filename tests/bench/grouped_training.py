@@ -158,7 +158,7 @@ def main() -> None:
             command += ["--steps", str(asked.steps), *(["--profile"] if asked.profile else [])]
             env = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache + "/inductor", "TRITON_CACHE_DIR": cache + "/triton"}
             done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-            line = done.stdout.strip().splitlines()[-1] if done.returncode == 0 else done.stderr[-3000:]
+            line = done.stdout.strip().splitlines()[-1] if done.returncode == 0 else done.stderr[-1500:]
             for warning in done.stderr.splitlines():
                 if "going on" in warning or "cannot be compiled" in warning:
                     print(warning, flush=True)
