@@ -25,7 +25,7 @@ from finetune.fused import compiled_function, fused, unmasked
 from finetune.train import head_at, training_mode
 from interp.adapters import bare
 from interp.model import Model
-from interp.stacks import Factors, Order, Stacked, swapped
+from interp.stacks import Factors, Order, Shared, Stacked, swapped
 
 log = logging.getLogger(__name__)
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -70,18 +70,23 @@ class Plan:
     """What makes a frame: stages that agree in it can be trained in the same slots.
 
     Attributes:
-        shapes: Linear modules that get factors.
+        runs: Linear modules that get factors; those that read the same input are one run.
         rank: Largest rank of the factors in training.
         frozen: Joint rank of the factors beneath them, by module; empty without parents.
         shared: Whether all slots have the same parents.
         penalties: Penalties on the loss; their weights differ by slot.
     """
 
-    shapes: tuple[Shape, ...]
+    runs: tuple[tuple[Shape, ...], ...]
     rank: int
     frozen: tuple[tuple[Shape, int], ...]
     shared: bool
     penalties: tuple[KlConfig, ...]
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The modules, run by run."""
+        return tuple(shape for run in self.runs for shape in run)
 
 
 class Frame:
@@ -105,7 +110,7 @@ class Frame:
         self.most.fill_(1.0)
         self.penalty_weights = torch.zeros(len(plan.penalties), n_slots, device=self.device)
         self.loss = torch.zeros(2, n_slots, device=self.device)
-        self._leaves = [leaf.requires_grad_() for leaf in self._factors(self._read)]
+        self._leaves = [leaf.requires_grad_() for leaf in self._runs(self._read)]
         n_parents = 1 if plan.shared else n_slots
         like = {"device": self.device, "dtype": self.dtype}
         self.parents = {
@@ -131,6 +136,16 @@ class Frame:
             *(piece.view(n, rank, -1) for piece in pieces[: len(self.plan.shapes)]),
             *(piece.view(n, -1, rank) for piece in pieces[len(self.plan.shapes) :]),
         ]
+
+    def _runs(self, matrix: Float[Tensor, "slot number"]) -> list[Tensor]:
+        """As `_factors`, with the first factors of each run in one tensor."""
+        leaves, at, n, rank = [], 0, len(matrix), self.plan.rank
+        below = matrix.detach()[:, : self._n_below]
+        for run in self.plan.runs:
+            size = rank * len(run) * run[0].d_in
+            leaves.append(below[:, at : at + size].view(n, rank * len(run), run[0].d_in))
+            at += size
+        return [*leaves, *self._factors(matrix)[len(self.plan.shapes) :]]
 
     @torch.no_grad()
     def load(
@@ -196,15 +211,21 @@ class Frame:
 
     def _modules(self, *, trained: bool) -> dict[str, torch.nn.Module]:
         """Stand-ins for linear modules: with the parents' factors, and with those in training if wanted."""
-        n = len(self.plan.shapes)
-        own = {
-            shape.path: Factors(below, above)
-            for shape, below, above in zip(self.plan.shapes, self._leaves[:n], self._leaves[n:], strict=True)
+        n_runs, order = len(self.plan.runs), Order(self.n_slots)
+        parents = {path: [factors] for path, factors in self.parents.items()}
+        modules: dict[str, torch.nn.Module] = {
+            path: Stacked(self._base(path), parts, order) for path, parts in parents.items()
         }
-        order, modules = Order(self.n_slots), {}
-        for path in dict.fromkeys([*self.parents, *own]):
-            parts = [held[path] for held in (self.parents, own if trained else {}) if path in held]
-            modules[path] = Stacked(self._base(path), parts, order) if parts else self._base(path)
+        if not trained:
+            return {path: self._base(path) for path in self._bases()} | modules
+        above = iter(self._leaves[n_runs:])
+        for run, below in zip(self.plan.runs, self._leaves[:n_runs], strict=True):
+            shared = Shared(below, len(run)) if len(run) > 1 else None
+            for k, shape in enumerate(run):
+                own = below[:, k * self.plan.rank : (k + 1) * self.plan.rank] if shared is not None else below
+                parts = [*parents.get(shape.path, ()), Factors(own, next(above))]
+                base = self._base(shape.path)
+                modules[shape.path] = Stacked(base, parts, order, None if shared is None else (shared, k))
         return modules
 
     def _base(self, path: str) -> torch.nn.Module:
@@ -306,6 +327,29 @@ class Frame:
         else:
             self._last.replay()
         return self.loss.clone()
+
+
+@torch.no_grad()
+def runs_of(model: Model, shapes: Sequence[Shape]) -> tuple[tuple[Shape, ...], ...]:
+    """Modules that follow one another and read the same tensor, as one run; found on a few tokens."""
+    read: dict[str, Tensor] = {}
+
+    def noting(path: str) -> Any:
+        return lambda _, args: read.__setitem__(path, args[0])
+
+    handles = [model.hf.get_submodule(shape.path).register_forward_pre_hook(noting(shape.path)) for shape in shapes]
+    try:
+        model.hf(input_ids=torch.arange(4, device=model.device)[None], use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    runs: list[list[Shape]] = []
+    for shape in shapes:
+        if runs and read[runs[-1][-1].path] is read[shape.path]:
+            runs[-1].append(shape)
+        else:
+            runs.append([shape])
+    return tuple(map(tuple, runs))
 
 
 def _gradient(leaf: Tensor) -> Tensor:

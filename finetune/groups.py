@@ -23,7 +23,7 @@ from torch import Tensor
 
 from finetune.batch import supervised, weights_of
 from finetune.defences import Defence, KlConfig, Penalty
-from finetune.frame import Frame, Plan, Rows
+from finetune.frame import Frame, Plan, Rows, runs_of
 from finetune.fresh import Blueprint, Shape, Values
 from finetune.recipe import TrainConfig, rate_at
 from finetune.train import GRAPH_PARAMETERS, Trained, batches_of, check_rows
@@ -185,7 +185,7 @@ class Groups:
                     ranks[shape] = max(ranks.get(shape, 0), len(below))
             penalties = tuple(config.model_copy(update={"weight": 1.0}) for config in group[0].job.penalties)
             rank = max(one.job.config.lora_rank for one in group)
-            plan = Plan(tuple(shapes.values()), rank, tuple(ranks.items()), len(parents) == 1, penalties)
+            plan = Plan(runs_of(self.model, tuple(shapes.values())), rank, tuple(ranks.items()), len(parents) == 1, penalties)
             plans.append((plan, group))
         return plans
 
@@ -223,22 +223,37 @@ class Groups:
                 batches = [_rows_of(slots, strip, n_rows, shapes, self.model.pad) for strip in range(n_strips)]
                 rates = [0.0 if one is None else _rate(one) for one in slots]
                 losses = frame.step([rows for rows in batches if rows is not None], rates)
-                for slot, one in enumerate(slots):
-                    if one is None:
-                        continue
-                    one.curve.append(losses[:, slot])
-                    blueprint, config = self._blueprint(one.job), one.job.config
-                    if one.step in one.job.checkpoints:
-                        values = frame.values(slot, blueprint.shapes, config.lora_rank)
-                        blueprint.write(self.model.adapters, values, one.job.checkpoints[one.step])
-                    if one.step == len(one.plan):
-                        values = frame.values(slot, blueprint.shapes, config.lora_rank)
-                        done(one.number, self._finished(one, values, mode))
-                        slots[slot] = None
                 for one in active:
+                    one.curve.append(losses[:, slots.index(one)])
                     one.seconds += (time.monotonic() - start) / len(active)
                 if progress:
                     progress(len(active))
+                self._save(frame, slots, done, mode)
+
+    def _save(
+        self,
+        frame: Frame,
+        slots: list[_Running | None],
+        done: Callable[[int, Trained | InterpError], object],
+        mode: str,
+    ) -> None:
+        """Write the checkpoints that are due, and the stages that are done, whose slots are empty afterwards."""
+        ended: list[tuple[_Running, Values]] = []
+        for slot, one in enumerate(slots):
+            if one is None or (one.step not in one.job.checkpoints and one.step < len(one.plan)):
+                continue
+            blueprint = self._blueprint(one.job)
+            values = frame.values(slot, blueprint.shapes, one.job.config.lora_rank)
+            if one.step in one.job.checkpoints:
+                blueprint.write(self.model.adapters, values, one.job.checkpoints[one.step])
+            if one.step == len(one.plan):
+                ended.append((one, values))
+                slots[slot] = None
+        if ended:
+            with ThreadPoolExecutor() as pool:
+                outcomes = pool.map(lambda pair: self._finished(*pair, mode), ended)
+                for (one, _), outcome in zip(ended, outcomes, strict=True):
+                    done(one.number, outcome)
 
     def _fill(self, frame: Frame, slots: list[_Running | None], waiting: deque[_Running]) -> None:
         """Put waiting stages into empty slots."""

@@ -33,16 +33,40 @@ class Factors:
     below: Float[Tensor, "stack rank d_in"]
     above: Float[Tensor, "stack d_out rank"]
 
-    def added(self, out: Float[Tensor, "stack n d_out"], x: Float[Tensor, "stack n d_in"]) -> Float[Tensor, "stack n d"]:
-        """`out` plus the update of `x`, in the dtype of `out`; the products are taken in that of the factors."""
+    def inner(self, x: Float[Tensor, "stack n d_in"]) -> Float[Tensor, "stack n rank"]:
+        """The first product, in the dtype of the factors."""
         x = x.to(self.below.dtype)
         if len(self.below) == 1:
-            change = (x.flatten(0, 1) @ self.below[0].T @ self.above[0].T).view(out.shape)
-            return (out + change).to(out.dtype)
-        inner = torch.bmm(x, self.below.transpose(1, 2))
-        if out.dtype == inner.dtype:
-            return torch.baddbmm(out, inner, self.above.transpose(1, 2))
+            return (x.flatten(0, 1) @ self.below[0].T).view(*x.shape[:2], -1)
+        return torch.bmm(x, self.below.transpose(1, 2))
+
+    def added(
+        self, out: Float[Tensor, "stack n d_out"], inner: Float[Tensor, "stack n rank"]
+    ) -> Float[Tensor, "stack n d_out"]:
+        """`out` plus the second product, in the dtype of `out`."""
+        if len(self.above) == 1:
+            return (out + (inner.flatten(0, 1) @ self.above[0].T).view(out.shape)).to(out.dtype)
         return (out + torch.bmm(inner, self.above.transpose(1, 2))).to(out.dtype)
+
+
+class Shared:
+    """The first product of modules that read the same input, taken at once for all of them, when the first is run."""
+
+    def __init__(self, below: Float[Tensor, "stack ranks d_in"], n_modules: int) -> None:
+        """`below` holds the modules' first factors one after the other, all of one rank."""
+        self.below, self.n_modules = below, n_modules
+        self._x: Tensor | None = None
+        self._inner: Tensor | None = None
+
+    def inner(self, x: Tensor, given: Tensor, module: int) -> Float[Tensor, "stack n rank"]:
+        """The product for one of the modules; `given` is what it was called with, `x` the same stack by stack."""
+        if self._inner is None or self._x is not given:
+            self._x, self._inner = given, torch.bmm(x, self.below.transpose(1, 2))
+        rank = self.below.shape[1] // self.n_modules
+        inner = self._inner[..., module * rank : (module + 1) * rank]
+        if module == self.n_modules - 1:
+            self._x = self._inner = None
+        return inner
 
 
 @dataclass(frozen=True)
@@ -75,10 +99,12 @@ class Order:
 class Stacked(Module):
     """A linear module with a low-rank update for each row, which depends on the row's stack."""
 
-    def __init__(self, base: Module, parts: Sequence[Factors], order: Order) -> None:
-        """`parts` are added one after the other."""
+    def __init__(
+        self, base: Module, parts: Sequence[Factors], order: Order, shared: tuple[Shared, int] | None = None
+    ) -> None:
+        """`parts` are added one after the other; `shared` takes the first product of the last, as which of its modules."""
         super().__init__()
-        self.base, self.parts, self.order = base, tuple(parts), order
+        self.base, self.parts, self.order, self.shared = base, tuple(parts), order, shared
 
     def __getattr__(self, name: str) -> Any:
         """What a linear module is asked for: its weight, its sizes."""
@@ -94,13 +120,16 @@ class Stacked(Module):
             whole = out.view(self.order.n_stacks, -1, out.shape[-1])
             inner = x.view(self.order.n_stacks, -1, x.shape[-1])
             for part in self.parts:
-                whole = part.added(whole, inner)
+                if self.shared is not None and part is self.parts[-1]:
+                    whole = part.added(whole, self.shared[0].inner(inner, x, self.shared[1]))
+                else:
+                    whole = part.added(whole, part.inner(inner))
             return whole.view(out.shape)
         rows = out[self.order.rows]
         whole = rows.view(self.order.n_stacks, -1, out.shape[-1])
         inner = x[self.order.rows].view(self.order.n_stacks, -1, x.shape[-1])
         for part in self.parts:
-            whole = part.added(whole, inner)
+            whole = part.added(whole, part.inner(inner))
         return whole.view(rows.shape)[self.order.places]
 
 

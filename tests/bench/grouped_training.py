@@ -81,6 +81,7 @@ def case(spec: str, case: str, compiled: bool | None, profile: bool, dtype: str,
                 ticks.append((time.perf_counter() - start, n))
 
             groups = Groups(model, compiled=compiled)
+            phases = timed(groups)
             groups.train(jobs, finished, tick)
     if cuda:
         torch.cuda.synchronize()
@@ -102,6 +103,7 @@ def case(spec: str, case: str, compiled: bool | None, profile: bool, dtype: str,
         sync = [tick for i, tick in enumerate(ticks) if i % 20 == 5]
         taken = sum(n for _, n in ticks[6 : 6 + 20 * (len(sync) - 1)])
         steady = taken / (sync[-1][0] - sync[0][0]) if len(sync) > 1 else None
+        result["phases"] = phases
         result["first_step_seconds"] = round(ticks[0][0], 2)
         result["steady_stage_steps_per_second"] = steady and round(steady, 1)
         if steady and cuda:
@@ -109,6 +111,27 @@ def case(spec: str, case: str, compiled: bool | None, profile: bool, dtype: str,
         if profile:
             result["kernels"] = kernels(groups)
     return result
+
+
+def timed(groups: Groups) -> dict[str, float]:
+    """Seconds that parts of the work take, filled in as they run."""
+    phases: dict[str, float] = {}
+
+    def watch(name: str) -> None:
+        inner = getattr(groups, name)
+
+        def outer(*args: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return inner(*args)
+            finally:
+                phases[name] = round(phases.get(name, 0.0) + time.perf_counter() - start, 2)
+
+        setattr(groups, name, outer)
+
+    for name in ("_plans", "_frame", "_fill", "_save"):
+        watch(name)
+    return phases
 
 
 def kernels(groups: Groups) -> list[str]:
