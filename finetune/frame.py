@@ -222,7 +222,8 @@ class Frame:
         for run, below in zip(self.plan.runs, self._leaves[:n_runs], strict=True):
             shared = Shared(below, len(run)) if len(run) > 1 else None
             for k, shape in enumerate(run):
-                own = below[:, k * self.plan.rank : (k + 1) * self.plan.rank] if shared is not None else below
+                # a view with a gradient would tie the leaf to this stream, and a graph is captured on another
+                own = below if shared is None else below.detach()[:, k * self.plan.rank : (k + 1) * self.plan.rank]
                 parts = [*parents.get(shape.path, ()), Factors(own, next(above))]
                 base = self._base(shape.path)
                 modules[shape.path] = Stacked(base, parts, order, None if shared is None else (shared, k))
@@ -291,6 +292,8 @@ class Frame:
             self.rate.zero_()
             self.update()
         torch.cuda.current_stream(self.device).wait_stream(aside)
+        torch.cuda.synchronize(self.device)
+        torch.cuda.empty_cache()  # what the other stream took is of no use to the graphs
         pool = torch.cuda.graph_pool_handle()
         how = {"pool": pool, "capture_error_mode": "thread_local"}
         for rows in new:
@@ -404,4 +407,3 @@ def _adamw(
     weights.copy_(shrunk - size * mean / (square.sqrt() / second.float()[:, None] + EPSILON))
     read.copy_(weights * scales)
     gradient.zero_()
-

@@ -78,9 +78,15 @@ class Blueprint:
         """
         config, weights = adapters.read(folder)
         values = {s.path: tuple(weights.get(f"{s.path}.lora_{side}.weight") for side in "AB") for s in self.shapes}
-        alike = (config.r, config.lora_alpha, config.use_rslora) == (self.lora.r, self.lora.lora_alpha, self.lora.use_rslora)
+        alike = (config.r, config.lora_alpha, config.use_rslora) == (
+            self.lora.r,
+            self.lora.lora_alpha,
+            self.lora.use_rslora,
+        )
         if not alike or len(weights) != 2 * len(values) or any(w is None for pair in values.values() for w in pair):
-            raise InterpError(f"{folder}: not an adapter of this recipe's shape and scaling, so it cannot be trained on")
+            raise InterpError(
+                f"{folder}: not an adapter of this recipe's shape and scaling, so it cannot be trained on"
+            )
         return {path: (pair[0].float(), pair[1].float()) for path, pair in values.items()}  # pyright: ignore
 
     def write(self, adapters: Adapters, values: Values, folder: Path) -> None:

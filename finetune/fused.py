@@ -31,7 +31,9 @@ def unmasked(model: Model) -> Iterator[None]:
     While a CUDA graph is captured transformers makes a mask even where rows are whole and every layer sees all of them.
     """
     config = model.hf.config.get_text_config()
-    partial = set(getattr(config, "layer_types", None) or ()) - {"full_attention"} or getattr(config, "sliding_window", 0)
+    partial = set(getattr(config, "layer_types", None) or ()) - {"full_attention"} or getattr(
+        config, "sliding_window", 0
+    )
     handles = []
     if config._attn_implementation == "sdpa" and not partial:
         handles = [block.register_forward_pre_hook(_without_mask, with_kwargs=True) for block in model.blocks]

@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 MOST_TOKENS = {"cuda": 40_000, "cpu": 4096}
 """Padded tokens in one pass: enough to fill the processor; more stages wait for a slot."""
 
+MOST_EAGER_STEPS = 2500
+"""Steps of all stages from which on compiling pays: it takes 10 to 20 s and then nearly halves a step's time."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -185,7 +188,9 @@ class Groups:
                     ranks[shape] = max(ranks.get(shape, 0), len(below))
             penalties = tuple(config.model_copy(update={"weight": 1.0}) for config in group[0].job.penalties)
             rank = max(one.job.config.lora_rank for one in group)
-            plan = Plan(runs_of(self.model, tuple(shapes.values())), rank, tuple(ranks.items()), len(parents) == 1, penalties)
+            plan = Plan(
+                runs_of(self.model, tuple(shapes.values())), rank, tuple(ranks.items()), len(parents) == 1, penalties
+            )
             plans.append((plan, group))
         return plans
 
@@ -330,27 +335,28 @@ class Groups:
             frame = Frame(self.model, plan, n_slots, compiled=self._compiles(group))
             try:
                 self._capture(frame, n_rows, shapes)
-            except torch.OutOfMemoryError:
-                del frame
-                torch.cuda.empty_cache()
-                if n_slots == 1:
+            except RuntimeError as error:
+                full, compiled = _out_of_memory(error), frame.compiled
+                if (full and n_slots == 1) or not (full or compiled):
                     raise
+                why = str(error).splitlines()[0]
+            else:
+                self._frames.append((plan, n_rows, frame))
+                return frame, shapes
+            del frame
+            if on_gpu:
+                torch.cuda.empty_cache()
+            if full:
                 log.info("%d stages at a time do not fit the memory; going on with %d", n_slots, -(-n_slots // 2))
                 n_slots = -(-n_slots // 2)
-                continue
-            except RuntimeError as error:  # a compiler is missing or does not take this architecture
-                if not frame.compiled:
-                    raise
-                log.warning("blocks cannot be compiled here (%s); going on without", str(error).splitlines()[0])
+            else:  # a compiler is missing, or does not take this architecture
+                log.warning("blocks cannot be compiled here (%s); going on without", why)
                 self.compiled = False
-                continue
-            self._frames.append((plan, n_rows, frame))
-            return frame, shapes
 
     def _compiles(self, group: Sequence[_Running]) -> bool:
         if self.compiled is not None:
             return self.compiled
-        return self.model.device.type == "cuda" and sum(one.job.n_steps for one in group) >= 1000
+        return self.model.device.type == "cuda" and sum(one.job.n_steps for one in group) >= MOST_EAGER_STEPS
 
     def _capture(self, frame: Frame, n_rows: int, shapes: Sequence[tuple[int, int]]) -> None:
         """Make a frame's graphs for micro-batches of some widths, with so many supervised positions for each stage."""
@@ -369,6 +375,15 @@ class Groups:
             frame.capture(empty)
 
 
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out; while a graph is captured, another error hides the one that says so."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return True
+        error = error.__context__
+    return False
+
+
 def check_job(job: Job, model: Model) -> None:
     """Check before training that a stage can be trained.
 
@@ -380,7 +395,9 @@ def check_job(job: Job, model: Model) -> None:
         steps = job.config.warmup_steps
         raise ValueError(f"one step with warmup_steps {steps} has learning rate 0; set warmup_steps to 0")
     if any(not 1 <= step <= job.n_steps for step in job.checkpoints):
-        raise ValueError(f"checkpoints {sorted(job.checkpoints)} must be in [1, {job.n_steps}], the steps of this stage")
+        raise ValueError(
+            f"checkpoints {sorted(job.checkpoints)} must be in [1, {job.n_steps}], the steps of this stage"
+        )
 
 
 def _rate(one: _Running) -> float:

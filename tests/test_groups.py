@@ -216,7 +216,9 @@ def test_a_group_that_was_killed_goes_on_and_trains_nothing_twice(
     assert sum(record is not None for record in before) == 1
     trainings: list[int] = []
     inner = Groups.train
-    monkeypatch.setattr(Groups, "train", lambda self, jobs, *rest: (trainings.append(len(jobs)), inner(self, jobs, *rest)))
+    monkeypatch.setattr(
+        Groups, "train", lambda self, jobs, *rest: (trainings.append(len(jobs)), inner(self, jobs, *rest))
+    )
     ensure_all(model, all_stages)
     assert trainings == [4]
     ours = [(stage.record(model), adapter_of(stage.folder(model))) for stage in all_stages]
