@@ -22,14 +22,13 @@ from torch import Tensor
 from finetune.defences import KlConfig, divergence
 from finetune.fresh import Shape, Values
 from finetune.fused import compiled_function, fused, unmasked
+from finetune.rowwise import adamw, copy_scaled, losses_of
 from finetune.train import head_at, training_mode
 from interp.adapters import bare
 from interp.model import Model
 from interp.stacks import Factors, Order, Shared, Stacked, swapped
 
 log = logging.getLogger(__name__)
-BETAS, EPSILON = (0.9, 0.999), 1e-8
-"""AdamW's own, as in training alone."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ class Frame:
 
     def refresh(self) -> None:
         """Make anew what the forward pass reads."""
-        _copy_scaled(self._read, self.weights, self.scaling, self._n_below)
+        copy_scaled(self._read, self.weights, self.scaling, self._n_below)
 
     def values(self, slot: int, shapes: Sequence[Shape], rank: int) -> Values:
         """The adapter in a slot, on the CPU."""
@@ -247,7 +246,7 @@ class Frame:
     def backward(self, rows: Rows) -> None:
         """Add a micro-batch's gradient, loss and penalty to those of the step."""
         logits = self._logits(rows)
-        losses = self._function(_losses)(logits, rows.targets, rows.weights, self.n_slots)
+        losses = self._function(losses_of)(logits, rows.targets, rows.weights, self.n_slots)
         penalties = torch.zeros_like(losses)
         references: dict[str, Tensor] = {}
         for config, weights in zip(self.plan.penalties, self.penalty_weights, strict=True):
@@ -270,7 +269,7 @@ class Frame:
         """Take the optimiser's step from the gradients; they are zero afterwards."""
         columns = (self.rate, self.decay, self.most, self.scaling, self.steps)
         matrices = (self.weights, self.mean, self.square, self.gradient, self._read)
-        self._function(_adamw)(*matrices, *columns, self._n_below)
+        self._function(adamw)(*matrices, *columns, self._n_below)
 
     def _function(self, function: Any) -> Any:
         return compiled_function(function) if self.compiled else function
@@ -357,53 +356,3 @@ def runs_of(model: Model, shapes: Sequence[Shape]) -> tuple[tuple[Shape, ...], .
 
 def _gradient(leaf: Tensor) -> Tensor:
     return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-
-
-def _losses(
-    logits: Float[Tensor, "n vocab"], targets: Int[Tensor, " n"], weights: Float[Tensor, " n"], n_slots: int
-) -> Float[Tensor, " slot"]:
-    """Each slot's weighted cross entropy."""
-    ce = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
-    return (ce * weights).view(n_slots, -1).sum(1)
-
-
-def _copy_scaled(into: Tensor, weights: Tensor, scaling: Tensor, n_below: int) -> None:
-    """Copy a matrix of weights, the second factors times their adapter's scaling."""
-    into.copy_(weights * _scales(weights, scaling, n_below))
-
-
-def _scales(weights: Tensor, scaling: Tensor, n_below: int) -> Tensor:
-    second = torch.arange(weights.shape[1], device=weights.device) >= n_below
-    return torch.where(second, scaling.float()[:, None], 1.0)
-
-
-def _adamw(
-    weights: Tensor,
-    mean: Tensor,
-    square: Tensor,
-    gradient: Tensor,
-    read: Tensor,
-    rate: Tensor,
-    decay: Tensor,
-    most: Tensor,
-    scaling: Tensor,
-    steps: Tensor,
-    n_below: int,
-) -> None:
-    """AdamW on a matrix whose rows are stages, after clipping each row's gradient to a norm of its own.
-
-    The gradient is that of the scaled factors, so the second ones' is scaled to be their own.
-    """
-    scales = _scales(weights, scaling, n_below)
-    own = gradient * scales
-    norm = own.square().sum(1, keepdim=True).sqrt()
-    own = own * (most.float()[:, None] / (norm + 1e-6)).clamp(max=1.0)
-    steps.add_(1)
-    first, second = 1 - BETAS[0] ** steps, (1 - BETAS[1] ** steps).sqrt()
-    size = (rate / first).float()[:, None]
-    mean.copy_(mean + (own - mean) * (1 - BETAS[0]))
-    square.copy_(square * BETAS[1] + own * own * (1 - BETAS[1]))
-    shrunk = weights * (1 - rate * decay).float()[:, None]
-    weights.copy_(shrunk - size * mean / (square.sqrt() / second.float()[:, None] + EPSILON))
-    read.copy_(weights * scales)
-    gradient.zero_()

@@ -40,8 +40,8 @@ class Blueprint:
     Attributes:
         lora: Its configuration, as it is written to disk.
         shapes: The modules that get factors, in the order in which their values are drawn.
-        drawn: The dtype that `fresh` rounds values to, as PEFT does to that of the base; None where it draws others than
-            PEFT, which is then asked for every seed.
+        drawn: The dtype that `fresh` rounds values to, as PEFT does to that of the base; None where its values are not
+            PEFT's, which is then asked for every seed.
     """
 
     lora: LoraConfig

@@ -12,22 +12,19 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from finetune.batch import supervised, weights_of
 from finetune.defences import Defence, KlConfig, Penalty
 from finetune.frame import Frame, Plan, Rows, runs_of
 from finetune.fresh import Blueprint, Shape, Values
-from finetune.recipe import TrainConfig, rate_at
-from finetune.train import GRAPH_PARAMETERS, Trained, batches_of, check_rows
-from interp.chat import Tokens
+from finetune.jobs import Job, Running, check_job, rate_of, rows_of, shapes_of, strips_of
+from finetune.recipe import TrainConfig
+from finetune.train import GRAPH_PARAMETERS, Trained
 from interp.model import Model
 from interp.runs import InterpError
 from interp.stacks import stack_factors
@@ -38,36 +35,6 @@ MOST_TOKENS = {"cuda": 40_000, "cpu": 4096}
 
 MOST_EAGER_STEPS = 2500
 """Steps of all stages from which on compiling pays: it takes 10 to 20 s and then nearly halves a step's time."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A stage to train: what `finetune.train.train` takes, and the stack that it is trained on.
-
-    Attributes:
-        under: Folders of the frozen adapters beneath it, first applied first.
-        start_from: Folder of an adapter to go on training, instead of a fresh one.
-    """
-
-    rows: Sequence[Tokens]
-    config: TrainConfig
-    seed: int
-    save_to: Path
-    under: tuple[Path, ...] = ()
-    start_from: Path | None = None
-    defences: Sequence[Defence] = ()
-    checkpoints: Mapping[int, Path] = field(default_factory=dict)
-
-    @property
-    def n_steps(self) -> int:
-        """Optimiser steps."""
-        return self.config.n_steps(len(self.rows))
-
-    @property
-    def penalties(self) -> tuple[KlConfig, ...]:
-        """Its KL penalties."""
-        held = (defence.config for defence in self.defences if isinstance(defence, Penalty))
-        return tuple(config for config in held if isinstance(config, KlConfig))
 
 
 def why_alone(model: Model, config: TrainConfig, defences: Sequence[Defence], *, going_on: bool) -> str | None:
@@ -86,44 +53,6 @@ def why_alone(model: Model, config: TrainConfig, defences: Sequence[Defence], *,
         if going_on and defence.config.reference == "parent":
             return "its penalty's reference is the adapter that it goes on training"
     return None
-
-
-@dataclass
-class _Running:
-    """A stage in a slot.
-
-    Attributes:
-        plan: Row numbers of each step, longest row first.
-        curve: Loss and penalty of each step, on the device.
-        seconds: Its share of the time since it started.
-    """
-
-    number: int
-    job: Job
-    ids: list[np.ndarray]
-    learnt: list[np.ndarray]
-    plan: list[list[int]]
-    curve: list[Tensor] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def step(self) -> int:
-        return len(self.curve)
-
-    @classmethod
-    def of(cls, number: int, job: Job) -> "_Running":
-        ids = [np.array(row.ids) for row in job.rows]
-        learnt = [np.array(supervised(row)) for row in job.rows]
-        order = batches_of(len(job.rows), job.config, job.seed)
-        return cls(number, job, ids, learnt, [sorted(chosen, key=lambda i: -len(ids[i])) for chosen in order])
-
-    def strip(self, step: int, strip: int, n_rows: int) -> list[int]:
-        """Row numbers of one micro-batch of a step."""
-        return self.plan[step][strip * n_rows : (strip + 1) * n_rows]
-
-    def size(self, chosen: Sequence[int]) -> tuple[int, int]:
-        """Width and supervised positions of a micro-batch."""
-        return max((len(self.ids[i]) for i in chosen), default=1), sum(len(self.learnt[i]) for i in chosen)
 
 
 class Groups:
@@ -165,13 +94,13 @@ class Groups:
         """
         for job in jobs:
             check_job(job, self.model)
-        running = [_Running.of(number, job) for number, job in enumerate(jobs)]
+        running = [Running.of(number, job) for number, job in enumerate(jobs)]
         for plan, group in self._plans(running):
             self._train(plan, group, done, progress)
 
-    def _plans(self, running: Sequence[_Running]) -> list[tuple[Plan, list[_Running]]]:
+    def _plans(self, running: Sequence[Running]) -> list[tuple[Plan, list[Running]]]:
         """The stages of each plan: they have the same penalties, and parents or none."""
-        kinds: dict[tuple[object, ...], list[_Running]] = {}
+        kinds: dict[tuple[object, ...], list[Running]] = {}
         for one in running:
             penalties = [(config.reference, config.direction) for config in one.job.penalties]
             kinds.setdefault((tuple(penalties), bool(one.job.under), one.job.config.batch_size), []).append(one)
@@ -209,24 +138,24 @@ class Groups:
     def _train(
         self,
         plan: Plan,
-        group: list[_Running],
+        group: list[Running],
         done: Callable[[int, Trained | InterpError], object],
         progress: Callable[[int], object] | None,
     ) -> None:
         """Train the stages of one plan."""
-        n_rows, n_strips = _strips(group, self._n_slots(group))
+        n_rows, n_strips = strips_of(group, self._n_slots(group))
         frame, shapes = self._frame(plan, group, n_rows, n_strips)
         n_slots = frame.n_slots
         waiting = deque(sorted(group, key=lambda one: -one.job.n_steps))
-        slots: list[_Running | None] = [None] * n_slots
+        slots: list[Running | None] = [None] * n_slots
         mode = f"group of {min(n_slots, len(group))} ({frame.mode})"
         with frame.ready():
             while waiting or any(slots):
                 self._fill(frame, slots, waiting)
                 start = time.monotonic()
                 active = [one for one in slots if one is not None]
-                batches = [_rows_of(slots, strip, n_rows, shapes, self.model.pad) for strip in range(n_strips)]
-                rates = [0.0 if one is None else _rate(one) for one in slots]
+                batches = [rows_of(slots, strip, n_rows, shapes, self.model.pad) for strip in range(n_strips)]
+                rates = [0.0 if one is None else rate_of(one) for one in slots]
                 losses = frame.step([rows for rows in batches if rows is not None], rates)
                 for one in active:
                     one.curve.append(losses[:, slots.index(one)])
@@ -238,12 +167,12 @@ class Groups:
     def _save(
         self,
         frame: Frame,
-        slots: list[_Running | None],
+        slots: list[Running | None],
         done: Callable[[int, Trained | InterpError], object],
         mode: str,
     ) -> None:
         """Write the checkpoints that are due, and the stages that are done, whose slots are empty afterwards."""
-        ended: list[tuple[_Running, Values]] = []
+        ended: list[tuple[Running, Values]] = []
         for slot, one in enumerate(slots):
             if one is None or (one.step not in one.job.checkpoints and one.step < len(one.plan)):
                 continue
@@ -256,11 +185,11 @@ class Groups:
                 slots[slot] = None
         if ended:
             with ThreadPoolExecutor() as pool:
-                outcomes = pool.map(lambda pair: self._finished(*pair, mode), ended)
+                outcomes = pool.map(lambda pair: self._finished(pair[0], pair[1], mode), ended)
                 for (one, _), outcome in zip(ended, outcomes, strict=True):
                     done(one.number, outcome)
 
-    def _fill(self, frame: Frame, slots: list[_Running | None], waiting: deque[_Running]) -> None:
+    def _fill(self, frame: Frame, slots: list[Running | None], waiting: deque[Running]) -> None:
         """Put waiting stages into empty slots."""
         start = time.monotonic()
         empty = [slot for slot, one in enumerate(slots) if one is None]
@@ -284,20 +213,20 @@ class Groups:
         for _, one in chosen:
             one.seconds += (time.monotonic() - start) / len(chosen)
 
-    def _first_values(self, chosen: Sequence[_Running]) -> list[Values]:
+    def _first_values(self, chosen: Sequence[Running]) -> list[Values]:
         """Values before the first step."""
         if any(self._blueprint(one.job).drawn is None for one in chosen):  # PEFT changes the model
             return [self._first(one) for one in chosen]
         with ThreadPoolExecutor() as pool:  # drawing random numbers lets go of the interpreter
             return list(pool.map(self._first, chosen))
 
-    def _first(self, one: _Running) -> Values:
+    def _first(self, one: Running) -> Values:
         blueprint, adapters = self._blueprint(one.job), self.model.adapters
         if one.job.start_from is not None:
             return blueprint.read(adapters, one.job.start_from)
         return blueprint.fresh(adapters, one.job.config, one.job.seed)
 
-    def _finished(self, one: _Running, values: Values, mode: str) -> Trained | InterpError:
+    def _finished(self, one: Running, values: Values, mode: str) -> Trained | InterpError:
         """Save a stage that is done; what its training did, or the error that it ended in."""
         curve = torch.stack(one.curve).tolist()
         bad = next((i for i, loss in enumerate(curve) if not all(map(math.isfinite, loss))), None)
@@ -312,7 +241,7 @@ class Groups:
         losses, penalties = ([loss[k] for loss in curve] for k in (0, 1))
         return Trained(losses, penalties, len(curve), n_tokens, one.seconds, mode)
 
-    def _n_slots(self, group: Sequence[_Running]) -> int:
+    def _n_slots(self, group: Sequence[Running]) -> int:
         """Slots that the stages of a plan fill evenly, so that no round of them is nearly empty."""
         rows = max(one.job.config.batch_size for one in group)
         width = max(max(map(len, one.ids)) for one in group)
@@ -320,12 +249,12 @@ class Groups:
         return -(-len(group) // -(-len(group) // most))
 
     def _frame(
-        self, plan: Plan, group: Sequence[_Running], n_rows: int, n_strips: int
+        self, plan: Plan, group: Sequence[Running], n_rows: int, n_strips: int
     ) -> tuple[Frame, list[tuple[int, int]]]:
-        """A frame for a plan, with graphs for its shapes; an earlier one if it is of this plan and not much too large."""
+        """A frame for a plan, with graphs for its shapes; an earlier one of this plan if it is not much too large."""
         n_slots = self._n_slots(group)
         on_gpu = self.model.device.type == "cuda"
-        shapes = _shapes(group, n_slots, n_rows, n_strips) if on_gpu else []
+        shapes = shapes_of(group, n_slots, n_rows, n_strips) if on_gpu else []
         for held_plan, held_rows, frame in self._frames:
             fits = n_slots <= frame.n_slots <= 2 * n_slots
             if held_plan == plan and held_rows == n_rows and fits:
@@ -353,7 +282,7 @@ class Groups:
                 log.warning("blocks cannot be compiled here (%s); going on without", why)
                 self.compiled = False
 
-    def _compiles(self, group: Sequence[_Running]) -> bool:
+    def _compiles(self, group: Sequence[Running]) -> bool:
         if self.compiled is not None:
             return self.compiled
         return self.model.device.type == "cuda" and sum(one.job.n_steps for one in group) >= MOST_EAGER_STEPS
@@ -382,108 +311,3 @@ def _out_of_memory(error: BaseException | None) -> bool:
             return True
         error = error.__context__
     return False
-
-
-def check_job(job: Job, model: Model) -> None:
-    """Check before training that a stage can be trained.
-
-    Raises:
-        ValueError, InterpError: see `check_rows`; a schedule without a step; a checkpoint after the last one.
-    """
-    check_rows(job.rows, model, job.config)
-    if job.n_steps == 1 and job.config.warmup_steps:
-        steps = job.config.warmup_steps
-        raise ValueError(f"one step with warmup_steps {steps} has learning rate 0; set warmup_steps to 0")
-    if any(not 1 <= step <= job.n_steps for step in job.checkpoints):
-        raise ValueError(
-            f"checkpoints {sorted(job.checkpoints)} must be in [1, {job.n_steps}], the steps of this stage"
-        )
-
-
-def _rate(one: _Running) -> float:
-    """Learning rate of a stage's next step."""
-    return one.job.config.learning_rate * rate_at(one.job.config, one.step, len(one.plan))
-
-
-def _strips(group: Sequence[_Running], n_slots: int) -> tuple[int, int]:
-    """Rows of each stage in a micro-batch, and micro-batches in a step.
-
-    Rows of a batch lie sorted by length, so that cutting it pads less; it is cut in two, or in four, where that leaves
-    out a quarter of the padded tokens.
-    """
-    n_rows = max(len(chosen) for one in group for chosen in one.plan)
-    best, cost = 1, _padded(group, n_slots, n_rows, 1)
-    for n_strips in (2, 4):
-        if n_strips <= n_rows and (less := _padded(group, n_slots, -(-n_rows // n_strips), n_strips)) < 0.75 * cost:
-            best, cost = n_strips, less
-    return -(-n_rows // best), best
-
-
-def _padded(group: Sequence[_Running], n_slots: int, n_rows: int, n_strips: int) -> int:
-    """Padded tokens of the first steps, if stages start together."""
-    total = 0
-    for side_by_side, step, strip in _micro_batches(group, n_slots, n_strips, steps=20):
-        widths = [one.size(one.strip(step, strip, n_rows))[0] for one in side_by_side]
-        total += n_rows * max(widths)
-    return total
-
-
-def _micro_batches(
-    group: Sequence[_Running], n_slots: int, n_strips: int, steps: int | None = None
-) -> Iterator[tuple[list[_Running], int, int]]:
-    """Stages side by side, step and strip of every micro-batch, if stages start together, so many at a time."""
-    for start in range(0, len(group), n_slots):
-        chosen = group[start : start + n_slots]
-        for step in range(min(steps or 2**31, max(len(one.plan) for one in chosen))):
-            for strip in range(n_strips):
-                yield [one for one in chosen if step < len(one.plan)], step, strip
-
-
-def _shapes(group: Sequence[_Running], n_slots: int, n_rows: int, n_strips: int) -> list[tuple[int, int]]:
-    """Widths of micro-batches and each stage's supervised positions in them: the widest, and one that most fit.
-
-    Stages need not go in step, so a width must hold as many positions as any of them has in rows of that width.
-    """
-    sizes = [
-        one.size(one.strip(step, strip, n_rows))
-        for one in group
-        for step in range(len(one.plan))
-        for strip in range(n_strips)
-    ]
-    together = sorted(
-        max(one.size(one.strip(step, strip, n_rows))[0] for one in side_by_side)
-        for side_by_side, step, strip in _micro_batches(group, n_slots, n_strips)
-    )
-    widest = max(width for width, _ in sizes)
-    usual = min(widest, -(-together[len(together) // 2] // 8) * 8)
-    widths = [usual, widest] if usual < 0.8 * widest else [widest]
-    return [(width, max([n for w, n in sizes if w <= width] + [1])) for width in widths]
-
-
-def _rows_of(
-    slots: Sequence[_Running | None], strip: int, n_rows: int, shapes: Sequence[tuple[int, int]], pad: int
-) -> Rows | None:
-    """One micro-batch of the slots' next steps; None if no stage has rows in it."""
-    chosen = [[] if one is None else one.strip(one.step, strip, n_rows) for one in slots]
-    if not any(chosen):
-        return None
-    sizes = [(1, 0) if one is None else one.size(rows) for one, rows in zip(slots, chosen, strict=True)]
-    width, n = max(size[0] for size in sizes), max(size[1] for size in sizes)
-    if shapes:
-        width, n = min(shape for shape in shapes if shape[0] >= width)
-    ids = np.full((len(slots) * n_rows, width), pad)
-    before = np.arange(len(slots) * n) % (n_rows * width)  # filler is spread out: sums into one place are slow
-    targets, weights = np.zeros(len(slots) * n, np.int64), np.zeros(len(slots) * n, np.float32)
-    for slot, (one, rows) in enumerate(zip(slots, chosen, strict=True)):
-        if one is None:
-            continue
-        batch = one.plan[one.step]
-        shares = dict(zip(batch, weights_of([one.job.rows[i] for i in batch], one.job.config.loss), strict=True))
-        at = slot * n
-        for k, i in enumerate(rows):
-            row, learnt = slot * n_rows + k, one.learnt[i]
-            ids[row, : len(one.ids[i])] = one.ids[i]
-            here = slice(at, at + len(learnt))
-            before[here], targets[here], weights[here] = row * width + learnt - 1, one.ids[i][learnt], shares[i]
-            at += len(learnt)
-    return Rows(*(torch.from_numpy(array) for array in (ids, before, targets, weights)))

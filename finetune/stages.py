@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from finetune.defences import Defence, identity_of
-from finetune.groups import Groups, Job, why_alone
+from finetune.groups import Groups, why_alone
+from finetune.jobs import Job
 from finetune.recipe import TrainConfig
 from finetune.train import Trained, check_rows, train
 from interp.chat import Message, Tokens

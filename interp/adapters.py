@@ -199,7 +199,7 @@ class Adapters:
         """Write an adapter in PEFT's own folder format, with the identity of its base."""
         weights = get_peft_model_state_dict(self.hf, adapter_name=name)
         tensors = {PEFT_PREFIX + key: value.detach().cpu().contiguous() for key, value in weights.items()}
-        self.write(self.hf.peft_config[name], tensors, folder)
+        self.write(cast(PeftConfig, self.hf.peft_config[name]), tensors, folder)
 
     def write(self, config: PeftConfig, tensors: dict[str, Tensor], folder: Path) -> None:
         """Write an adapter's weights, by PEFT's names on disk, as a folder in its format."""

@@ -121,9 +121,7 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where the embeddings are; the CPU for a model that is elsewhere."""
-        if self.remote:
-            return torch.device("cpu")
-        return self.hf.get_input_embeddings().weight.device  # pyright: ignore[reportReturnType]
+        return torch.device("cpu") if self.remote else self.hf.get_input_embeddings().weight.device  # pyright: ignore
 
     @property
     def dtype(self) -> torch.dtype:
@@ -206,11 +204,8 @@ class Model:
 
         Only the decoder runs (no logits), and nothing but the reduced tensors outlives a block.
         """
-        wanted = self.check_layers(layers)
-        changes = self._located(batch, edits, row_edits)
+        wanted, changes = self.check_layers(layers), self._located(batch, edits, row_edits)
         after = {place[0]: changes.pop(place) for place in list(changes) if place[1] == "output"}
-        if row_stacks:
-            self._must_be_here("given an adapter")
         with self._editor.at_work(changes), self.row_stacks.at_work(row_stacks, len(batch.ids)):
             return _read(self._decoder, self._envoys, batch.ids, wanted, after, reduce, self.remote)
 
@@ -299,8 +294,8 @@ class Model:
     @property
     def stop_ids(self) -> tuple[int, ...]:
         """Tokens that end an answer."""
-        known = self.hf.generation_config.eos_token_id if self.hf.generation_config else None
-        ids = known if isinstance(known, list) else [known]
+        ids = getattr(self.hf.generation_config, "eos_token_id", None)
+        ids = ids if isinstance(ids, list) else [ids]
         return tuple(dict.fromkeys(i for i in (*ids, self.chat.tokenizer.eos_token_id) if isinstance(i, int)))
 
     def _generate(

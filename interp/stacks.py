@@ -1,7 +1,7 @@
 """Many stacks of adapters on one frozen base at once: each row of a batch has a stack of its own.
 
-1. What a stack adds to a linear module is one pair of factors: the ranks of its adapters side by side, their scalings in
-   the second factor (`factors_of`).
+1. What a stack adds to a linear module is one pair of factors: the ranks of its adapters side by side, and their
+   scalings in the second factor (`factors_of`).
 2. The pairs of all stacks lie in two tensors, `[stack, rank, d_in]` and `[stack, d_out, rank]`, with zeros up to the
    largest rank; zeros add nothing. A stack that all rows share is held once.
 3. `Stacked` stands in for a linear module: what the module gives, plus two batched products over `[stack, rows, d]`.
@@ -24,6 +24,7 @@ from torch.nn import Module
 from transformers import PreTrainedModel
 
 from interp.adapters import PEFT_PREFIX, Adapters, bare
+from interp.runs import InterpError
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Stacked(Module):
     def __init__(
         self, base: Module, parts: Sequence[Factors], order: Order, shared: tuple[Shared, int] | None = None
     ) -> None:
-        """`parts` are added one after the other; `shared` takes the first product of the last, as which of its modules."""
+        """`parts` are added one after the other; `shared` takes the first product of the last (and as which module)."""
         super().__init__()
         self.base, self.parts, self.order, self.shared = base, tuple(parts), order, shared
 
@@ -183,8 +184,8 @@ def factors_of(adapters: Adapters, folder: Path) -> dict[str, tuple[Tensor, Tens
     pairs: dict[str, tuple[Tensor, Tensor]] = {}
     for path in dict.fromkeys(key.rsplit(".lora_", 1)[0] for key in weights):
         below, above = (weights[f"{path}.lora_{side}.weight"].float() for side in "AB")
-        alpha = config.alpha_pattern.get(get_pattern_key(list(config.alpha_pattern), path), config.lora_alpha)
-        rank = below.shape[0]
+        alphas, rank = config.alpha_pattern or {}, below.shape[0]
+        alpha = alphas.get(get_pattern_key(list(alphas), path), config.lora_alpha)
         pairs[path] = below, above * (alpha / (rank**0.5 if config.use_rslora else rank))
     return pairs
 
@@ -237,6 +238,8 @@ class RowStacks:
         if not row_stacks:
             yield
             return
+        if self.hf.device.type == "meta":
+            raise InterpError(f"{self.adapters.name} runs on NDIF, where it cannot be given an adapter; load it here")
         if len(row_stacks) != n_rows:
             raise ValueError(f"row_stacks needs one stack a row, got {len(row_stacks)} for {n_rows} rows")
         asked = [tuple(map(str, stack)) for stack in row_stacks]

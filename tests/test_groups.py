@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_train import SMALL, adapter_of, chats_of, random_adapter
+from test_train import SMALL, adapter_of, chats_of
 
 import finetune.groups as grouping
 import finetune.stages as store
@@ -57,7 +57,7 @@ def alone(model: Model, all_stages: list[Stage]) -> None:
 def alike(ours: list[Any], theirs: list[Any]) -> None:
     """Losses agree to 1e-5; each matrix of weights differs by less than 2e-4 of its norm.
 
-    AdamW moves a weight by the sign of its gradient, however small, so single weights whose gradient is rounding differ.
+    AdamW moves a weight by the sign of its gradient, however small, so a weight whose gradient is rounding differs.
     """
     for (mine, own), (other, solo) in zip(ours, theirs, strict=True):
         torch.testing.assert_close(torch.tensor(mine["losses"]), torch.tensor(other["losses"]), rtol=1e-5, atol=1e-5)
@@ -179,7 +179,7 @@ def test_what_cannot_be_carried_is_trained_alone_and_the_log_says_so(
 def test_a_group_too_large_for_the_memory_is_halved_and_says_so(
     tiny_model: Callable[..., Model], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def small(self: Any, frame: Any, *_: Any) -> None:  # noqa: ARG001
+    def small(self: Any, frame: Any, *_: Any) -> None:
         if frame.n_slots > 2:
             raise torch.OutOfMemoryError("out of memory")
 
@@ -248,4 +248,3 @@ def test_bad_rows_are_refused_before_anything_is_trained(tiny_model: Callable[..
     with pytest.raises(InterpError, match="row 0: no assistant token"):
         ensure_all(model, [good, replace(good, messages=[[{"role": "user", "content": "Hi"}]])])
     assert good.record(model) is None
-    assert random_adapter  # the store is still empty

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from finetune.groups import Groups, Job
+from finetune.groups import Groups
+from finetune.jobs import Job
 from finetune.recipe import TrainConfig
 from finetune.train import Trained, train
 from interp.chat import Span, Tokens
