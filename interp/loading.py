@@ -18,7 +18,7 @@ from transformers import (
     BitsAndBytesConfig,
     PreTrainedModel,
 )
-from transformers.utils import cached_file
+from transformers.utils import cached_file  # pyright: ignore
 
 from interp.runs import read_json
 from interp.sampling import only_stop_tokens
@@ -58,7 +58,7 @@ def load_weights(
             config = AutoConfig.from_pretrained(source.path, revision=source.revision)
             answers = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
             family = AutoModelForCausalLM if answers else AutoModelForImageTextToText
-            hf, loading = family.from_pretrained(source.path, config=config, output_loading_info=True, **how)
+            hf, loading = family.from_pretrained(source.path, config=config, output_loading_info=True, **how)  # pyright: ignore
     except (OSError, ImportError, SafetensorError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{source.path}: cannot be loaded ({reason})") from error
