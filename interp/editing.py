@@ -209,7 +209,7 @@ class Editor:
     """The places of one model that can be edited.
 
     Attributes:
-        blocks: Its blocks, as `find_blocks` finds them.
+        blocks: Its blocks, as `interp.architecture.find_decoder` finds them.
     """
 
     def __init__(self, name: str, d_model: int, blocks: ModuleList, forward: Callable[[], object]) -> None:
@@ -354,11 +354,3 @@ def check_writers(blocks: ModuleList, forward: Callable[[], object]) -> None:
                 f"block {k} ({type(block).__name__}) is not its input plus what its attention and its MLP give: "
                 "edits of writes would miss part of it; edit after the blocks instead (site residual)"
             )
-
-
-def find_blocks(decoder: Module, n_layers: int) -> tuple[str, ModuleList]:
-    """Name and list of a decoder's blocks."""
-    for name, child in decoder.named_children():
-        if isinstance(child, ModuleList) and len(child) == n_layers:
-            return name, child
-    raise InterpError(f"{type(decoder).__name__} has no list of {n_layers} blocks; this architecture is not supported")
