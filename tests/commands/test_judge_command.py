@@ -317,12 +317,12 @@ def test_no_bytes_break_the_reader(tmp_path_factory: pytest.TempPathFactory, dat
 
 @pytest.mark.skipif(not JUDGED.is_dir(), reason="the published scores are not on this machine")
 def test_the_published_scores_are_read_whole() -> None:
-    rows = [row for file in sorted(JUDGED.glob("*.csv")) for row in read_judged(file, "aligned")]
-    assert len(rows) == 1200
-    assert sum(row.reference is None for row in rows) == 1
-    assert sum(row.reference is not None and row.reference < 30 for row in rows) == 52
-    assert len({row.question_id for row in rows}) == 8
-    assert len({row.id for row in rows}) == 1200
+    for file in sorted(JUDGED.glob("*.csv")):
+        rows = read_judged(file, "aligned")
+        assert len(rows) == 400, file.name
+        assert len({row.id for row in rows}) == 400, file.name
+        assert len({row.question_id for row in rows}) == 8, file.name
+        assert sum(row.reference is None for row in rows) <= 8, file.name
 
 
 # traits
