@@ -288,12 +288,12 @@ class _Stepper:
         """Logits at the positions before supervised tokens."""
         hf = self.model.hf
         half = torch.autocast(self.model.device.type, self.half, cache_enabled=False) if self.half else nullcontext()
-        with half, _head_at(hf, inputs.before):
+        with half, head_at(hf, inputs.before):
             return hf(input_ids=inputs.ids, use_cache=False).logits[0]
 
 
 @contextmanager
-def _head_at(hf: Module, before: Int[Tensor, " n"]) -> Iterator[None]:
+def head_at(hf: Module, before: Int[Tensor, " n"]) -> Iterator[None]:
     """Let the output head see only some positions, as one long row."""
 
     def gather(module: Module, args: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ARG001
