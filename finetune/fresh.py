@@ -102,7 +102,7 @@ class Blueprint:
 def _by_peft(adapters: Adapters, config: TrainConfig, seed: int) -> tuple[Values, LoraConfig]:
     """The values that PEFT draws for a seed, and its configuration."""
     with adapters.new(config.lora(), seed=seed) as (name, _):
-        own = [(key, p.detach().cpu().clone()) for key, p in adapters.hf.named_parameters() if f".{name}." in key]
+        own = [(key, p.detach().cpu().clone()) for key, p in adapters.hf.named_parameters() if name in key.split(".")]
         lora: LoraConfig = copy.deepcopy(adapters.hf.peft_config[name])  # pyright: ignore
     held = dict(own)
     middle = {side: f".lora_{side}.{name}.weight" for side in "AB"}

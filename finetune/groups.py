@@ -121,10 +121,23 @@ class Groups:
             plans.append((plan, group))
         return plans
 
+    def unlike_others(self, config: TrainConfig, seed: int, under: Sequence[Path]) -> str | None:
+        """Why a stage's adapter, or one beneath it, has no place in a frame; None if all are LoRA of linear modules."""
+        try:
+            self._recipe(config, seed)
+            self._stack(tuple(under))
+        except (ValueError, InterpError) as error:
+            return str(error)
+        return None
+
     def _blueprint(self, job: Job) -> Blueprint:
-        what = repr(job.config.lora())
+        return self._recipe(job.config, job.seed)
+
+    def _recipe(self, config: TrainConfig, seed: int) -> Blueprint:
+        """The blueprint of a recipe, made once."""
+        what = repr(config.lora())
         if what not in self._blueprints:
-            self._blueprints[what] = Blueprint.of(self.model.adapters, job.config, job.seed)
+            self._blueprints[what] = Blueprint.of(self.model.adapters, config, seed)
         return self._blueprints[what]
 
     def _stack(self, under: tuple[Path, ...]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -147,9 +160,11 @@ class Groups:
         waiting = deque(sorted(group, key=lambda one: -one.job.n_steps))
         slots: list[Running | None] = [None] * n_slots
         mode = f"group of {min(n_slots, len(group))} ({frame.mode})"
+        by_peft = [one for one in group if self._blueprint(one.job).drawn is None]
+        drawn = {one.number: self._first(one) for one in by_peft}  # PEFT changes the model, so not within the frame
         with frame.ready():
             while waiting or any(slots):
-                self._fill(frame, slots, waiting)
+                self._fill(frame, slots, waiting, drawn)
                 start = time.monotonic()
                 active = [one for one in slots if one is not None]
                 batches = [rows_of(slots, strip, n_rows, shapes, self.model.pad) for strip in range(n_strips)]
@@ -187,14 +202,17 @@ class Groups:
                 for (one, _), outcome in zip(ended, outcomes, strict=True):
                     done(one.number, outcome)
 
-    def _fill(self, frame: Frame, slots: list[Running | None], waiting: deque[Running]) -> None:
-        """Put waiting stages into empty slots."""
+    def _fill(
+        self, frame: Frame, slots: list[Running | None], waiting: deque[Running], drawn: dict[int, Values]
+    ) -> None:
+        """Put waiting stages into empty slots, with the values in `drawn`, by the stage's number, or fresh ones."""
         start = time.monotonic()
         empty = [slot for slot, one in enumerate(slots) if one is None]
         chosen = [(slot, waiting.popleft()) for slot in empty if waiting]
         if not chosen:
             return
-        values = self._first_values([one for _, one in chosen])
+        with ThreadPoolExecutor() as pool:  # drawing random numbers lets go of the interpreter
+            values = list(pool.map(lambda pair: drawn.pop(pair[1].number, None) or self._first(pair[1]), chosen))
         for (slot, one), held in zip(chosen, values, strict=True):
             config = one.job.config
             frame.load(
@@ -210,13 +228,6 @@ class Groups:
         frame.refresh()
         for _, one in chosen:
             one.seconds += (time.monotonic() - start) / len(chosen)
-
-    def _first_values(self, chosen: Sequence[Running]) -> list[Values]:
-        """Values before the first step."""
-        if any(self._blueprint(one.job).drawn is None for one in chosen):  # PEFT changes the model
-            return [self._first(one) for one in chosen]
-        with ThreadPoolExecutor() as pool:  # drawing random numbers lets go of the interpreter
-            return list(pool.map(self._first, chosen))
 
     def _first(self, one: Running) -> Values:
         blueprint, adapters = self._blueprint(one.job), self.model.adapters

@@ -186,6 +186,7 @@ def _train_level(
         why = why_alone(model, stage.config, stage.defences, going_on=going_on)
         if stage.compose == "merge_fp32" and stage.parent is not None:
             why = "it is trained on merged weights"
+        why = why or groups.unlike_others(stage.config, stage.seed, stage.under(model))
         if why is None:
             beside.append(stage)
             continue

@@ -62,6 +62,9 @@ def case(spec: str, case: str, compiled: bool | None, profile: bool, dtype: str,
     ends: list[float] = []
     start = time.perf_counter()
     errors, modes = [], []
+    ticks: list[tuple[float, int]] = []
+    groups = Groups(model, compiled=compiled)
+    phases = timed(groups)
     with tempfile.TemporaryDirectory() as place:
         if case == "solo":
             for seed, rows in enumerate(data):
@@ -74,15 +77,11 @@ def case(spec: str, case: str, compiled: bool | None, profile: bool, dtype: str,
             def finished(_: int, outcome: Trained | InterpError) -> None:
                 modes.append(outcome.mode) if isinstance(outcome, Trained) else errors.append(str(outcome))
 
-            ticks: list[tuple[float, int]] = []
-
             def tick(n: int) -> None:
                 if cuda and len(ticks) % 20 == 5:
                     torch.cuda.synchronize()
                 ticks.append((time.perf_counter() - start, n))
 
-            groups = Groups(model, compiled=compiled)
-            phases = timed(groups)
             groups.train(jobs, finished, tick)
     if cuda:
         torch.cuda.synchronize()

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.finetune.test_train import SMALL, adapter_of, chats_of
 
 import finetune.groups as grouping
 import finetune.stages as store
@@ -20,6 +20,7 @@ from finetune.groups import Groups
 from finetune.stages import Stage, ensure, ensure_all
 from interp.model import Model
 from interp.runs import InterpError
+from tests.finetune.test_train import SMALL, adapter_of, chats_of
 
 KINDS = ("llama", "qwen2", "gpt2")
 RECIPE = SMALL.model_copy(update={"target_modules": "all-linear", "epochs": 2})
@@ -165,15 +166,30 @@ def test_a_stage_that_is_done_leaves_its_slot_to_one_that_waits(
     alike(ours, trained(model, all_stages, alone, tmp_path / "solo"))
 
 
+def test_first_values_that_only_peft_draws_are_drawn_before_the_frame_is_on_the_model(
+    tiny_model: Callable[..., Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = Blueprint.of
+    monkeypatch.setattr(Blueprint, "of", lambda *args: replace(of(*args), drawn=None))
+    model, all_stages = tiny_model(), stages()[:2]
+    ours = trained(model, all_stages, ensure_all, tmp_path / "group")
+    alike(ours, trained(model, all_stages, alone, tmp_path / "solo"))
+
+
 def test_what_cannot_be_carried_is_trained_alone_and_the_log_says_so(
     tiny_model: Callable[..., Model], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, (first, second, *_) = tiny_model(), stages()
     guarded = replace(first, name="guarded", defences=[Penalty(LdifsConfig(kind="ldifs"))])
+    words = RECIPE.model_copy(update={"target_modules": ("embed_tokens", "q_proj")})
+    embedded = replace(first, name="embedded", config=words)
+    child = Stage("child", embedded, chats_of(6), RECIPE, "stack", 1)
     with caplog.at_level("INFO"):
-        ours = trained(model, [guarded, second], ensure_all, tmp_path / "group")
+        ours = trained(model, [guarded, second, embedded, child], ensure_all, tmp_path / "group")
     assert "guarded is trained alone: a defence other than a KL penalty is at work" in caplog.text
-    assert [record["mode"][:5] for record, _ in ours] == ["eager", "group"]
+    assert "embedded is trained alone: a recipe's adapter has parameters other than two factors" in caplog.text
+    assert re.search("child is trained alone: .*is more than plain LoRA of linear modules", caplog.text)
+    assert [record["mode"][:5] for record, _ in ours] == ["eager", "group", "eager", "eager"]
 
 
 def test_a_group_too_large_for_the_memory_is_halved_and_says_so(

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tests.finetune.test_train import QUICK, random_adapter
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -15,6 +14,7 @@ from interp.interventions import adding
 from interp.model import Model
 from interp.runs import InterpError
 from interp.stacks import Order
+from tests.finetune.test_train import QUICK, random_adapter
 
 KINDS = ("llama", "qwen2", "gpt2", "gemma2")
 TEXTS = ("Are you?", "Where is the house?", "Why?", "You in the house, why?", "In?", "The other one")
