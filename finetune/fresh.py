@@ -15,7 +15,6 @@ from jaxtyping import Float
 from peft import LoraConfig
 from torch import Tensor
 
-from finetune.recipe import TrainConfig
 from interp.adapter_files import PREFIX
 from interp.adapters import Adapters
 from interp.runs import InterpError
@@ -39,12 +38,14 @@ class Blueprint:
     """What PEFT makes of a recipe on one model.
 
     Attributes:
-        lora: Its configuration, as it is written to disk.
+        asked: The recipe's configuration.
+        lora: What PEFT makes of it, as it is written to disk.
         shapes: The modules that get factors, in the order in which their values are drawn.
         drawn: The dtype that `fresh` rounds values to, as PEFT does to that of the base; None where its values are not
             PEFT's, which is then asked for every seed.
     """
 
+    asked: LoraConfig
     lora: LoraConfig
     shapes: tuple[Shape, ...]
     drawn: torch.dtype | None
@@ -55,20 +56,20 @@ class Blueprint:
         return self.lora.lora_alpha / (self.lora.r**0.5 if self.lora.use_rslora else self.lora.r)
 
     @classmethod
-    def of(cls, adapters: Adapters, config: TrainConfig, seed: int) -> "Blueprint":
-        """The blueprint of a recipe, and whether values are drawn as PEFT draws them, tried on one seed."""
-        values, lora = _by_peft(adapters, config, seed)
+    def of(cls, adapters: Adapters, asked: LoraConfig, seed: int) -> "Blueprint":
+        """The blueprint of a configuration, and whether values are drawn as PEFT draws them, tried on one seed."""
+        values, lora = _by_peft(adapters, asked, seed)
         shapes = tuple(Shape(path, below.shape[1], above.shape[0]) for path, (below, above) in values.items())
         for dtype in dict.fromkeys((torch.float32, adapters.hf.dtype)):
             mine = _drawn(shapes, lora.r, seed, dtype)
             if all(torch.equal(a, b) for path in values for a, b in zip(values[path], mine[path], strict=True)):
-                return cls(lora, shapes, dtype)
-        return cls(lora, shapes, None)
+                return cls(asked, lora, shapes, dtype)
+        return cls(asked, lora, shapes, None)
 
-    def fresh(self, adapters: Adapters, config: TrainConfig, seed: int) -> Values:
+    def fresh(self, adapters: Adapters, seed: int) -> Values:
         """The initial values of a seed, bit for bit those that training alone starts from."""
         if self.drawn is None:
-            return _by_peft(adapters, config, seed)[0]
+            return _by_peft(adapters, self.asked, seed)[0]
         return _drawn(self.shapes, self.lora.r, seed, self.drawn)
 
     def read(self, adapters: Adapters, folder: Path) -> Values:
@@ -99,9 +100,9 @@ class Blueprint:
         adapters.write(copy.deepcopy(self.lora), tensors, folder)
 
 
-def _by_peft(adapters: Adapters, config: TrainConfig, seed: int) -> tuple[Values, LoraConfig]:
+def _by_peft(adapters: Adapters, asked: LoraConfig, seed: int) -> tuple[Values, LoraConfig]:
     """The values that PEFT draws for a seed, and its configuration."""
-    with adapters.new(config.lora(), seed=seed) as (name, _):
+    with adapters.new(copy.deepcopy(asked), seed=seed) as (name, _):
         own = [(key, p.detach().cpu().clone()) for key, p in adapters.hf.named_parameters() if name in key.split(".")]
         lora: LoraConfig = copy.deepcopy(adapters.hf.peft_config[name])  # pyright: ignore
     held = dict(own)

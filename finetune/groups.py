@@ -135,9 +135,10 @@ class Groups:
 
     def _recipe(self, config: TrainConfig, seed: int) -> Blueprint:
         """The blueprint of a recipe, made once."""
-        what = repr(config.lora())
+        asked = config.lora(self.model.n_layers)
+        what = repr(asked)
         if what not in self._blueprints:
-            self._blueprints[what] = Blueprint.of(self.model.adapters, config, seed)
+            self._blueprints[what] = Blueprint.of(self.model.adapters, asked, seed)
         return self._blueprints[what]
 
     def _stack(self, under: tuple[Path, ...]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -233,7 +234,7 @@ class Groups:
         blueprint, adapters = self._blueprint(one.job), self.model.adapters
         if one.job.start_from is not None:
             return blueprint.read(adapters, one.job.start_from)
-        return blueprint.fresh(adapters, one.job.config, one.job.seed)
+        return blueprint.fresh(adapters, one.job.seed)
 
     def _finished(self, one: Running, values: Values, mode: str) -> Trained | InterpError:
         """Save a stage that is done; what its training did, or the error that it ended in."""

@@ -98,7 +98,8 @@ class Adapters:
         device = self.hf.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            config.exclude_modules = config.exclude_modules or parts_beside_text(self.hf)
+            excluded = [pattern for pattern in (config.exclude_modules, parts_beside_text(self.hf)) if pattern]
+            config.exclude_modules = "|".join(map(str, excluded)) or None  # regular expressions, both
             name = self._attach(config)
         try:
             self._activate([*(self._names[folder] for folder in self.stack), name])
