@@ -82,6 +82,7 @@ def run(
         rows = loaded.chat.tokens_of([chat["messages"] for chat in chats], names)
         for i, row in enumerate(rows, 1):
             window(row, "response_mean", i)
+        loaded.check_lengths(rows)
         name = Name.of("calibration")
 
         def measure(ledger: Ledger) -> list[Row]:

@@ -82,6 +82,7 @@ def run(
         rows = loaded.chat.tokens_of([chat["messages"] for chat in chats], chat_names(texts, len(chats)))
         for i, row in enumerate(rows, 1):
             window(row, pooling, i)
+        loaded.check_lengths(rows)
         ids = [chat.get("id", f"{texts.name}:{i}") for i, chat in enumerate(chats, 1)]
         read = _Texts(loaded, stack, ids, rows, along, permuted, pooling, n_random, seed, tokens, out)
         facts = {"direction": str(direction), "stack": [str(folder) for folder in stack.folders]}
