@@ -1,4 +1,4 @@
-"""Training the upper blocks of the embedded model on a CPU: all blocks run in every epoch, or the lower ones once a row.
+"""Training the upper blocks of the embedded model on a CPU: every block in every epoch, or the lower ones once a row.
 
     python tests/bench/upper_blocks.py [--rows 64] [--epochs 4]
 
