@@ -247,9 +247,9 @@ def test_first_values_are_drawn_as_peft_draws_them(
     kind: str, dtype: torch.dtype, tiny_model: Callable[..., Model], tmp_path: Path
 ) -> None:
     model = tiny_model(kind, dtype=dtype)
-    blueprint = Blueprint.of(model.adapters, RECIPE, 0)
+    blueprint = Blueprint.of(model.adapters, RECIPE.lora(), 0)
     assert blueprint.drawn == dtype
-    values = blueprint.fresh(model.adapters, RECIPE, 11)
+    values = blueprint.fresh(model.adapters, 11)
     blueprint.write(model.adapters, values, tmp_path / "mine")
     with model.adapters.new(RECIPE.lora(), seed=11) as (name, _):
         model.adapters.save(name, tmp_path / "theirs")
