@@ -26,7 +26,8 @@ from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import permuted_like, random_like
 from interp.projection import cosine
-from interp.runs import content_key, environment, fresh, seed_from, write_atomic, write_jsonl
+from interp.rows import write_rows
+from interp.runs import content_key, environment, fresh, seed_from, write_atomic
 from interp.template import AS_IS, TemplateSettings
 
 ALARM = 95.0
@@ -103,7 +104,7 @@ def run(
     made = {**environment(), **loaded.description(), "texts": str(texts or "popular_tastes"), "seed": seed}
     made |= {"data_hash": content_key([chat["messages"] for chat in chats]), "sd_of_projection": spread}
     write_atomic(out / "manifest.json", json.dumps(made, indent=2) + "\n")
-    write_jsonl(out / "metrics.jsonl", metrics)
+    write_rows(out / "metrics.jsonl", metrics)
     draw(out)
     power = [row for row in metrics if row["metric"] == "power"]
     return {

@@ -16,6 +16,7 @@ from experiments.report.tables import number
 from experiments.resumable import Ledger
 from interp.chat import check_system
 from interp.model import Model
+from interp.rows import write_rows
 from interp.runs import RunFolder, content_key, did_you_mean, read_jsonl, write_jsonl
 from interp.sources import adapter_folder, pick_device, pick_dtype
 from interp.template import AS_IS, TemplateSettings
@@ -111,7 +112,7 @@ def run(
         for measure in measures.taken():
             path = out / "records" / f"{measure.name}.jsonl"
             write_jsonl(path, [record for owner, record in records if owner == measure.name])
-        write_jsonl(out / "metrics.jsonl", rows)
+        write_rows(out / "metrics.jsonl", rows)
         ledger.manifest["measures"] = [measure.declared() for measure in measures.taken()]
         ledger.finish()
     return _result(out, ran=True)

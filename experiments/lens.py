@@ -28,7 +28,8 @@ from interp.directions import Direction
 from interp.lens import Attribution, Component, Lens, Patching
 from interp.model import Model
 from interp.resampling import bootstrap
-from interp.runs import InterpError, RunFolder, content_key, read_jsonl, seed_from, write_jsonl
+from interp.rows import write_rows
+from interp.runs import InterpError, RunFolder, content_key, read_jsonl, seed_from
 from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
 from interp.template import AS_IS, TemplateSettings
 from interp.weights import Norms, norms_of, shares
@@ -300,7 +301,7 @@ def run(
             for adapter in stack if held else ():
                 found = weight_rows(adapter, held, norms=norms_of(loaded), n_null=config.random, seed=seed)
                 rows += [{**mark, **row, "adapter": adapter.name} for row in found]
-        write_jsonl(out / "metrics.jsonl", rows)
+        write_rows(out / "metrics.jsonl", rows)
         from figures.attribution import attribution, patching
 
         attribution(out)

@@ -27,6 +27,7 @@ from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import random_like
 from interp.projection import project, shift
+from interp.rows import write_rows
 from interp.runs import (
     RunFolder,
     content_key,
@@ -35,7 +36,6 @@ from interp.runs import (
     load_tensors,
     read_json,
     save_tensors,
-    write_jsonl,
 )
 from interp.sources import ADAPTER_FILES, adapter_folder, describe, load_chat, pick_device, pick_dtype, resolve
 from interp.store import check_claim, claim
@@ -132,7 +132,7 @@ def run(
     manifest = {**environment(), "settings": settings, **more, "n_random": n_random, "seed": seed}
     with RunFolder(out).locked():
         RunFolder(out).write_manifest(manifest)
-        write_jsonl(out / "metrics.jsonl", metrics)
+        write_rows(out / "metrics.jsonl", metrics)
         draw(out)
     return {
         "out": str(out),

@@ -23,6 +23,7 @@ from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import nulls_for
 from interp.projection import cosine, project, token_projections, unit_vectors
+from interp.rows import write_rows
 from interp.runs import environment, fresh, load_tensors, read_json, read_yaml, write_atomic, write_jsonl
 from interp.template import AS_IS, TemplateSettings
 
@@ -101,7 +102,7 @@ def run(
         **loaded.description(),
     }
     write_atomic(out / "manifest.json", json.dumps({**made, "texts": str(texts), "seed": seed}, indent=2) + "\n")
-    write_jsonl(out / "metrics.jsonl", metrics)
+    write_rows(out / "metrics.jsonl", metrics)
     headline = {m["metric"] + ("_" + m["null"] if "null" in m else ""): m for m in metrics if m["headline"]}
     return {
         "direction": held.name,
@@ -158,7 +159,7 @@ def over_run(*, direction: Path, run: Path, out: Path, n_random: int, seed: int)
                     rows += [{**place, "system_prompt": prompt, **row} for row in shift_rows(tools, texts, a, b)]
     if not rows:
         raise ValueError(f"{run}: no stage's activations are stored in it yet")
-    write_jsonl(out / "metrics.jsonl", rows)
+    write_rows(out / "metrics.jsonl", rows)
     made = {**environment(), "direction": str(direction), "run": str(run), "seed": seed}
     write_atomic(out / "manifest.json", json.dumps(made, indent=2) + "\n")
     headline = [r for r in rows if r["headline"] and r["metric"] == "shift_in_null_spreads"]

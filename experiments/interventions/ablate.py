@@ -40,6 +40,7 @@ from experiments.resumable import Ledger
 from finetune.data.everyday import everyday_questions
 from interp.chat import check_system, with_system
 from interp.model import Model
+from interp.rows import write_rows
 from interp.runs import RunFolder, content_key, read_jsonl, write_jsonl
 from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
 from interp.template import AS_IS, TemplateSettings
@@ -132,7 +133,7 @@ def run(
             each = [(marks[key], record) for key, found in taken.items() for record in found[measure.name]]
             records = [{**mark, "treatment_kind": mark["kind"], **record} for mark, record in each]
             write_jsonl(out / "records" / f"{measure.name}.jsonl", records)
-        write_jsonl(out / "metrics.jsonl", rows)
+        write_rows(out / "metrics.jsonl", rows)
         from figures.mediation import mediation
 
         mediation(out)

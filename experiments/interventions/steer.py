@@ -44,6 +44,7 @@ from interp.chat import Message, Tokens, check_system, read_chats, with_system
 from interp.directions import Direction
 from interp.model import Model
 from interp.projection import project
+from interp.rows import write_rows
 from interp.runs import RunFolder, content_key, read_jsonl, seed_from, write_jsonl
 from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
 from interp.template import AS_IS, TemplateSettings
@@ -124,7 +125,7 @@ def run(
             rows += [{**mark, **row} for row in dose_rows(mine, part, notes)]
         rows += [{**mark, **row} for row in _measured(behaviour, loaded, ledger, treatments, config.system)]
         write_jsonl(out / "records" / "answers.jsonl", records)
-        write_jsonl(out / "metrics.jsonl", rows)
+        write_rows(out / "metrics.jsonl", rows)
         from figures.dose_response import dose_response
 
         dose_response(out)

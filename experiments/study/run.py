@@ -45,6 +45,7 @@ from finetune.stages import Stage, ensure
 from interp.behaviour.judging import Rubric
 from interp.directions import Direction
 from interp.model import Model
+from interp.rows import write_rows
 from interp.runs import InterpError, RunFolder, write_atomic, write_jsonl
 from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
@@ -368,7 +369,7 @@ class Study:
                 made = (*between.get(here.node, ()), *self.made[*here.node, prompt])
                 rows += [{**here.place(), **row, **mark} for row in made]
         rows += [{**here.place(), **row} for here in measured for row in self.made[*here.node, ""]]
-        write_jsonl(self.path / "metrics.jsonl", rows)
+        write_rows(self.path / "metrics.jsonl", rows)
         write_atomic(self.path / "stages.json", json.dumps([m.stage for m in measured], indent=2) + "\n")
         views = [
             ({**m.place(), **({"system_prompt": prompt} if several else {})}, view)
