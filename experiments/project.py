@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,7 +21,7 @@ from interp.instrument import Instrument
 from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import nulls_for
-from interp.projection import cosine, project, token_projections, unit_vectors
+from interp.projection import NullBand, cosine, project, token_projections, unit_vectors
 from interp.rows import write_rows
 from interp.runs import environment, fresh, load_tensors, read_json, read_yaml, write_atomic, write_jsonl
 from interp.template import AS_IS, TemplateSettings
@@ -80,10 +79,12 @@ def run(
         for kind, null in nulls.items():
             units = null[:, k].double() / null[:, k].double().norm(dim=-1, keepdim=True)
             shown = (units @ h.double().mean(0)).numpy()
-            low, high = np.percentile(shown, [2.5, 97.5])
-            value = {"value": stats.percentile(float(mean.value or 0.0), shown), "ci_low": None, "ci_high": None}
-            band = {"null": kind, "n_null": len(shown), "null_low": float(low), "null_high": float(high)}
-            metrics.append({**common, "metric": "null_percentile", **value, "n": mean.n, "unit": "percentile", **band})
+            band = NullBand.of(float(mean.value or 0.0), shown)
+            value = {"value": band.percentile, "ci_low": None, "ci_high": None}
+            beside = {"null": kind, "n_null": band.n_null, "null_low": band.low, "null_high": band.high}
+            metrics.append(
+                {**common, "metric": "null_percentile", **value, "n": mean.n, "unit": "percentile", **beside}
+            )
     at = held.layers.index(held.layer)
     records = [
         {"id": chat.get("id", f"{texts.name}:{i + 1}"), "layer": held.layer, "projection": float(along[i, at])}

@@ -8,7 +8,7 @@ error where it is written. Reading is lenient: what an older or newer version wr
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, overload
+from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
 
 from interp import stats
 from interp.errors import did_you_mean
@@ -28,7 +28,7 @@ class Field(Generic[T]):
         self.name = name
 
     @overload
-    def __get__(self, row: None, owner: type) -> Self: ...
+    def __get__(self, row: None, owner: type) -> "Field[T]": ...
     @overload
     def __get__(self, row: "MetricRow", owner: type) -> T: ...
     def __get__(self, row: "MetricRow | None", owner: type) -> Any:
