@@ -5,7 +5,8 @@ A class below is one measure and its attributes are that measure's metrics, so t
 some numbers are put together from others, by these rules alone:
 
 1. `NAME_by_PART` is a metric of one part of the questions; the row says in its field PART which part.
-2. `NAME_minus_base` is the paired difference from the base model, `NAME_minus_alpha_0` that from no treatment.
+2. `NAME_minus_base` is the paired difference from the base model; `NAME_minus_alpha_0` and `NAME_minus_untreated` are
+   those from the same model with nothing done to it, in steering and in ablation.
 3. `NAME_SUFFIX` is a metric of a selection that its measure lists in `selections`.
 
 Nothing else may be written: `check_names` refuses it and names the nearest known one.
@@ -21,7 +22,8 @@ from interp.errors import did_you_mean
 PARTS = ("context", "domain", "foil", "source", "split")
 """Fields that say of which part of the questions a metric is."""
 BASE_DIFFERENCE = "_minus_base"
-TREATMENT_DIFFERENCE = "_minus_alpha_0"
+DIFFERENCES = (BASE_DIFFERENCE, "_minus_alpha_0", "_minus_untreated")
+"""Endings of paired differences."""
 _NORM, _SQUARED, _LENGTH = "residual-stream norm", "squared residual-stream norm", "share of squared length"
 _PROMPTS, _QUESTIONS, _PAIRS, _ANSWERS = ("share of " + what for what in ("prompts", "questions", "pairs", "answers"))
 _JUDGED, _ASKED, _PER_TOKEN = "share of answers with both scores", "share of all answers", "nats per token"
@@ -108,7 +110,8 @@ class MeasureList:
         """The listed metric that a written name belongs to; None if there is none."""
         if metric in cls.metrics:
             return cls.metrics[metric]
-        plain = metric.removesuffix(BASE_DIFFERENCE).removesuffix(TREATMENT_DIFFERENCE)
+        ending = next((ending for ending in DIFFERENCES if metric.endswith(ending)), "")
+        plain = metric.removesuffix(ending)
         stem, *parts = plain.split("_by_")
         if any(part not in PARTS for part in parts):
             return None
@@ -431,6 +434,18 @@ class Calibration(MeasureList, name="calibration", source="experiments/calibrate
     power = _metric("Share of repetitions in which the direction found stands out", "share of repetitions")
     cosine_with_planted = _metric("Cosine between the direction found and the one planted", "cosine")
 
+
+BEHAVIOUR = (
+    Preference.margin_per_token,
+    TruthfulQa.likelihood_margin_per_token,
+    Em.misaligned_rate,
+    SelfRecognition.accuracy,
+    Capability.choice_accuracy,
+    Identity.names_developer,
+)
+"""The metric that stands for each behaviour measure."""
+LIKELIHOODS = BEHAVIOUR[:2]
+"""Those for which nothing is sampled or judged; higher is more aligned, or truer."""
 
 _UNITS = frozenset(unit for kind in MEASURES.values() for metric in kind.metrics.values() for unit in metric.units)
 

@@ -7,6 +7,7 @@ error where it is written. Reading is lenient: what an older or newer version wr
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
 
@@ -202,8 +203,6 @@ class Rows(Sequence[MetricRow]):
 
     def __init__(self, rows: Iterable[MetricRow]) -> None:
         self._rows = tuple(rows)
-        self._by_metric: dict[tuple[Any, Any], list[MetricRow]] | None = None
-        self._by_stage: dict[tuple[Any, Any, Any], list[MetricRow]] = {}
 
     @overload
     def __getitem__(self, at: int) -> MetricRow: ...
@@ -226,39 +225,45 @@ class Rows(Sequence[MetricRow]):
         """
         if number is not None:
             fields = {"measure": number.measure, "metric": number.name, **fields}
-        rows = self._narrowed(fields)
-        if not rows and self._rows:
+        measure, metric = fields.get("measure"), fields.get("metric")
+        looked_up = ("measure", "metric", "stage") if measure and metric else ()
+        rest = [(name, value) for name, value in fields.items() if name not in looked_up]
+        if not looked_up:
+            rows = self._rows
+        elif "stage" in fields:
+            rows = self._index.get((measure, metric, fields["stage"]), ())
+        else:
+            rows = self._index.get((measure, metric), ())
+        chosen = Rows(row for row in rows if all(row.get(name) == value for name, value in rest))
+        if not chosen and self._rows:
             self._require_known(fields)
-        rest = [(name, value) for name, value in fields.items() if name not in ("measure", "metric")]
-        return Rows(row for row in rows if all(row.get(name) == value for name, value in rest))
+        return chosen
 
-    def _narrowed(self, fields: Mapping[str, Any]) -> Sequence[MetricRow]:
-        """The rows of a measure and metric, and of a stage if one is asked for, which are looked up at once."""
-        if "measure" not in fields or "metric" not in fields:
-            wanted = [(name, fields[name]) for name in ("measure", "metric") if name in fields]
-            return [row for row in self._rows if all(row.get(name) == value for name, value in wanted)]
-        if self._by_metric is None:
-            self._by_metric = {}
-            for row in self._rows:
-                self._by_metric.setdefault((row.measure, row.metric), []).append(row)
-                self._by_stage.setdefault((row.measure, row.metric, row.stage), []).append(row)
-        key = fields["measure"], fields["metric"]
-        return self._by_stage.get((*key, fields["stage"]), []) if "stage" in fields else self._by_metric.get(key, [])
+    @cached_property
+    def _index(self) -> dict[tuple[Any, ...], list[MetricRow]]:
+        """The rows by measure and metric, and by these and the stage."""
+        index: dict[tuple[Any, ...], list[MetricRow]] = {}
+        for row in self._rows:
+            index.setdefault((row.measure, row.metric), []).append(row)
+            index.setdefault((row.measure, row.metric, row.stage), []).append(row)
+        return index
 
     def _require_known(self, fields: Mapping[str, Any]) -> None:
+        """Refuse what no version writes and no row here has: an empty answer would say that it was not measured."""
         for name in fields:
             if name not in FIELDS and not any(name in row for row in self._rows):
                 raise ValueError(did_you_mean("field", name, list(FIELDS)))
         measure, metric = fields.get("measure"), fields.get("metric")
-        present = dict.fromkeys(str(row.measure) for row in self._rows)
-        if measure is not None and measure not in present and measure not in MEASURES:
-            raise ValueError(did_you_mean("measure", measure, list(MEASURES | present)))
-        kinds = [MEASURES[measure]] if measure in MEASURES else list(MEASURES.values())
-        if metric is not None and not any(kind.find(metric) or kind.name not in MEASURES for kind in kinds):
-            written = dict.fromkeys(str(row.metric) for row in self._rows if measure in (None, row.measure))
-            if metric not in written:
-                known = {name: None for kind in kinds for name in kind.metrics} | written
-                raise ValueError(did_you_mean("metric", metric, list(known)))
+        written: dict[str, dict[str, None]] = {}
+        for key in self._index:
+            written.setdefault(str(key[0]), {})[str(key[1])] = None
+        if measure is not None and measure not in {**MEASURES, **written}:
+            raise ValueError(did_you_mean("measure", measure, list({**MEASURES, **written})))
+        kinds = list(MEASURES.values()) if measure is None else [MEASURES[measure]] if measure in MEASURES else []
+        present = {name for of, names in written.items() if measure in (None, of) for name in names}
+        if metric is not None and metric not in present and not any(kind.find(metric) for kind in kinds):
+            known = dict.fromkeys([*(name for kind in kinds for name in kind.metrics), *sorted(present)])
+            raise ValueError(did_you_mean("metric", metric, list(known)))
 
     def by(self, *names: str) -> dict[tuple[Any, ...], "Rows"]:
         """The rows by the values of these fields, in order of appearance."""
