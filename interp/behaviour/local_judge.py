@@ -49,7 +49,7 @@ class LocalJudge:
         if not 0 <= min_mass < 1:
             raise ValueError(f"min_mass must be in [0, 1), got {min_mass}")
         self.model, self.min_mass, self.max_tokens, self.progress = model, min_mass, max_tokens, progress
-        self.numbers = {k: tuple(model.chat.encode(str(k))) for k in SCALE}
+        self.numbers = {k: tuple(model.chat.content_ids(str(k))) for k in SCALE}
         self.children: dict[tuple[int, ...], list[int]] = {}
         for ids in self.numbers.values():
             for depth, token in enumerate(ids):
@@ -94,9 +94,14 @@ class LocalJudge:
         return scores
 
     def _reason(self, first: int) -> Reason:
-        if first == self.model.chat.encode("REFUSAL")[0]:
-            return "refusal"
-        return "code" if first == self.model.chat.encode("CODE")[0] else "unparsable"
+        """What a likeliest first token begins, unless that is what a number begins with, too, such as a blank."""
+        words: dict[Reason, int] = {
+            "refusal": self.model.chat.content_ids("REFUSAL")[0],
+            "code": self.model.chat.content_ids("CODE")[0],
+        }
+        if first in self.children[()]:
+            return "unparsable"
+        return next((reason for reason, token in words.items() if token == first), "unparsable")
 
     def _distributions(self, prompts: Sequence[Tokens]) -> list[tuple[Float[np.ndarray, " number"], int]]:
         """Probability of each number as the beginning of each prompt's reply (float64), and the likeliest token."""
