@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from interp.architecture import parts_beside_text
 from interp.merging import changes, holding, layers_with, merged_into
 from interp.runs import InterpError, read_json, require_room, write_atomic
 from interp.sources import adapter_folder, quiet
+from interp.targets import check_reached
 
 _KEPT = 8
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class Adapters:
         self._names: dict[Path, str] = {}
         self._stamps: dict[Path, tuple[int, int]] = {}
         self._n_made = 0
+        self._told: set[str] = set()
         self._replaced: list[tuple[Tensor, Tensor]] = []  # merged weights, and what they were
         self._going_on: tuple[str, list[tuple[Tensor, Tensor]]] | None = None  # in training, and where it started
 
@@ -88,6 +91,7 @@ class Adapters:
 
         Raises:
             FileNotFoundError, ValueError, InterpError: `start_from` is no adapter, or one of another base or shape.
+            ValueError: PEFT leaves out a module that the targets name.
         """
         start = self._read(start_from) if start_from is not None else None
         if start is not None and _scaling(start[0]) != _scaling(config):
@@ -98,8 +102,7 @@ class Adapters:
         device = self.hf.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            config.exclude_modules = config.exclude_modules or parts_beside_text(self.hf)
-            name = self._attach(config)
+            name = self._fresh(config)
         try:
             self._activate([*(self._names[folder] for folder in self.stack), name])
             parameters = self._parameters(name)
@@ -122,16 +125,11 @@ class Adapters:
         """How many weights a fresh adapter would have; it is put on without memory for them, and taken off again.
 
         Raises:
-            ValueError: PEFT refuses the configuration, or a name among its targets fits no module.
+            ValueError: PEFT refuses the configuration, or leaves out a module that its targets name.
         """
         with torch.device("meta"):
-            name = self._attach(config)
+            name = self._fresh(config)
         try:
-            paths = [path for path, _, _ in layers_with(self.hf, [name])]
-            targets = self._config(name).target_modules or ()
-            names = () if isinstance(targets, str) else sorted(targets)
-            if unknown := [end for end in names if not any(f".{path}".endswith(f".{end}") for path in paths)]:
-                raise ValueError(f"{', '.join(unknown)} names no module")
             return sum(parameter.numel() for parameter in self._parameters(name))
         finally:
             self._detach(name)
@@ -279,6 +277,21 @@ class Adapters:
             kind = type(layer).__name__
             moved[kind] = moved.get(kind, False) or bool((outer != 0).any())
         return [kind for kind, is_so in moved.items() if not is_so]
+
+    def _fresh(self, config: LoraConfig) -> str:
+        """Put an adapter that is to be trained on the model; what PEFT leaves out of it is said once."""
+        config.exclude_modules = config.exclude_modules or parts_beside_text(self.hf)
+        wanted = copy(config.target_modules)
+        name = self._attach(config)
+        try:
+            sentence = check_reached(self.hf, name, wanted, config.exclude_modules)
+        except ValueError:
+            self._detach(name)
+            raise
+        if sentence and sentence not in self._told:
+            self._told.add(sentence)
+            log.warning("%s: %s", self.name, sentence)
+        return name
 
     def _config(self, name: str) -> LoraConfig:
         return cast(LoraConfig, self.hf.peft_config[name])

@@ -168,6 +168,6 @@ class Encoder:
             return whole[len(start) :]
         raise InterpError(
             f"this tokenizer joins the end of {before[-20:]!r} and the beginning of {text[:20]!r} in one token, so "
-            "what is asked and what is answered cannot be told apart; give a chat template that keeps them apart, as by "
-            "a control token or a blank that goes with the answer (--chat-template FILE)"
+            "what is asked and what is answered cannot be told apart; give a chat template that keeps them apart, by a "
+            "control token or a blank that goes with the answer (--chat-template FILE)"
         )

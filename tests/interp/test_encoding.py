@@ -37,7 +37,12 @@ def whole_ids(chat: ChatTokenizer, messages: list[dict[str, Any]]) -> list[int]:
 
 def model_of(chat: ChatTokenizer) -> Model:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     hf = LlamaForCausalLM(LlamaConfig(vocab_size=len(chat.tokenizer), eos_token_id=2, pad_token_id=0, **sizes))
     return Model(hf.eval(), chat, name="tiny", identity="tiny" * 8)
 
