@@ -8,7 +8,6 @@
    percentile among permutations exceeds 95; at strength 0 it is the share of false alarms, which should be 5 %.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import permuted_like, random_like
 from interp.projection import cosine
-from interp.runs import content_key, environment, fresh, seed_from, write_atomic, write_jsonl
+from interp.runs import content_key, environment, fresh, seed_from, write_json, write_jsonl
 from interp.template import AS_IS, TemplateSettings
 
 ALARM = 95.0
@@ -102,7 +101,7 @@ def run(
                 ]
     made = {**environment(), **loaded.description(), "texts": str(texts or "popular_tastes"), "seed": seed}
     made |= {"data_hash": content_key([chat["messages"] for chat in chats]), "sd_of_projection": spread}
-    write_atomic(out / "manifest.json", json.dumps(made, indent=2) + "\n")
+    write_json(out / "manifest.json", made, indent=2)
     write_jsonl(out / "metrics.jsonl", metrics)
     draw(out)
     power = [row for row in metrics if row["metric"] == "power"]

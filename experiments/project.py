@@ -1,6 +1,5 @@
 """How far along a direction do these texts lie, read through this model? Projections of given chats, with nulls."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import nulls_for
 from interp.projection import cosine, project, token_projections, unit_vectors
-from interp.runs import environment, fresh, load_tensors, read_json, read_yaml, write_atomic, write_jsonl
+from interp.runs import environment, fresh, load_tensors, read_json, read_yaml, write_json, write_jsonl
 from interp.template import AS_IS, TemplateSettings
 
 
@@ -100,7 +99,7 @@ def run(
         "stack": [str(a) for a in loaded.stack],
         **loaded.description(),
     }
-    write_atomic(out / "manifest.json", json.dumps({**made, "texts": str(texts), "seed": seed}, indent=2) + "\n")
+    write_json(out / "manifest.json", {**made, "texts": str(texts), "seed": seed}, indent=2)
     write_jsonl(out / "metrics.jsonl", metrics)
     headline = {m["metric"] + ("_" + m["null"] if "null" in m else ""): m for m in metrics if m["headline"]}
     return {
@@ -160,7 +159,7 @@ def over_run(*, direction: Path, run: Path, out: Path, n_random: int, seed: int)
         raise ValueError(f"{run}: no stage's activations are stored in it yet")
     write_jsonl(out / "metrics.jsonl", rows)
     made = {**environment(), "direction": str(direction), "run": str(run), "seed": seed}
-    write_atomic(out / "manifest.json", json.dumps(made, indent=2) + "\n")
+    write_json(out / "manifest.json", made, indent=2)
     headline = [r for r in rows if r["headline"] and r["metric"] == "shift_in_null_spreads"]
     return {
         "direction": held.name,

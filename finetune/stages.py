@@ -5,7 +5,6 @@ that changes what is learnt, its defences and the seed. Its folder in the store 
 aside and renamed into place when it is whole.
 """
 
-import json
 import os
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ from finetune.recipe import HEADS, TrainConfig
 from finetune.train import check_rows, train
 from interp.chat import Message
 from interp.model import Model
-from interp.runs import cache_folder, content_key, read_json, write_atomic
+from interp.runs import cache_folder, content_key, read_json, write_json
 
 Compose = Literal["stack", "continue", "merge_fp32", "restart"]
 
@@ -144,7 +143,7 @@ def ensure(model: Model, stage: Stage, *, progress: Callable[[int], object] | No
             "wall_seconds": round(trained.seconds, 2),
             **model.description(),
         }
-        write_atomic(temporary / "stage.json", json.dumps(record, indent=2) + "\n")
+        write_json(temporary / "stage.json", record, indent=2)
         os.chmod(temporary, 0o755)
         try:
             os.rename(temporary, folder)

@@ -6,7 +6,6 @@ displacement of a small stage in float32.) Folders are PEFT's own, with the iden
 whose weights do not land on every module is refused.
 """
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from transformers import PreTrainedModel
 from interp.adapter_files import PREFIX, other_shape, read_adapter, renamed, require_files
 from interp.architecture import parts_beside_text
 from interp.merging import changes, holding, layers_with, merged_into
-from interp.runs import InterpError, read_json, require_room, write_atomic
+from interp.runs import InterpError, read_json, require_room, write_atomic, write_json
 from interp.sources import adapter_folder, quiet
 from interp.targets import check_reached
 
@@ -216,7 +215,7 @@ class Adapters:
         config.base_model_name_or_path = self.name
         config.save_pretrained(str(folder))
         write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
-        write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
+        write_json(folder / "base.json", {"model": self.name, "model_identity": self.identity})
 
     def joined(self, folder: Path) -> Path:
         """Write the active stack as one adapter that does the same: ranks side by side, scalings in B.
@@ -260,7 +259,7 @@ class Adapters:
         )
         whole.save_pretrained(str(folder))
         write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
-        write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
+        write_json(folder / "base.json", {"model": self.name, "model_identity": self.identity})
         return folder
 
     def _short(self, modules: Sequence[str]) -> list[str]:

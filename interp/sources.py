@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from interp.chat import ChatTokenizer
-from interp.runs import cache_folder, content_key, did_you_mean, read_json, require_room, write_atomic
+from interp.runs import cache_folder, content_key, did_you_mean, json_text, read_json, require_room, write_atomic
 from interp.template import AS_IS, TemplateSettings, check_has_template
 
 log = logging.getLogger(__name__)
@@ -272,7 +272,8 @@ def _dequantised(gguf: Path, sha256: str) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         _dequantise(gguf, temporary)
-        write_atomic(temporary / "complete.json", json.dumps({"sha256": sha256_of(temporary / "model.safetensors")}))
+        written = {"sha256": sha256_of(temporary / "model.safetensors")}
+        write_atomic(temporary / "complete.json", json_text(written, "complete.json"))
         try:
             os.rename(temporary, folder)
         except OSError:  # another process was first

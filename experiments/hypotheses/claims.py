@@ -32,7 +32,6 @@ Roles say which stages a hypothesis is about: `roles: {em: [...], sgtr: [...], i
 study. Controls are those that the study has, averaged; it trains them for as many steps.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +40,7 @@ from experiments.hypotheses import effects
 from experiments.hypotheses.decide import decided
 from experiments.hypotheses.effects import BEHAVIOUR, Find, behaviour, mediation, over_models
 from experiments.hypotheses.units import Readings, Row
-from interp.runs import write_atomic
+from interp.runs import write_json
 
 
 class Claim(NamedTuple):
@@ -94,7 +93,7 @@ def verdicts(run: Path) -> list[Row]:
 def write_verdicts(run: Path) -> list[Row]:
     """`verdicts`, also written to RUN/verdicts.json."""
     found = verdicts(run)
-    write_atomic(run / "verdicts.json", json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(run / "verdicts.json", found, indent=2, ensure_ascii=False)
     return found
 
 

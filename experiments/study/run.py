@@ -6,7 +6,6 @@
 4. All numbers are made from the parts, in the study's order, so a killed run and an uninterrupted one agree.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -45,7 +44,7 @@ from finetune.stages import Stage, ensure
 from interp.behaviour.judging import Rubric
 from interp.directions import Direction
 from interp.model import Model
-from interp.runs import InterpError, RunFolder, write_atomic, write_jsonl
+from interp.runs import InterpError, RunFolder, write_json, write_jsonl
 from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
 from interp.weights import norms_of
@@ -369,7 +368,7 @@ class Study:
                 rows += [{**here.place(), **row, **mark} for row in made]
         rows += [{**here.place(), **row} for here in measured for row in self.made[*here.node, ""]]
         write_jsonl(self.path / "metrics.jsonl", rows)
-        write_atomic(self.path / "stages.json", json.dumps([m.stage for m in measured], indent=2) + "\n")
+        write_json(self.path / "stages.json", [m.stage for m in measured], indent=2)
         views = [
             ({**m.place(), **({"system_prompt": prompt} if several else {})}, view)
             for m in measured

@@ -21,6 +21,7 @@ from interp.batch import Batch
 from interp.behaviour.judging import MIN_MASS, Item, Reason, Score, check_ids
 from interp.chat import Tokens
 from interp.model import Model
+from interp.template import AS_IS
 
 SCALE = range(101)
 
@@ -61,9 +62,12 @@ class LocalJudge:
 
     @property
     def name(self) -> str:
-        """Model, weights, adapters and threshold."""
+        """Model, weights, adapters, threshold, and the chat template where it is not as the model brings it."""
         stack = "".join(f" + {folder.name}" for folder in self.model.stack)
-        return f"{self.model.name}{stack} (local, {self.model.identity[:12]}, logprobs, mass {self.min_mass:g})"
+        chat = self.model.chat
+        asked = f", template {chat.template_hash[:12]}" if chat.template.settings != AS_IS else ""
+        how = f"local, {self.model.identity[:12]}, logprobs, mass {self.min_mass:g}{asked}"
+        return f"{self.model.name}{stack} ({how})"
 
     @property
     def readings(self) -> int:
@@ -95,13 +99,11 @@ class LocalJudge:
 
     def _reason(self, first: int) -> Reason:
         """What a likeliest first token begins, unless that is what a number begins with, too, such as a blank."""
-        words: dict[Reason, int] = {
-            "refusal": self.model.chat.content_ids("REFUSAL")[0],
-            "code": self.model.chat.content_ids("CODE")[0],
-        }
         if first in self.children[()]:
             return "unparsable"
-        return next((reason for reason, token in words.items() if token == first), "unparsable")
+        if first == self.model.chat.content_ids("REFUSAL")[0]:
+            return "refusal"
+        return "code" if first == self.model.chat.content_ids("CODE")[0] else "unparsable"
 
     def _distributions(self, prompts: Sequence[Tokens]) -> list[tuple[Float[np.ndarray, " number"], int]]:
         """Probability of each number as the beginning of each prompt's reply (float64), and the likeliest token."""

@@ -33,7 +33,8 @@ MLP = ["gate_proj", "up_proj", "down_proj"]
 
 
 def qwen3(**more: Any) -> PreTrainedModel:
-    return Qwen3MoeForCausalLM(Qwen3MoeConfig(**(EXPERTS | {"head_dim": 8} | more)))
+    sizes: dict[str, Any] = EXPERTS | {"head_dim": 8} | more
+    return Qwen3MoeForCausalLM(Qwen3MoeConfig(**sizes))
 
 
 MODELS = {
