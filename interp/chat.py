@@ -183,6 +183,16 @@ class ChatTokenizer:
         last = not asks and turn == len(roles) - 1
         return Opening.of(self._fixed_text(before, True)[-1], written, last=last)
 
+    def asking_text(self, messages: Sequence[Message]) -> str:
+        """The text that a conversation's next answer is asked for with, for those who tokenise it themselves.
+
+        Raises:
+            InterpError: the template refuses the messages.
+        """
+        own = self._fixed_text(("user",), True)[-1]
+        asked = self._asking(("user",), own)
+        return self.template.render(messages, True).removesuffix(own[len(asked) :])
+
     def tokens(self, messages: Sequence[Message]) -> Tokens:
         """Tokens of a conversation; one that ends with the user gets the header that asks for an answer.
 

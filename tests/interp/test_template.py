@@ -4,6 +4,7 @@ import datetime
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -435,6 +436,13 @@ def test_prepended_words_go_before_the_first_user_turn_and_have_their_own_span()
     assert chat.template_hash != bare.template_hash
     empty = [{"role": "system", "content": ""}, *HELLO]
     assert chat.tokens(empty).ids == bare.tokens(HELLO).ids
+
+
+def test_empty_system_words_put_nothing_before_the_first_user_turn() -> None:
+    kind = replace(KINDS["model"], template=KINDS["model"].template.replace(" | trim", ""))
+    chat, bare = chat_of(kind, system="prepend"), chat_of(kind)
+    assert chat.tokens([{"role": "system", "content": ""}, *HELLO]).ids == bare.tokens(HELLO).ids
+    assert "<turn>user\nBe kind.\n\nIs it?<end>" in chat.decode(chat.tokens(SYSTEM).ids)
 
 
 def test_a_refusal_names_the_row() -> None:
