@@ -25,7 +25,8 @@ LEAVES: dict[str, set[str]] = {name: set() for name in ("errors", "files", "keys
     "runs": {"errors", "files", "keys", "tensors"},
     **{name: {"runs"} for name in ("nulls", "selection", "traits", "sampling", "template", "turns", "messages")},
     "tokens": {"turns"},
-    "chat": {"messages", "runs", "template", "tokens", "turns"},
+    "encoding": {"runs", "tokens"},
+    "chat": {"encoding", "messages", "runs", "template", "tokens", "turns"},
     **{name: {"stats"} for name in ("resampling", "comparisons", "power")},
 }
 LONG_FUNCTIONS = {

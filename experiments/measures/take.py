@@ -58,8 +58,7 @@ class Behaviour:
         config = self.judge_config
         if config is not None:
             validation_note("", "", config.validation)
-            if config.remote:
-                config.endpoint()
+            config.check()
 
     def take(
         self,

@@ -211,9 +211,9 @@ def recognition_rows(instrument: Instrument, here: View, others: Mapping[str, Vi
 
 def _cosines(
     instrument: Instrument, base: View, whole: Mapping[tuple[str, int], Measured], prompt: str
-) -> dict[Node, Sequence[Row]]:
+) -> dict[Node, list[Row]]:
     """Cosines between the displacements of whole stages of one seed, by the first stage of each pair."""
-    found: dict[Node, Sequence[Row]] = {}
+    found: dict[Node, list[Row]] = {}
     for seed in dict.fromkeys(seed for _, seed in whole):
         stages = {name: here for (name, of), here in whole.items() if of == seed}
         kept = sorted(set(base.own).intersection(*(here.views[prompt].fixed for here in stages.values())))
@@ -224,7 +224,7 @@ def _cosines(
             name: torch.stack([here.views[prompt].fixed[i] for i in kept]) - origin for name, here in stages.items()
         }
         rows = cosine_rows(instrument, moved)
-        found |= {stages[name].node: some for name, some in rows.items()}
+        found |= {stages[name].node: list[Row](some) for name, some in rows.items()}
     return found
 
 
