@@ -11,14 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from experiments.console import bar
-from experiments.directions.files import load_permuted
 from experiments.rows.shifts import shift_rows
 from interp import stats
 from interp.activations import Pooling, batches, default_tokens, pooled, window
 from interp.batch import Batch
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
-from interp.instrument import Instrument
+from interp.instrument import Instrument, load_permuted
 from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import nulls_for
