@@ -18,13 +18,13 @@ from torch import Tensor
 from experiments.activations import require_windows, text_id
 from experiments.adapters import adapter_key, identity_of_reading
 from experiments.console import bar, note, table
-from experiments.directions.files import load_permuted
 from experiments.resumable import Ledger
 from figures.monitor import monitor as draw
 from interp import stats
 from interp.activations import Pooling, read
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
+from interp.instrument import load_permuted
 from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import random_like

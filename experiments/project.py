@@ -12,7 +12,6 @@ from torch import Tensor
 
 from experiments.adapters import Stack
 from experiments.console import bar
-from experiments.directions.files import load_permuted, nulls_file
 from experiments.resumable import Ledger, Name, Row, Work, run_once
 from experiments.rows.shifts import shift_rows
 from experiments.study.node import Stored, paired
@@ -21,7 +20,7 @@ from interp.activations import Pooling, batches, default_tokens, pooled, window
 from interp.batch import Batch
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
-from interp.instrument import Instrument
+from interp.instrument import Instrument, load_permuted, nulls_file
 from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import nulls_for

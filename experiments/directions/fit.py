@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from experiments.console import bar
-from experiments.directions.persona import separation_beside_null
 from experiments.directions.recipes import DirectionConfig, Kind, Weighting
 from experiments.directions.sides import Sides
 from interp.activations import Pooling, pooled, window
@@ -28,6 +27,7 @@ from interp.directions import (
 )
 from interp.model import Model
 from interp.nulls import Groups, permuted_labels, permuted_like
+from interp.persona import separation_beside_null
 from interp.probes import probe
 from interp.runs import InterpError, seed_from
 

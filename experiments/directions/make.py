@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from experiments.directions.files import nulls_file
 from experiments.directions.fit import Made, Rows, Vectors, from_sides, read_rows, rehearsed, token_weighted, vectors_by
 from experiments.directions.recipes import FILES, DirectionConfig
 from experiments.directions.roles import played, read_roles
 from experiments.directions.sides import Sides, contrast_sides, em_sides, recognition_sides
 from experiments.directions.texts import Text, read_texts
 from interp.directions import Direction, displacement
+from interp.instrument import nulls_file
 from interp.model import Model
 from interp.nulls import Groups
 from interp.runs import InterpError, content_key, fresh, save_tensors, seed_from

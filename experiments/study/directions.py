@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from experiments.directions.files import load_permuted, nulls_file, trait_file
+from experiments.directions.files import trait_file
 from experiments.directions.make import prepare
 from experiments.directions.persona import extract
 from experiments.directions.recipes import FILES
@@ -16,7 +16,7 @@ from experiments.study import readings
 from experiments.study.config import StudyConfig
 from experiments.study.data_sets import Material
 from interp.directions import Direction
-from interp.instrument import Instrument
+from interp.instrument import Instrument, load_permuted, nulls_file
 from interp.model import Model
 from interp.runs import load_tensors, save_tensors
 from interp.sources import sha256_of

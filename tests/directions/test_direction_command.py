@@ -16,12 +16,13 @@ from tyro.conf import OmitArgPrefixes
 from experiments.commands.direction import MakeDirection
 from experiments.directions import fit
 from experiments.directions import sides as contrasts
-from experiments.directions.files import ROLES, TRAITS, load_permuted, nulls_file
+from experiments.directions.files import ROLES, TRAITS
 from experiments.directions.fit import Rows
 from experiments.directions.roles import read_roles, role_axis, role_weights
 from finetune.data.sgtr import DETECTION, SELF, Item, pair_rows, summary_prompt
 from interp.chat import Message
 from interp.directions import Direction, difference_of_means, principal_components
+from interp.instrument import load_permuted, nulls_file
 from interp.model import Model
 from interp.nulls import permuted_labels, weighted_sums
 from interp.runs import InterpError, load_header, read_json, read_jsonl, seed_from
