@@ -61,16 +61,12 @@ def _own_gaps(questions: Sequence[Row]) -> dict[str, int]:
 
 
 def _margin_rows(margins: Sequence[Row], data: str, measure: str, suffix: str, chance: Row) -> list[Row]:
-    found = recognition(np.array([m["margin"] for m in margins]), [m["group"] for m in margins])
-    parts: dict[str, tuple[stats.Estimate, Row]] = {
-        "accuracy": (found.accuracy, {"unit": "share right", **chance}),
-        "order_consistency": (found.order_consistency, {"unit": "share of groups"}),
-        "mean_margin": (found.mean_margin, {"unit": "logits"}),
-    }
-    common = {"data": data, "n_prompts": len(margins)}
+    metrics = recognition([m["margin"] for m in margins], [m["group"] for m in margins])
+    about = {"data": data, "n_prompts": len(margins)}
     return [
-        {"measure": measure, "metric": metric + suffix, **estimate.row(), **more, **common}
-        for metric, (estimate, more) in parts.items()
+        {"measure": measure, "metric": scores.metric + suffix, **stats.Estimate.row(scores.estimate)}
+        | {"unit": scores.unit, **more, **scores.more, **about}
+        for scores, more in ((metrics.accuracy, chance), (metrics.order_consistency, {}), (metrics.mean_margin, {}))
     ]
 
 
