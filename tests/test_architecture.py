@@ -31,7 +31,6 @@ LEAVES: dict[str, set[str]] = {name: set() for name in ("errors", "files", "keys
 LONG_FUNCTIONS = {
     "experiments/calibrate.py": {"run"},
     "experiments/data.py": {"run"},
-    "experiments/directions/roles.py": {"played"},
     "experiments/evaluate.py": {"run"},
     "experiments/interventions/ablate.py": {"run"},
     "experiments/interventions/steer.py": {"run"},
