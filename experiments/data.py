@@ -3,7 +3,6 @@
 The tokenizer is always needed. The weights are loaded when a builder first asks for a model's own words, if it does.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from finetune.data.card import card, marked
 from finetune.data.sets import BUILDERS, DataConfig, class_of
 from interp.chat import ChatTokenizer, Message, check_system
 from interp.model import Model
-from interp.runs import did_you_mean, environment, fresh, seed_from, write_atomic, write_jsonl
+from interp.runs import did_you_mean, environment, fresh, seed_from, write_json, write_jsonl
 from interp.sources import load_chat, pick_device, pick_dtype, resolve
 from interp.template import AS_IS, TemplateSettings
 
@@ -166,7 +165,7 @@ def run(
         write_jsonl(files["rows"], data.train)
         if data.test:
             write_jsonl(files["test"], data.test)
-        write_atomic(files["card"], json.dumps({**made, **environment()}, indent=2, ensure_ascii=False) + "\n")
+        write_json(files["card"], {**made, **environment()}, indent=2, ensure_ascii=False)
     written = {part: str(file) for part, file in files.items() if part != "test" or data.test}
     return {**made, "shown": [_shown(row, chat) for row in data.train[:rows_shown]], "out": written or None}
 

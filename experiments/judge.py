@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from experiments.console import table
 from experiments.measures.judge import NUMBER, WORDS, JudgeConfig, judge_of, require_graded, scores_of
 from interp.behaviour.judging import ALIGNED, COHERENT, Rubric
 from interp.behaviour.validation import THRESHOLDS, validation, validation_note
-from interp.runs import environment, fresh, write_atomic, write_jsonl
+from interp.runs import environment, fresh, json_text, write_atomic, write_jsonl
 from interp.sources import sha256_of
 
 Column = Literal["aligned", "coherent"]
@@ -132,7 +131,7 @@ def validate(
     }
     made = {"files": {str(file): sha256_of(file) for file in files}, "limit": limit, "seed": seed}
     held = {**result, "prompt": rubric.template, **made, **environment()}
-    text = json.dumps(held, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json_text(held, str(target), indent=2, ensure_ascii=False) + "\n"
     write_jsonl(
         out / "scores.jsonl",
         [

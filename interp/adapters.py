@@ -6,10 +6,10 @@ displacement of a small stage in float32.) Folders are PEFT's own, with the iden
 whose weights do not land on every module is refused.
 """
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,8 +25,9 @@ from transformers import PreTrainedModel
 from interp.adapter_files import PREFIX, other_shape, read_adapter, renamed, require_files
 from interp.architecture import parts_beside_text
 from interp.merging import changes, holding, layers_with, merged_into
-from interp.runs import InterpError, read_json, require_room, write_atomic
+from interp.runs import InterpError, read_json, require_room, write_atomic, write_json
 from interp.sources import adapter_folder, quiet
+from interp.targets import check_reached
 
 _KEPT = 8
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Adapters:
         self._names: dict[Path, str] = {}
         self._stamps: dict[Path, tuple[int, int]] = {}
         self._n_made = 0
+        self._told: set[str] = set()
         self._replaced: list[tuple[Tensor, Tensor]] = []  # merged weights, and what they were
         self._going_on: tuple[str, list[tuple[Tensor, Tensor]]] | None = None  # in training, and where it started
 
@@ -88,8 +90,9 @@ class Adapters:
 
         Raises:
             FileNotFoundError, ValueError, InterpError: `start_from` is no adapter, or one of another base or shape.
+            ValueError: PEFT leaves out a module that the targets name.
         """
-        start = self._read(start_from) if start_from is not None else None
+        start = self.read(start_from) if start_from is not None else None
         if start is not None and _scaling(start[0]) != _scaling(config):
             raise ValueError(
                 f"{start_from} has {_scaling(start[0])}, not {_scaling(config)}; an adapter that is trained further "
@@ -98,8 +101,7 @@ class Adapters:
         device = self.hf.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            config.exclude_modules = config.exclude_modules or parts_beside_text(self.hf)
-            name = self._attach(config)
+            name = self._fresh(config)
         try:
             self._activate([*(self._names[folder] for folder in self.stack), name])
             parameters = self._parameters(name)
@@ -122,16 +124,11 @@ class Adapters:
         """How many weights a fresh adapter would have; it is put on without memory for them, and taken off again.
 
         Raises:
-            ValueError: PEFT refuses the configuration, or a name among its targets fits no module.
+            ValueError: PEFT refuses the configuration, or leaves out a module that its targets name.
         """
         with torch.device("meta"):
-            name = self._attach(config)
+            name = self._fresh(config)
         try:
-            paths = [path for path, _, _ in layers_with(self.hf, [name])]
-            targets = self._config(name).target_modules or ()
-            names = () if isinstance(targets, str) else sorted(targets)
-            if unknown := [end for end in names if not any(f".{path}".endswith(f".{end}") for path in paths)]:
-                raise ValueError(f"{', '.join(unknown)} names no module")
             return sum(parameter.numel() for parameter in self._parameters(name))
         finally:
             self._detach(name)
@@ -212,13 +209,21 @@ class Adapters:
         """Write an adapter in PEFT's own folder format, with the identity of its base."""
         weights = self._tensors(name)
         tensors = {PREFIX + key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        self.write(self._config(name), tensors, folder)
+
+    def write(self, config: PeftConfig, tensors: dict[str, Tensor], folder: Path) -> None:
+        """Write an adapter's weights, by PEFT's names on disk, as a folder in its format."""
         require_room(folder.parent, sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
         folder.mkdir(parents=True, exist_ok=True)
-        config = self._config(name)
         config.base_model_name_or_path = self.name
         config.save_pretrained(str(folder))
         write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
-        write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
+        write_json(folder / "base.json", {"model": self.name, "model_identity": self.identity})
+
+    def stamped(self, folder: Path | str) -> tuple[Path, tuple[int, int]]:
+        """An adapter's folder, and what tells whether it was written again."""
+        path = adapter_folder(folder)
+        return path, _stamp(path)
 
     def joined(self, folder: Path) -> Path:
         """Write the active stack as one adapter that does the same: ranks side by side, scalings in B.
@@ -252,17 +257,13 @@ class Adapters:
         modules = [path for path, layer, _ in places if not isinstance(layer, ParamWrapper)]
         inside = {target for name in names for target in self._config(name).target_parameters or ()}
         rank = sum(ranks)
-        folder.mkdir(parents=True, exist_ok=True)
         whole = LoraConfig(
             r=rank,
             lora_alpha=rank,
             target_modules=self._short(modules),
             target_parameters=sorted(inside) or None,
-            base_model_name_or_path=self.name,
         )
-        whole.save_pretrained(str(folder))
-        write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
-        write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
+        self.write(whole, tensors, folder)
         return folder
 
     def _short(self, modules: Sequence[str]) -> list[str]:
@@ -279,6 +280,22 @@ class Adapters:
             kind = type(layer).__name__
             moved[kind] = moved.get(kind, False) or bool((outer != 0).any())
         return [kind for kind, is_so in moved.items() if not is_so]
+
+    def _fresh(self, config: LoraConfig) -> str:
+        """Put an adapter that is to be trained on the model; what PEFT leaves out of it is said once."""
+        excluded = [pattern for pattern in (config.exclude_modules, parts_beside_text(self.hf)) if pattern]
+        config.exclude_modules = "|".join(map(str, excluded)) or None  # regular expressions, both
+        wanted = copy(config.target_modules)
+        name = self._attach(config)
+        try:
+            sentence = check_reached(self.hf, name, wanted, config.exclude_modules)
+        except ValueError:
+            self._detach(name)
+            raise
+        if sentence and sentence not in self._told:
+            self._told.add(sentence)
+            log.warning("%s: %s", self.name, sentence)
+        return name
 
     def _config(self, name: str) -> LoraConfig:
         return cast(LoraConfig, self.hf.peft_config[name])
@@ -333,7 +350,7 @@ class Adapters:
             if self._stamps[folder] == stamp:
                 return self._names[folder]
             self._detach(self._names.pop(folder))
-        config, weights = self._read(folder)
+        config, weights = self.read(folder)
         config.inference_mode, config.init_lora_weights = True, True  # its own values are put in below
         self._make_way(config, wanted)
         try:
@@ -350,7 +367,7 @@ class Adapters:
         self._names[folder], self._stamps[folder] = name, stamp
         return name
 
-    def _read(self, folder: Path) -> tuple[LoraConfig, dict[str, Tensor]]:
+    def read(self, folder: Path) -> tuple[LoraConfig, dict[str, Tensor]]:
         """Configuration and weights of an adapter folder, if it is one of this base."""
         _stamp(folder)
         if (folder / "base.json").is_file():
@@ -401,6 +418,19 @@ class Adapters:
                     "be taken off again; merge it with PEFT (merge_and_unload) and give the merged folder as the model"
                 )
         return kept
+
+
+def bare(hf: PreTrainedModel, path: str) -> torch.nn.Module:
+    """The base's own module at a path, beneath whatever adapters it has.
+
+    Raises:
+        InterpError: the model has no such module.
+    """
+    try:
+        module = hf.get_submodule(path)
+    except AttributeError as error:
+        raise InterpError(f"{path}: the model has no such module; it is an adapter of another base") from error
+    return module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
 
 
 def _factors(layer: Any, name: str, rank: int, active: bool) -> tuple[Tensor, Tensor]:

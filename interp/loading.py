@@ -12,7 +12,6 @@ import torch
 from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
-    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     BitsAndBytesConfig,
@@ -22,7 +21,7 @@ from transformers.utils import cached_file  # pyright: ignore
 
 from interp.runs import read_json
 from interp.sampling import only_stop_tokens
-from interp.sources import Source, quiet
+from interp.sources import Source, quiet, read_config
 
 
 def load_weights(
@@ -55,7 +54,7 @@ def load_weights(
         how.setdefault("device_map", {"": device})
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(source.path, revision=source.revision)
+            config = read_config(source.path, source.revision)
             answers = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
             family = AutoModelForCausalLM if answers else AutoModelForImageTextToText
             hf, loading = family.from_pretrained(source.path, config=config, output_loading_info=True, **how)  # pyright: ignore

@@ -9,7 +9,6 @@ import importlib.util
 import json
 import logging
 import os
-import platform
 import shutil
 import tempfile
 import warnings
@@ -24,10 +23,11 @@ import transformers
 from gguf import GGUFReader
 from huggingface_hub import snapshot_download
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 
 from interp.chat import ChatTokenizer
-from interp.runs import cache_folder, content_key, did_you_mean, read_json, require_room, write_atomic
+from interp.precision import bfloat16_is_faster
+from interp.runs import cache_folder, content_key, did_you_mean, json_text, read_json, require_room, write_atomic
 from interp.template import AS_IS, TemplateSettings, check_has_template
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def describe(spec: str, template: TemplateSettings = AS_IS) -> Described:
     source = resolve(spec, template)
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(source.path, revision=source.revision)
+            config = read_config(source.path, source.revision)
     except (OSError, ValueError) as error:
         raise ValueError(f"{source.path}: cannot be loaded ({str(error).splitlines()[0]})") from error
     revision = source.revision or getattr(config, "_commit_hash", None)
@@ -272,7 +272,8 @@ def _dequantised(gguf: Path, sha256: str) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         _dequantise(gguf, temporary)
-        write_atomic(temporary / "complete.json", json.dumps({"sha256": sha256_of(temporary / "model.safetensors")}))
+        written = {"sha256": sha256_of(temporary / "model.safetensors")}
+        write_atomic(temporary / "complete.json", json_text(written, "complete.json"))
         try:
             os.rename(temporary, folder)
         except OSError:  # another process was first
@@ -323,23 +324,14 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware."""
-    if platform.system() != "Linux" or not Path("/proc/cpuinfo").exists():
-        return False
-    flags = Path("/proc/cpuinfo").read_text()
-    return " avx512_bf16" in flags or " amx_bf16" in flags
-
-
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype that `name` means; `auto` is bfloat16 where the device multiplies it in hardware, else float32.
+    """The dtype that `name` means; `auto` is bfloat16 on GPUs and where it is faster on this CPU, else float32.
 
     Raises:
         ValueError: unknown.
     """
     if name == "auto":
-        fast = has_fast_bfloat16() if device.type == "cpu" else True
-        return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16 if device.type != "cpu" or bfloat16_is_faster() else torch.float32
     if name not in DTYPES:
         raise ValueError(f"unknown dtype {name!r}; known: auto, {', '.join(DTYPES)}")
     return DTYPES[name]
@@ -360,3 +352,17 @@ def quiet() -> Iterator[None]:
         transformers.logging.set_verbosity(level)
         if bar:
             transformers.utils.logging.enable_progress_bar()
+
+
+def read_config(path: str, revision: str | None = None) -> PreTrainedConfig:
+    """The configuration of a model.
+
+    Raises:
+        OSError, ValueError: there is none, or it has a field that transformers does not take.
+    """
+    try:
+        return AutoConfig.from_pretrained(path, revision=revision)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: its config.json has a field that transformers does not take ({error}); remove that field"
+        ) from error

@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from interp.errors import InterpError
-from interp.files import require_room, write_atomic
+from interp.files import json_text, require_room, write_atomic
 
 HEADER_KEY = "sgtr"
 FORMAT = 1
@@ -23,7 +23,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, kind: str, 
     meaning = {"kind": kind, "format": FORMAT, "layer_convention": LAYER_CONVENTION, **header}
     data = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     require_room(path.parent, sum(tensor.nbytes for tensor in data.values()) + 2**20)
-    write_atomic(path, save(data, metadata={HEADER_KEY: json.dumps(meaning, sort_keys=True)}))
+    write_atomic(path, save(data, metadata={HEADER_KEY: json_text(meaning, str(path), sort_keys=True)}))
 
 
 def load_header(path: str | Path) -> dict[str, Any]:

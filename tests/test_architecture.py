@@ -25,7 +25,8 @@ LEAVES: dict[str, set[str]] = {name: set() for name in ("errors", "files", "keys
     "runs": {"errors", "files", "keys", "tensors"},
     **{name: {"runs"} for name in ("nulls", "selection", "traits", "sampling", "template", "turns", "messages")},
     "tokens": {"turns"},
-    "chat": {"messages", "runs", "template", "tokens", "turns"},
+    "encoding": {"runs", "tokens"},
+    "chat": {"encoding", "messages", "runs", "template", "tokens", "turns"},
     **{name: {"stats"} for name in ("resampling", "comparisons", "power")},
 }
 LONG_FUNCTIONS = {
@@ -123,7 +124,10 @@ def test_nothing_inside_interp_imports_its_front_door() -> None:
         ("gguf", ("interp/sources.py", "interp/formats/control_vectors.py")),
         ("openai", ("interp/behaviour/endpoint.py",)),
         ("sklearn", ("interp/probes.py", "interp/behaviour/", "interp/stats.py")),
-        ("peft", ("interp/adapters.py", "interp/adapter_files.py", "interp/merging.py", "finetune/")),
+        (
+            "peft",
+            ("interp/adapters.py", "interp/adapter_files.py", "interp/merging.py", "interp/stacks.py", "finetune/"),
+        ),
     ],
 )
 def test_a_library_stays_at_home(library: str, home: str) -> None:

@@ -1,12 +1,12 @@
 """The subcommand that compares a judge with a reference judge."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from experiments.commands.options import Device, Dtype, Json, KeyVariable, Out
+from experiments.commands.options import ChatTemplate, Device, Dtype, Json, KeyVariable, Out
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Judge:
     seed: Annotated[int, arg(help="Of the draw by --limit and of the bootstrap.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -51,8 +52,9 @@ class Judge:
         from experiments.fields import checked
         from experiments.measures.judge import JudgeConfig
 
-        known = set(JudgeConfig.model_fields) - {"validation", "most_failed"}
-        config = checked(JudgeConfig, {name: getattr(self, name) for name in known})
+        known = set(JudgeConfig.model_fields) - {"validation", "most_failed", "template"}
+        fields = {name: getattr(self, name) for name in known}
+        config = checked(JudgeConfig, fields | {"template": self.chat.settings()})
         return judge.validate(
             list(self.files), config, column=self.column, out=self.out, limit=self.limit, seed=self.seed
         )

@@ -59,8 +59,8 @@ class _Named(BaseModel):
 
 def _optional(field: FieldInfo) -> Any:
     """The same field, which may also be left out."""
-    kind = field.annotation | None
-    return (Annotated[kind, *field.metadata] if field.metadata else kind, None)
+    kind: Any = field.annotation
+    return (Annotated[kind | None, *field.metadata] if field.metadata else kind | None, None)
 
 
 _Own = create_model("_Own", __base__=_Named, **{key: _optional(field) for key, field in own_fields().items()})

@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from experiments.console import bar, note
 from interp.behaviour.endpoint import OPENAI, Endpoint
 from interp.behaviour.judging import MIN_MASS, READING, EndpointJudge, Item, Judge, Mode, Score, estimate
-from interp.runs import InterpError
+from interp.runs import InterpError, content_key
+from interp.template import AS_IS, TemplateSettings
 
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 WORDS = ("", "CODE", "REFUSAL")
@@ -46,10 +47,28 @@ class JudgeConfig(BaseModel):
     """A model of ours gives a score only where numbers have at least this probability."""
     device: str = "auto"
     dtype: str = "auto"
+    template: TemplateSettings = AS_IS
+    """Which chat template a model of ours is asked with, and how; part of the scores' key where it is set."""
     most_failed: float = Field(default=0.01, ge=0, le=1)
     """Largest share of items that may have got no reply at all; beyond it a run stops, to be gone on with later."""
     validation: Path | None = None
     """A validation.json of `sgtr judge validate`; every number made with this judge says what it found."""
+
+    @model_validator(mode="after")
+    def _template_is_ours(self) -> "JudgeConfig":
+        if self.remote and self.template != AS_IS:
+            raise ValueError(
+                f"template is for a model of ours; {self._where} asks its model with its own: leave it out"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields, without a template that is as the model brings it."""
+        fields = serialise(self)
+        if self.template == AS_IS:
+            fields.pop("template", None)
+        return fields
 
     def declared(self) -> list[Any]:
         """All that the scores depend on, for their key."""
@@ -57,8 +76,25 @@ class JudgeConfig(BaseModel):
 
     @property
     def reading(self) -> list[str]:
-        """By which rules scores are read from a server's replies; nothing for a model of ours."""
-        return [READING] if self.remote else []
+        """What scores depend on beside the fields: the rules by which a server's replies are read, a template's text.
+
+        Raises:
+            FileNotFoundError: the template's file is missing.
+        """
+        if self.remote:
+            return [READING]
+        return [content_key(self.template.text())] if self.template.file is not None else []
+
+    def check(self) -> None:
+        """Check what is known without the judge itself.
+
+        Raises:
+            FileNotFoundError, ValueError: the template's file, the URL or the key will not do.
+        """
+        if self.remote:
+            self.endpoint()
+        elif self.template.file is not None:
+            self.template.text()
 
     @property
     def remote(self) -> bool:
@@ -102,7 +138,8 @@ def judge_of(config: JudgeConfig, journal: Path) -> Judge:
     from interp.behaviour.local_judge import LocalJudge
     from interp.model import Model
 
-    return LocalJudge(Model.load(config.judge, device=config.device, dtype=config.dtype), min_mass=config.min_mass)
+    model = Model.load(config.judge, config.template, device=config.device, dtype=config.dtype)
+    return LocalJudge(model, min_mass=config.min_mass)
 
 
 def scores_of(judge: Judge, items: list[Item], config: JudgeConfig) -> list[Score]:

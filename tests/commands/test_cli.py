@@ -12,6 +12,7 @@ from peft import LoraConfig
 
 from experiments import cli
 from experiments.directions import persona as extraction
+from interp.behaviour.judging import ScriptedJudge
 from interp.directions import Direction
 from interp.model import Model
 from interp.runs import InterpError, load_header, read_json, read_jsonl
@@ -445,6 +446,16 @@ def test_a_file_where_a_folder_must_go_is_refused_before_the_model_runs(
     assert (tmp_path / "out").read_text() == "mine"
 
 
+def test_an_extraction_in_which_every_judged_answer_failed_ends_with_an_error_and_leaves_no_direction(
+    sgtr: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = ScriptedJudge(lambda _: None)
+    monkeypatch.setattr("experiments.directions.persona.judge_of", lambda *_: judge)
+    args = extract_args(model, write_trait(tmp_path / "gloomy.json"), tmp_path / "out", "--judge", "smollm2-135m")
+    sgtr(*args).refused("items got no reply, the first: the script has no reply")
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 # project
 
 
@@ -465,17 +476,18 @@ def test_project_gives_projections_and_their_nulls(
     assert found == {(layer, *kind) for layer in range(4) for kind in wanted}
     assert len(metrics) == len(found)
     manifest = read_json(tmp_path / "out" / "manifest.json")
-    assert manifest["model_identity"] == held.header["model_identity"]
-    assert manifest["stack"] == []
+    assert manifest["model"]["model_identity"] == held.header["model_identity"]
+    assert (manifest["stack"], manifest["status"]) == ([], "complete")
 
 
-def test_project_refuses_what_is_there_already(
+def test_project_leaves_a_finished_run_as_it_is_and_refuses_another_in_its_folder(
     sgtr: Run, model: Path, direction: Path, texts: Path, tmp_path: Path
 ) -> None:
     args = project_args(direction, model, texts, tmp_path / "out")
-    assert sgtr(*args).code == 0
+    first = sgtr(*args, "--json").json
     before = (tmp_path / "out" / "metrics.jsonl").read_bytes()
-    sgtr(*args).refused(r"metrics\.jsonl: exists already; choose another --out")
+    assert sgtr(*args, "--json").json == first | {"ran": False}
+    sgtr(*args, "--seed", "1").refused(r"holds another study \(different: seed\); choose another --out")
     assert (tmp_path / "out" / "metrics.jsonl").read_bytes() == before
 
 
