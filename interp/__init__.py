@@ -41,6 +41,7 @@ from interp.nulls import covariance_like, nulls_for, permuted_like, random_like
 from interp.persona import PersonaConfig, PersonaVector, persona_vector
 from interp.probes import probe
 from interp.projection import Shift, cosine, project, shift, token_projections
+from interp.runs import Run
 from interp.stats import Estimate
 from interp.tensors import load_tensors
 from interp.traits import Trait
@@ -60,6 +61,7 @@ __all__ = [
     "PersonaConfig",
     "PersonaVector",
     "Preference",
+    "Run",
     "Setting",
     "Shift",
     "Tokens",

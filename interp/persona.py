@@ -433,7 +433,7 @@ def _steered_scores(
     tried: Sequence[int | None],
     seed: int,
     bar: Bar,
-) -> Float[np.ndarray, "layer question 2"]:
+) -> Float[np.ndarray, "tried question 2"]:
     """Trait score and coherence of every answer at every layer; None among `tried` is unsteered, NaN is no score."""
     questions = trait.questions[-config.questions :]
     prompts = model.chat.tokens_of([[{"role": "user", "content": question}] for question in questions])

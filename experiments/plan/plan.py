@@ -242,7 +242,7 @@ def _notes(config: StudyConfig) -> list[str]:
         notes.append("what a judge takes is not counted")
     if config.lens:
         notes.append("attribution and patching are not counted")
-    if any(one.recipe != "assistant-axis" for one in config.directions.values()):
+    if any(not one.resolved().answers_asked()[0] for one in config.directions.values()):
         notes.append("reading files for further directions is not counted")
     return notes
 

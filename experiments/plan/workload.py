@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import torch
 
-from experiments.directions.roles import read_roles
 from experiments.interventions.mediation import Condition, planned
 from experiments.plan.drafts import TURN, Drafts
 from experiments.study import readings
@@ -37,11 +36,9 @@ def workload(
         prompt = round((words + sum(map(len, questions)) / len(questions)) / CHARACTERS) + 2 * TURN
         found.append((f"direction {trait.name}", 1, Work.of(n, persona.max_new_tokens, prompt, reads=1)))
     for name, one in config.directions.items():
-        if one.recipe == "assistant-axis":
-            roles, full = read_roles(one.roles, one.questions), one.resolved()
-            n_prompts = len(roles.default) + sum(map(len, roles.roles.values()))
-            n = n_prompts * len(roles.questions[: full.most_questions]) * (full.rollouts or 1)
-            found.append((f"direction {name}", 1, Work.of(n, full.max_new_tokens or 64, 60, reads=1)))
+        n, n_tokens = one.resolved().answers_asked()
+        if n:
+            found.append((f"direction {name}", 1, Work.of(n, n_tokens, 60, reads=1)))
     sets = {stage.data for stage in config.stages.values()}
     if config.prediction_rows:
         n = sum(min(config.prediction_rows, len(drafts.of(name).train)) for name in sets)

@@ -8,7 +8,6 @@ from typing import Any
 from experiments.directions.files import trait_file
 from experiments.directions.make import prepare
 from experiments.directions.persona import extract
-from experiments.directions.recipes import FILES
 from experiments.measures.judge import COSTS, judge_of
 from experiments.resumable import Name, Once
 from experiments.rows.prediction import Beside, prediction_rows
@@ -77,8 +76,7 @@ def instrument_of(config: StudyConfig, model: Model, traits: Sequence[Trait], on
         makers[trait.name] = ([trait_file(named).read_text("utf-8"), played, seed, *reading], play)
     prepared = prepared_directions(config, out)
     for name, one in config.directions.items():
-        files = [Path(value) for key in sorted(FILES) if isinstance(value := getattr(one, key), str | Path)]
-        contents = [sha256_of(file) for file in files if file.is_file()]
+        contents = [sha256_of(file) for file in one.files().values() if file.is_file()]
 
         def form(path: Path, make: Prepared = prepared[name]) -> None:
             make(model, path)
