@@ -11,11 +11,11 @@ class Work(NamedTuple):
     """Answers, their tokens at the most, and tokens read (prompts among them)."""
 
     answers: int
-    written: float
-    read: float
+    written: int | float
+    read: int | float
 
     @classmethod
-    def of(cls, answers: int, longest: int, prompt: float, *, reads: int) -> "Work":
+    def of(cls, answers: int, longest: int, prompt: int | float, *, reads: int) -> "Work":
         """So many answers to prompts of so many tokens, each read again `reads` times after it was written."""
         return cls(answers, answers * longest, answers * (prompt + reads * (prompt + longest)))
 
