@@ -132,10 +132,9 @@ def run(
                     _keep(loaded, rows, places, _stack(adapters, c), _tensor_file(out, c.step), advance, header)
         metrics = _write_metrics(out, followed, checkpoints)
         ledger.finish()
-    shifts = [row for row in metrics if row["metric"] == "shift_in_null_spreads"]
     steps = {"steps": [c.step for c in checkpoints], "read": [c.step for c in unread]}
-    figure = str(out / "figures" / "monitor.png")
-    return {"out": str(out), "n": len(chats), **steps, "shifts": shifts, "figure": figure}
+    shifts = [row for row in metrics if row["metric"] == "shift_in_null_spreads"]
+    return {"out": str(out), "n": len(chats), **steps, "shifts": shifts, "figure": str(out / "figures/monitor.png")}
 
 
 def _texts_fields(chats: Sequence[Mapping[str, Any]]) -> Row:

@@ -54,19 +54,24 @@ def test_stored_activations_are_found_by_what_they_are_of(several: bool, tmp_pat
     assert stored.files([stage]) == [path.name]
 
 
+UNITS = {"mean_projection": "residual-stream norm", "mean_cosine": "cosine"}
+"""Two metrics of projections, and their units."""
+
+
 def test_a_run_goes_on_and_is_left_as_it_is_once_it_is_finished(tmp_path: Path) -> None:
     out, measured = tmp_path / "out", list[str]()
+    first, second = UNITS
 
     def part(name: str) -> dict[str, Any]:
         measured.append(name)
-        return {"rows": [{"metric": name}]}
+        return {"rows": [{"measure": "projection", "metric": name, "unit": UNITS[name]}]}
 
     def prepare(stop: bool = False) -> Work:
         def measure(ledger: Ledger) -> list[dict[str, Any]]:
-            rows = ledger.once(Name.of("one"), 1, lambda: part("one"))["rows"]
+            rows = ledger.once(Name.of("one"), 1, lambda: part(first))["rows"]
             if stop:
                 raise KeyboardInterrupt
-            return rows + ledger.once(Name.of("two"), 1, lambda: part("two"))["rows"]
+            return rows + ledger.once(Name.of("two"), 1, lambda: part(second))["rows"]
 
         return Work(None, {"fact": 1}, measure)
 
@@ -74,9 +79,9 @@ def test_a_run_goes_on_and_is_left_as_it_is_once_it_is_finished(tmp_path: Path) 
         run_once(out, DEFINITION, lambda: prepare(stop=True))
     assert read_json(out / "manifest.json")["status"] == "running"
     assert run_once(out, DEFINITION, prepare)["ran"]
-    assert measured == ["one", "two"]
+    assert measured == [*UNITS]
     result = run_once(out, DEFINITION, lambda: pytest.fail("loaded for nothing"))
-    assert (result["ran"], [row["metric"] for row in result["metrics"]]) == (False, ["one", "two"])
+    assert (result["ran"], [row["metric"] for row in result["metrics"]]) == (False, [*UNITS])
     assert read_jsonl(out / "metrics.jsonl") == result["metrics"]
     with pytest.raises(ValueError, match=r"holds another study \(different: asks\)"):
         run_once(out, {"asks": "more"}, prepare)
