@@ -1,9 +1,9 @@
-"""How small an effect would this instrument see? A direction planted in a model at known strengths, and found or not.
+"""How small an effect would this instrument see? Plants a direction at known strengths and tests whether it is found.
 
 1. Texts are read once as they are, and once for every strength with `alpha v` added after the chosen block; `v` is a
    random direction. Strength is counted in standard deviations of what the texts project on `v`.
-2. Many times over, n texts are drawn for each side, without replacement: plain ones, and others with the direction in
-   them. The difference of means is the direction found; its length is judged against label permutations of those rows.
+2. In every repetition, n texts are drawn for each side, without replacement: plain ones, and others with the planted
+   direction. The difference of means is the direction found; its length is compared with permutations of the labels.
 3. Recovery is the cosine between the direction found and the one planted. Power is the share of repetitions whose
    percentile among permutations exceeds 95; at strength 0 it is the share of false alarms, which should be 5 %.
 """
@@ -82,9 +82,9 @@ def run(
         name = Name.of("calibration")
 
         def measure(ledger: Ledger) -> list[Row]:
-            made = ledger.once(name, definition, partial(_calibrated, loaded, rows, at, plan))
-            ledger.manifest["sd_of_projection"] = made["sd_of_projection"]
-            return made["metrics"]
+            calibration = ledger.once(name, definition, partial(_calibrated, loaded, rows, at, plan))
+            ledger.manifest["sd_of_projection"] = calibration["sd_of_projection"]
+            return calibration["metrics"]
 
         facts = {"texts": str(texts or "popular_tastes"), "seed": seed, "data_hash": data_hash}
         return Work(loaded, facts, measure, draw)
@@ -93,7 +93,7 @@ def run(
 
 
 def _summary(result: Row, plan: "Plan") -> Row:
-    """What a reader looks at first: false alarms, and the smallest strength that is mostly found."""
+    """The share of false alarms, and the smallest strength that is found in 80 % of the repetitions."""
     power = [row for row in result["metrics"] if row["metric"] == "power"]
     return {
         "layer": power[0]["layer"],
@@ -110,14 +110,14 @@ def _summary(result: Row, plan: "Plan") -> Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is planted, and how often it is looked for.
+    """The strengths, sizes and repetitions of a calibration.
 
     Attributes:
-        layer: Block after which the direction is planted and read; None for the middle one.
-        strengths: In standard deviations of what the texts project on the direction.
-        sizes: Texts a side.
-        repetitions: Of every strength and size.
-        permutations: Of the labels, in each repetition.
+        layer: The block after which the direction is planted and read; None for the middle block.
+        strengths: Strengths of the planted direction, in standard deviations of the texts' projections on it.
+        sizes: Numbers of texts on each side.
+        repetitions: The number of draws for every strength and size.
+        permutations: The number of permutations of the labels in each repetition.
     """
 
     layer: int | None
@@ -131,7 +131,7 @@ class Plan:
         """Check the numbers.
 
         Raises:
-            ValueError: one is out of its range.
+            ValueError: a number is out of its range.
         """
         if not self.sizes or min(self.sizes) < 2:
             raise ValueError(f"n must be at least 2 texts a side, got {list(self.sizes)}")
@@ -143,7 +143,7 @@ class Plan:
 
 
 def _calibrated(model: Model, rows: Sequence[Tokens], layer: int, plan: Plan) -> Row:
-    """The metrics of every strength and size, and the spread of projections that strengths are counted in."""
+    """The metrics of every strength and size, and the standard deviation that strengths are counted in."""
     with bar("reading", len(rows) * (1 + len(plan.strengths))) as advance:
         plain = pooled(model, rows, layers=[layer], progress=advance)[:, 0]
         v = random_like(plain.mean(0, keepdim=True), 1, seed=seed_from(plan.seed, "planted"))[0, 0]
@@ -175,7 +175,7 @@ def _repeated(
     plan: Plan,
     advance: Callable[[int], None],
 ) -> tuple[int, list[float]]:
-    """How often the direction found stands out from its permutations, and its cosines with the one planted."""
+    """In how many repetitions the direction stands out from its permutations, and its cosines with the planted one."""
     alarms, cosines = 0, []
     for repetition in range(plan.repetitions):
         draw_seed = seed_from(plan.seed, "draw", n, repetition)
@@ -190,7 +190,7 @@ def _repeated(
 
 
 def _spread(values: list[float]) -> dict[str, Any]:
-    """Mean over repetitions, and the middle 95 % of them."""
+    """The mean over repetitions, and the bounds of the middle 95 % of them."""
     ordered = torch.tensor(values, dtype=torch.float64)
     low, high = torch.quantile(ordered, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return {"value": float(ordered.mean()), "ci_low": low, "ci_high": high, "n": len(values)}

@@ -37,10 +37,10 @@ class Sets:
     """Data sets outside of a run, each built once; what models say for them is asked as a study asks it.
 
     Args:
-        sets: By name; what one is made from is among them.
-        load: Loads the model; called when a builder first asks.
-        adapters: The stack that is the stage; none if no set needs one.
-        seed: Of what is sampled, as a study's `sampling_seed`.
+        sets: The builders by name; the sets that another set is made from are among them.
+        load: Loads the model; it is called when a builder first asks for text.
+        adapters: The stack of adapters that makes the stage; empty if no set needs a stage.
+        seed: The seed of sampled texts, like a study's `sampling_seed`.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Sets:
         """A data set.
 
         Raises:
-            ValueError, InterpError: it cannot be built.
+            ValueError, InterpError: the set cannot be built.
         """
         if name not in self._built:
             self._built[name] = self.sets[name].build(self.desk(name))
         return self._built[name]
 
     def desk(self, name: str) -> Desk:
-        """What the builder of a data set may ask for."""
+        """The sources that a builder may ask: a model, other data sets, the template's system prompt."""
         return Desk(self._ask(name), self.of, self.chat.native_system)
 
     def _ask(self, name: str) -> Callable[..., list[str]]:
@@ -120,29 +120,29 @@ def run(
     if rows_shown < 0:
         raise ValueError(f"rows_shown must be 0 or above, got {rows_shown}")
     changes = [*changes, *([f"seed={seed}"] if seed is not None else [])]
-    sets, held = chosen(name, study, changes)
-    model = model or (held.model if held else MODEL)
-    dtype = dtype or (held.dtype if held else "auto")
+    sets, study_config = chosen(name, study, changes)
+    model = model or (study_config.model if study_config else MODEL)
+    dtype = dtype or (study_config.dtype if study_config else "auto")
     pick_dtype(dtype, pick_device(device))
     asks_stage = _checked(name, sets, adapters)
-    template = template or (held.template if held else AS_IS)
+    template = template or (study_config.template if study_config else AS_IS)
     chat = load_chat(resolve(model, template), template)
     for part in _with_parts(name, sets):
         check_system(sets[part].system, chat.native_system)
 
     def load() -> Model:
         note(f"loading {model}, since {name} holds a model's own words")
-        spread = {"device_map": held.device_map, "quantise": held.quantise} if held else {}
+        spread = {"device_map": study_config.device_map, "quantise": study_config.quantise} if study_config else {}
         return Model.load(model, template, device=device, dtype=dtype, **spread)
 
-    asking_seed = held.sampling_seed if held and seed is None else sets[name].seed
+    asking_seed = study_config.sampling_seed if study_config and seed is None else sets[name].seed
     material = Sets(sets, chat, load, adapters=adapters, seed=asking_seed)
     note(f"building {name}")
     data = material.of(name)
     if not data.train:
         raise ValueError(f"{name}: the builder gave no rows to train on; look at its fields (--set KEY=VALUE)")
     chat.tokens_of([row["messages"] for row in data.train], data.train_places)  # a row that cannot be shown is named
-    made = {
+    contents = {
         "data": name,
         "study": study,
         "fields": sets[name].model_dump(mode="json"),
@@ -154,24 +154,24 @@ def run(
         "adapters": [str(folder) for folder in adapters] if asks_stage else [],
         "card": card(data.train, chat, data.test, measure=data.measure),
     }
-    written = _written(files, data, made) if files else None
-    return {**made, "shown": [_shown(row, chat) for row in data.train[:rows_shown]], "out": written}
+    written = _written(files, data, contents) if files else None
+    return {**contents, "shown": [_shown(row, chat) for row in data.train[:rows_shown]], "out": written}
 
 
-def _written(files: Mapping[str, Path], data: DataSet, made: Mapping[str, Any]) -> dict[str, str]:
-    """Write rows, test rows where there are any, and the card; the files by what they hold."""
+def _written(files: Mapping[str, Path], data: DataSet, contents: Mapping[str, Any]) -> dict[str, str]:
+    """Write the rows, the test rows where there are any, and the card; returns the files by what they hold."""
     write_jsonl(files["rows"], data.train)
     if data.test:
         write_jsonl(files["test"], data.test)
-    write_json(files["card"], {**made, **environment()}, indent=2, ensure_ascii=False)
+    write_json(files["card"], {**contents, **environment()}, indent=2, ensure_ascii=False)
     return {part: str(file) for part, file in files.items() if part != "test" or data.test}
 
 
 def _checked(name: str, sets: Mapping[str, Builder], adapters: Sequence[Path]) -> bool:
-    """Whether a stage writes parts of the set, once it is known that all it is made from can be built.
+    """Check that the set and the sets it is made from can be built; returns whether a stage writes parts of them.
 
     Raises:
-        ValueError, FileNotFoundError: it cannot, or a stage is needed and there are no adapters.
+        ValueError, FileNotFoundError: one cannot be built, or a stage is needed and there are no adapters.
     """
     parts = [sets[part] for part in _with_parts(name, sets)]
     for part in parts:
@@ -185,10 +185,10 @@ def _checked(name: str, sets: Mapping[str, Builder], adapters: Sequence[Path]) -
 
 
 def chosen(name: str, study: str | None, changes: Sequence[str]) -> tuple[Mapping[str, Builder], StudyConfig | None]:
-    """The data sets at hand with the one that `name` means among them, and the study they are of.
+    """The data sets among which is the one called `name`, and the study that they belong to (None without a study).
 
     Args:
-        changes: KEY=VALUE, each a field of that data set.
+        changes: Texts KEY=VALUE, each of which sets a field of that data set.
 
     Raises:
         ValueError: an unknown name or field, a value out of range, or a set that only a study can build.
@@ -197,43 +197,43 @@ def chosen(name: str, study: str | None, changes: Sequence[str]) -> tuple[Mappin
     if study is None and isinstance(fields.get("trait"), str):
         fields["trait"] = str(trait_file(fields["trait"]))
     if study is not None:
-        known = sorted(load_study(study).data)
-        if name not in known:
-            raise ValueError(f"{study}: " + did_you_mean("data set", name, known))
-        held = load_study(study, tuple(f"data.{name}.{change}" for change in changes))
-        return held.data, held
+        names = sorted(load_study(study).data)
+        if name not in names:
+            raise ValueError(f"{study}: " + did_you_mean("data set", name, names))
+        config = load_study(study, tuple(f"data.{name}.{change}" for change in changes))
+        return config.data, config
     if name not in BUILDERS:
-        known = did_you_mean("data set builder", name, sorted(BUILDERS))
-        raise ValueError(f"{known}; or, with --study, a data set of a study by its name there")
+        advice = did_you_mean("data set builder", name, sorted(BUILDERS))
+        raise ValueError(f"{advice}; or, with --study, a data set of a study by its name there")
     kind = class_of(name)
     required = [key for key, item in kind.model_fields.items() if item.is_required() and key != "builder"]
     for key in required:
         if key not in fields:
             fields = {small: n for small, n in SMALL.get(key, {}).items() if small in kind.model_fields} | fields
-    missing = [key for key in required if key not in fields]
+    absent = [key for key in required if key not in fields]
     from_others = f"{name}: is made from other data sets of a study; give that study with --study and its name there"
-    if missing:
-        needs = f"{name}: needs {', '.join(missing)}; give it with --set {missing[0]}=VALUE"
+    if absent:
+        needs = f"{name}: needs {', '.join(absent)}; give it with --set {absent[0]}=VALUE"
         raise ValueError(needs if kind.uses is Builder.uses else from_others)
     try:
-        made = checked(_Alone, {"data": {name: {**fields, "builder": name}}}).data[name]
+        data_set = checked(_Alone, {"data": {name: {**fields, "builder": name}}}).data[name]
     except ValueError as error:
         raise ValueError(str(error).replace(f"data.{name}.{name}", name)) from error
-    if made.uses:
+    if data_set.uses:
         raise ValueError(from_others)
-    return {name: made}, None
+    return {name: data_set}, None
 
 
 def lines(result: Mapping[str, Any]) -> Iterator[str]:
-    """What `run` gave, for a person."""
-    told = ", ".join(f"{key} {value}" for key, value in result["fields"].items() if value not in (None, {}, []))
-    yield result["data"] + (f" of {result['study']}" if result["study"] else "") + f": {told}"
+    """The result of `run` as lines of text."""
+    field_values = ", ".join(f"{key} {value}" for key, value in result["fields"].items() if value not in (None, {}, []))
+    yield result["data"] + (f" of {result['study']}" if result["study"] else "") + f": {field_values}"
     yield f"tokens of {result['model']}; system prompt of its template: {_short(result['template_system'] or 'none')}"
     if result["written_by"]:
         yield f"asked: {result['written_by']['model']}" + "".join(f" > {folder}" for folder in result["adapters"])
     for part, numbers in result["card"].items():
         yield f"\n{part}"
-        yield from _told(numbers)
+        yield from _number_lines(numbers)
     n = result["card"]["train"]["rows"]
     for i, row in enumerate(result["shown"], 1):
         yield f"\nrow {i} of {n} ({row['id']}): {row['supervised']} of {row['tokens']} tokens are learnt, in brackets"
@@ -243,13 +243,13 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 class _Alone(BaseModel):
-    """A data set outside of a study, in the form in which a study holds it."""
+    """A data set outside of a study, in the form that a study has it, so that it is checked in the same way."""
 
     data: dict[str, DataConfig]
 
 
 def _files(out: Path) -> dict[str, Path]:
-    """Where rows, test rows and card go; none of them may be there already."""
+    """The files to write for rows, test rows and card, none of which may exist already."""
     if out.suffix != ".jsonl":
         raise ValueError(f"{out}: --out names a .jsonl file")
     files = {"rows": out, "test": out.with_suffix(".test.jsonl"), "card": out.with_suffix(".card.json")}
@@ -264,8 +264,8 @@ def _fields(changes: Sequence[str]) -> dict[str, Any]:
 
 
 def _with_parts(name: str, sets: Mapping[str, Builder]) -> list[str]:
-    """Names of a data set and of all that it is made from, directly or not."""
-    parts = [part for used in sets[name].uses for part in _with_parts(used, sets)]
+    """Names of a data set and of all sets that it is made from, directly or through others."""
+    parts = [part for part_name in sets[name].uses for part in _with_parts(part_name, sets)]
     return list(dict.fromkeys([name, *parts]))
 
 
@@ -275,20 +275,20 @@ def _shown(row: Row, chat: ChatTokenizer) -> dict[str, Any]:
     return {"id": str(row.get("id", "no id")), **counts, "text": marked(row, chat)}
 
 
-def _told(numbers: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:
-    """A part of a card, a line a number, a spread or a count."""
+def _number_lines(numbers: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:
+    """The numbers of a part of a card as lines of text: one for each number, spread or count."""
     for key, value in numbers.items():
         name = f"{indent}{key.replace('_', ' '):<{24 - len(indent)}}"
         if key == "counts":
-            yield from (f"{indent}{n:>8}  {_short(what)}" for what, n in value.items())
+            yield from (f"{indent}{n:>8}  {_short(label)}" for label, n in value.items())
         elif not isinstance(value, dict):
             yield f"{name}{value}"
         elif any(isinstance(item, dict) for item in value.values()):
             yield name.rstrip()
-            yield from _told(value, indent + "  ")
+            yield from _number_lines(value, indent + "  ")
         else:
             yield name + "  ".join(
-                f"{what} {n:.3g}" if isinstance(n, float) else f"{what} {n}" for what, n in value.items()
+                f"{label} {n:.3g}" if isinstance(n, float) else f"{label} {n}" for label, n in value.items()
             )
 
 

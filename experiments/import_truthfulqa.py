@@ -1,9 +1,9 @@
-"""What do published per-question results say once invalid replies are counted apart? TruthfulQA files into metrics.
+"""Makes metrics of published per-question TruthfulQA results, with invalid replies counted apart.
 
-1. A file holds one model's replies; its name says arm and seed.
+1. A file holds the replies of one model; its name gives the arm and the seed.
 2. For every arm: accuracy as published (an invalid reply counts as wrong), accuracy among the valid, share of invalid.
-3. Arms beside each other, paired by question, and by seed where both have at least two in common; all p-values of one
-   import are adjusted together.
+3. Arms are compared, paired by question, and also by seed where both arms share at least two seeds; all p-values of
+   one import are adjusted together.
 """
 
 import itertools
@@ -39,8 +39,8 @@ class Reply:
     """A model's reply to one question, as published.
 
     Attributes:
-        where: File and line.
-        right: What the file says of it.
+        where: The file and the line of the reply.
+        right: Whether the file says that the reply is right.
     """
 
     where: str
@@ -57,7 +57,7 @@ class Reply:
 
     @cached_property
     def agrees(self) -> bool | None:
-        """Whether `right` is what the reply's own words say; None where they are invalid, neither answer, or both."""
+        """Whether the words of the reply confirm `right`; None where they are invalid, no answer, or both answers."""
         if not self.valid:
             return None
         hits = [bool(_forms(self.said) & _forms(answer)) for answer in (self.correct, self.incorrect)]
@@ -65,7 +65,7 @@ class Reply:
 
 
 def _forms(text: str) -> set[str]:
-    """A text as it may be written elsewhere: itself, and of "A: words" the letter and the words."""
+    """The forms in which an answer may be written: the text itself and, of "A: words", the letter and the words."""
     choice = _CHOICE.fullmatch(text)
     forms = {_plain(part) for part in (text, *(choice.groups() if choice else ()))}
     return forms - {""}
@@ -90,42 +90,42 @@ def read_replies(path: Path) -> list[Reply]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: malformed, a question twice, or an invalid reply that is marked correct; the message names file and
-            line.
+        ValueError: the file is malformed, has a question twice, or marks an invalid reply as correct; the message names
+            the file and the line.
     """
-    found: list[Reply] = []
+    replies: list[Reply] = []
     lines: dict[str, str] = {}
-    for where, cells in csv_rows(path, COLUMNS):
+    for place, cells in csv_rows(path, COLUMNS):
         question = " ".join(cells["question"].split())
         if not question:
-            raise ValueError(f"{where}, column 'question': empty; every reply needs the question it was given to")
+            raise ValueError(f"{place}, column 'question': empty; every reply needs the question it was given to")
         if question in lines:
             raise ValueError(
-                f"{where}: the question {question[:60]!r} is at {lines[question]} already; keep one of them"
+                f"{place}: the question {question[:60]!r} is at {lines[question]} already; keep one of them"
             )
-        lines[question] = where
+        lines[question] = place
         if not cells["model_answer"]:
-            raise ValueError(f"{where}, column 'model_answer': empty; write Invalid if the reply could not be read")
+            raise ValueError(f"{place}, column 'model_answer': empty; write Invalid if the reply could not be read")
         word = cells["is_correct"].casefold()
         if word not in TRUE + FALSE:
             got = cells["is_correct"][:40]
-            raise ValueError(f"{where}, column 'is_correct': must be True, False, 1 or 0, got {got!r}")
+            raise ValueError(f"{place}, column 'is_correct': must be True, False, 1 or 0, got {got!r}")
         answers = (cells["correct_answer"], cells["incorrect_answer"], cells["model_answer"])
-        reply = Reply(where, question, *answers, word in TRUE)
+        reply = Reply(place, question, *answers, word in TRUE)
         if reply.right and not reply.valid:
             raise ValueError(
-                f"{where}: model_answer is Invalid but is_correct is {cells['is_correct']}, a contradiction; "
+                f"{place}: model_answer is Invalid but is_correct is {cells['is_correct']}, a contradiction; "
                 "find out which holds and repair the row"
             )
-        found.append(reply)
-    if not found:
+        replies.append(reply)
+    if not replies:
         raise ValueError(f"{path}: no replies in it, only a header")
-    return found
+    return replies
 
 
 @dataclass(frozen=True)
 class Results:
-    """A file of replies: those of one arm, and of one seed if its name says which."""
+    """The replies of one file, which are of one arm and, if the name of the file gives a seed, of one seed."""
 
     path: Path
     arm: str
@@ -138,7 +138,7 @@ def name_pattern(pattern: str) -> re.Pattern[str]:
     """The pattern that a file's whole name must match, with a group `arm` and perhaps `seed`.
 
     Raises:
-        ValueError: no regular expression, or without `arm`.
+        ValueError: the pattern is no regular expression, or has no group `arm`.
     """
     try:
         compiled = re.compile(pattern)
@@ -150,15 +150,15 @@ def name_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def arm_and_seed(path: Path, pattern: re.Pattern[str]) -> tuple[str, int | None]:
-    """What a file's name says.
+    """The arm and the seed in the name of a file.
 
     Raises:
-        ValueError: it does not match, or its arm is empty or its seed no whole number.
+        ValueError: the name does not match the pattern, the arm is empty, or the seed is no whole number.
     """
-    found = pattern.fullmatch(path.name)
-    if found is None:
+    match = pattern.fullmatch(path.name)
+    if match is None:
         raise ValueError(f"{path}: the name does not match --pattern {pattern.pattern!r}; rename it or give another")
-    arm, seed = found["arm"], found["seed"] if "seed" in pattern.groupindex else None
+    arm, seed = match["arm"], match["seed"] if "seed" in pattern.groupindex else None
     if not arm:
         raise ValueError(f"{path}: --pattern {pattern.pattern!r} finds no arm in the name")
     if seed is not None and not re.fullmatch("[0-9]{1,18}", seed):
@@ -167,7 +167,7 @@ def arm_and_seed(path: Path, pattern: re.Pattern[str]) -> tuple[str, int | None]
 
 
 def read_results(files: Sequence[Path], pattern: str) -> dict[str, list[Results]]:
-    """All files by arm, seeds in order.
+    """The results of all files by arm, in the order of their seeds.
 
     Raises:
         FileNotFoundError, ValueError: bad input, named.
@@ -181,13 +181,13 @@ def read_results(files: Sequence[Path], pattern: str) -> dict[str, list[Results]
             first, arm = files[names.index(name)], name[0]
             raise ValueError(f"{first} and {files[i]}: both are arm {arm!r}, seed {name[1]}; give one file of each")
     for path, (arm, seed) in zip(files, names, strict=True):
-        if seed is None and sum(arm == other for other, _ in names) > 1:
+        if seed is None and sum(arm == other_arm for other_arm, _ in names) > 1:
             raise ValueError(f"{path}: names no seed, but other files of arm {arm!r} do; name it in all of them")
     arms: dict[str, list[Results]] = {}
     for path, (arm, seed) in zip(files, names, strict=True):
         replies = read_replies(path)
         arms.setdefault(arm, []).append(Results(path, arm, seed, sha256_of(path), replies))
-    return {arm: sorted(some, key=lambda one: one.seed or 0) for arm, some in arms.items()}
+    return {arm: sorted(results, key=lambda result: result.seed or 0) for arm, results in arms.items()}
 
 
 # numbers
@@ -195,58 +195,58 @@ def read_results(files: Sequence[Path], pattern: str) -> dict[str, list[Results]
 
 def _values(files: Iterable[Results], metric: str) -> Arm:
     counted, valid_only, _ = OUTCOMES[metric]
-    rows = [(one, reply) for one in files for reply in one.replies if reply.valid or not valid_only]
+    rows = [(result, reply) for result in files for reply in result.replies if reply.valid or not valid_only]
     return Arm(
         [float(counted(reply)) for _, reply in rows],
         [reply.question for _, reply in rows],
-        [one.seed for one, _ in rows],
+        [result.seed for result, _ in rows],
     )
 
 
 def _place(files: Sequence[Results], seed: int | None) -> Row:
-    key = files[0].key if len(files) == 1 else content_key([one.key for one in files])
+    key = files[0].key if len(files) == 1 else content_key([result.key for result in files])
     return {"arm": files[0].arm, "stage": files[0].arm, "stage_key": key, "seed": seed, "measure": MEASURE}
 
 
 def _number(files: Sequence[Results], seed: int | None, metric: str) -> Row:
-    found = stats.share(*_values(files, metric))
-    counts = {"n_replies": sum(len(one.replies) for one in files)}
-    return {**_place(files, seed), "metric": metric, **found.row(), **counts, "unit": OUTCOMES[metric][2]}
+    estimate = stats.share(*_values(files, metric))
+    counts = {"n_replies": sum(len(result.replies) for result in files)}
+    return {**_place(files, seed), "metric": metric, **estimate.row(), **counts, "unit": OUTCOMES[metric][2]}
 
 
 def arm_rows(arms: dict[str, list[Results]]) -> list[Row]:
-    """Metrics rows of every file that names its seed, and with seed null of every arm over its seeds."""
+    """Metrics rows of every file whose name gives a seed, and of every arm over its seeds (their seed is null)."""
     rows = []
     for files in arms.values():
-        each = [([one], one.seed) for one in files if one.seed is not None]
-        rows += [_number(some, seed, metric) for some, seed in [*each, (files, None)] for metric in OUTCOMES]
+        by_seed = [([result], result.seed) for result in files if result.seed is not None]
+        rows += [_number(of_seed, seed, metric) for of_seed, seed in [*by_seed, (files, None)] for metric in OUTCOMES]
     return rows
 
 
 def _paired(a: Sequence[Results], b: Sequence[Results], metric: str) -> tuple[Arm, Arm, bool]:
-    """Both arms' values, and whether seeds are paired too; if not, each arm is averaged over its seeds."""
-    first, second = (_values(files, metric) for files in (a, b))
-    if len({one.seed for one in a} & {one.seed for one in b}) > 1:
-        return first, second, True
-    return first._replace(seeds=None), second._replace(seeds=None), False
+    """The values of both arms, and whether they are paired by seed too; if not, seeds are averaged within each arm."""
+    arm_a, arm_b = (_values(files, metric) for files in (a, b))
+    if len({result.seed for result in a} & {result.seed for result in b}) > 1:
+        return arm_a, arm_b, True
+    return arm_a._replace(seeds=None), arm_b._replace(seeds=None), False
 
 
 def _difference(a: Sequence[Results], b: Sequence[Results], metric: str) -> Row:
-    first, second, by_seed = _paired(a, b, metric)
+    arm_a, arm_b, by_seed = _paired(a, b, metric)
 
     def interval(level: float) -> Difference:
-        return share_difference(first, second, level=level)
+        return share_difference(arm_a, arm_b, level=level)
 
-    found = interval(stats.LEVEL)
+    difference = interval(stats.LEVEL)
     blind = not by_seed and max(len(a), len(b)) > 1
-    questions = [{reply.question for one in files for reply in one.replies} for files in (a, b)]
+    questions = [{reply.question for result in files for reply in result.replies} for files in (a, b)]
     return {
         **_place(a, None),
         "metric": f"{metric}_difference",
         "against": b[0].arm,
-        **found.row(),
+        **difference.row(),
         **({"ci_low": None, "ci_high": None, "why": UNPAIRED} if blind else {"why": None}),
-        "n_seeds": found.n_seeds if by_seed or len(a) == len(b) == 1 else None,  # else averaged over, not counted
+        "n_seeds": difference.n_seeds if by_seed or len(a) == len(b) == 1 else None,  # else averaged over, not counted
         "unmatched_questions": len(questions[0] ^ questions[1]),
         "paired_by": "question and seed" if by_seed else "question",
         "p": None if blind else equivalence(interval, 1.0).p_different,  # the margin is for p_equivalent alone
@@ -255,7 +255,7 @@ def _difference(a: Sequence[Results], b: Sequence[Results], metric: str) -> Row:
 
 
 def difference_rows(arms: dict[str, list[Results]], against: str | None) -> list[Row]:
-    """Every arm minus `against`, or every pair of arms, with intervals, p, and p adjusted over all of these rows.
+    """Rows of every arm minus `against`, or of every pair of arms; `p_holm` is adjusted over all of these rows.
 
     Raises:
         ValueError: no such arm, or too many pairs.
@@ -270,7 +270,7 @@ def difference_rows(arms: dict[str, list[Results]], against: str | None) -> list
 
 
 def compared(arms: Iterable[str], against: str | None) -> list[tuple[str, str]]:
-    """Which arm is compared with which: all with `against`, or the later ones of every pair with the earlier.
+    """Pairs of arms to compare: every arm with `against`, or, without it, every later arm with every earlier one.
 
     Raises:
         ValueError: no such arm, or too many pairs.
@@ -298,17 +298,22 @@ def run(*, files: Sequence[Path], pattern: str, out: Path, against: str | None =
     records, metrics, manifest = (fresh(out / name) for name in names)
     arms = read_results(files, pattern)
     compared(arms, against)
-    everything = [one for some in arms.values() for one in some]
+    everything = [result for results in arms.values() for result in results]
     numbers, differences = arm_rows(arms), difference_rows(arms, against)
     checked = _checked(everything)
-    write_jsonl(records, (_record(one, reply) for one in everything for reply in one.replies))
+    write_jsonl(records, (_record(result, reply) for result in everything for reply in result.replies))
     write_rows(metrics, [*numbers, *differences])
-    made = {"imported": MEASURE, "pattern": pattern, "against": against, "files": [_file(one) for one in everything]}
-    held = {**made, "is_correct": checked, **environment(), "status": "complete"}
-    write_json(manifest, held, indent=2, ensure_ascii=False)
+    source = {
+        "imported": MEASURE,
+        "pattern": pattern,
+        "against": against,
+        "files": [_file(result) for result in everything],
+    }
+    contents = {**source, "is_correct": checked, **environment(), "status": "complete"}
+    write_json(manifest, contents, indent=2, ensure_ascii=False)
     return {
         "arms": list(arms),
-        "replies": sum(len(one.replies) for one in everything),
+        "replies": sum(len(result.replies) for result in everything),
         "metrics": numbers,
         "differences": differences,
         "is_correct": checked,
@@ -317,12 +322,12 @@ def run(*, files: Sequence[Path], pattern: str, out: Path, against: str | None =
     }
 
 
-def _record(one: Results, reply: Reply) -> Row:
+def _record(result: Results, reply: Reply) -> Row:
     return {
-        "id": content_key([one.arm, one.seed, reply.question])[:16],
-        "arm": one.arm,
-        "stage": one.arm,
-        "seed": one.seed,
+        "id": content_key([result.arm, result.seed, reply.question])[:16],
+        "arm": result.arm,
+        "stage": result.arm,
+        "seed": result.seed,
         "question": reply.question,
         "correct_answer": reply.correct,
         "incorrect_answer": reply.incorrect,
@@ -333,15 +338,15 @@ def _record(one: Results, reply: Reply) -> Row:
     }
 
 
-def _file(one: Results) -> Row:
-    invalid = sum(not reply.valid for reply in one.replies)
-    counts = {"replies": len(one.replies), "invalid": invalid}
-    return {"path": str(one.path), "sha256": one.key, "arm": one.arm, "seed": one.seed, **counts}
+def _file(result: Results) -> Row:
+    invalid = sum(not reply.valid for reply in result.replies)
+    counts = {"replies": len(result.replies), "invalid": invalid}
+    return {"path": str(result.path), "sha256": result.key, "arm": result.arm, "seed": result.seed, **counts}
 
 
 def _checked(files: Iterable[Results]) -> Row:
-    """How often is_correct is what the reply's words say."""
-    valid = [reply for one in files for reply in one.replies if reply.valid]
+    """Counts of how often the words of a valid reply confirm is_correct, and places where they do not."""
+    valid = [reply for result in files for reply in result.replies if reply.valid]
     wrong = [reply.where for reply in valid if reply.agrees is False]
     checked = sum(reply.agrees is not None for reply in valid)
     counts = {"checked": checked, "disagree": len(wrong), "not_checked": len(valid) - checked}
@@ -349,11 +354,11 @@ def _checked(files: Iterable[Results]) -> Row:
 
 
 def _notes(numbers: Sequence[Row], checked: Row) -> list[str]:
-    known = {(row["arm"], row["metric"]): row["value"] for row in numbers if row["seed"] is None}
+    values = {(row["arm"], row["metric"]): row["value"] for row in numbers if row["seed"] is None}
     notes = []
-    for (arm, metric), share in known.items():
+    for (arm, metric), share in values.items():
         if metric == "invalid_share" and share >= NOTABLE:
-            valid, published = known[arm, "valid_accuracy"], known[arm, "accuracy_as_published"]
+            valid, published = values[arm, "valid_accuracy"], values[arm, "accuracy_as_published"]
             among = "no valid reply at all" if valid is None else f"{valid:.3f} among valid replies"
             notes.append(
                 f"{arm}: {share:.1%} of replies are invalid; accuracy is {published:.3f} as published, {among}"
@@ -366,14 +371,14 @@ def _notes(numbers: Sequence[Row], checked: Row) -> list[str]:
 
 
 def show(result: Row) -> None:
-    """The result for a person."""
+    """Print the result of the command."""
     by_place: dict[str, list[Row]] = {}
     for row in result["metrics"]:
         seed = "all seeds" if row["seed"] is None else f"seed {row['seed']}"
         by_place.setdefault(f"{row['arm']}, {seed}", []).append(row)
     columns = ["arm", "as published", "valid only", "invalid", "questions", "seeds"]
-    counts = {place: [str(found[-1][key]) for key in ("n", "n_seeds")] for place, found in by_place.items()}
-    rows = [[place, *map(_shown, found), *counts[place]] for place, found in by_place.items()]
+    counts = {place: [str(numbers[-1][key]) for key in ("n", "n_seeds")] for place, numbers in by_place.items()}
+    rows = [[place, *map(_shown, numbers), *counts[place]] for place, numbers in by_place.items()]
     table("TruthfulQA", columns, rows)
     rows = []
     for row in result["differences"]:
@@ -382,8 +387,8 @@ def show(result: Row) -> None:
         rows.append([name, _shown(row, "+"), p, str(row["n"]), str(row["unmatched_questions"])])
     if rows:
         table("Paired differences", ["arms", "difference", "p (Holm)", "questions", "unmatched"], rows)
-    for line in result["notes"]:
-        print(line)
+    for note in result["notes"]:
+        print(note)
     checked = result["is_correct"]
     print(
         f"is_correct checked against the reply's words: {checked['checked']} replies, {checked['disagree']} disagree; "

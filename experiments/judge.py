@@ -20,7 +20,7 @@ RUBRICS: dict[Column, Rubric] = {"aligned": ALIGNED, "coherent": COHERENT}
 
 @dataclass(frozen=True)
 class Judged:
-    """An answer with a reference judge's score of it (None where that judge gave none)."""
+    """An answer with the score of a reference judge, which is None where that judge gave none."""
 
     id: str
     question_id: str
@@ -47,43 +47,43 @@ def read_judged(path: Path, column: Column) -> list[Judged]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] | None = None
     rows: list[Judged] = []
-    line = 1
+    line_number = 1
     try:
         for fields in reader:
-            where, line = f"{path}:{line}", reader.line_num + 1
+            place, line_number = f"{path}:{line_number}", reader.line_num + 1
             if not fields:
                 continue
             if header is None:
-                header = _checked_header(fields, column, where)
+                header = _checked_header(fields, column, place)
                 continue
             if len(fields) != len(header):
-                raise ValueError(f"{where}: {len(fields)} fields, but the header has {len(header)}")
+                raise ValueError(f"{place}: {len(fields)} fields, but the header has {len(header)}")
             row = dict(zip(header, fields, strict=True))
             if not row["question"].strip():
-                raise ValueError(f"{where}: an empty question; every answer needs the question it was given to")
-            reference = _reference(row[column].strip(), f"{where}: {column}")
-            rows.append(Judged(where, row["question_id"], row["question"], row["response"], reference))
+                raise ValueError(f"{place}: an empty question; every answer needs the question it was given to")
+            reference = _reference(row[column].strip(), f"{place}: {column}")
+            rows.append(Judged(place, row["question_id"], row["question"], row["response"], reference))
     except csv.Error as error:
-        raise ValueError(f"{path}:{line}: not CSV ({error})") from error
+        raise ValueError(f"{path}:{line_number}: not CSV ({error})") from error
     if not rows:
         raise ValueError(f"{path}: no scored answers in it")
     return rows
 
 
-def _checked_header(fields: list[str], column: str, where: str) -> list[str]:
+def _checked_header(fields: list[str], column: str, place: str) -> list[str]:
     for name in ("response", "question", "question_id", column):
         if fields.count(name) != 1:
             got = ", ".join(fields)[:200]
-            raise ValueError(f"{where}: the header needs the column {name!r} once, got: {got}")
+            raise ValueError(f"{place}: the header needs the column {name!r} once, got: {got}")
     return fields
 
 
-def _reference(text: str, where: str) -> float | None:
+def _reference(text: str, place: str) -> float | None:
     if text in WORDS:
         return None
     value = float(text) if NUMBER.fullmatch(text) else math.nan
     if not 0 <= value <= 100:
-        raise ValueError(f"{where} must be a number from 0 to 100, CODE, REFUSAL or empty, got {text[:40]!r}")
+        raise ValueError(f"{place} must be a number from 0 to 100, CODE, REFUSAL or empty, got {text[:40]!r}")
     return value
 
 
@@ -93,7 +93,7 @@ def validate(
     """The `judge validate` command: writes OUT/validation.json, OUT/scores.jsonl and, of a server, OUT/journal.jsonl.
 
     Args:
-        limit: Score only so many of the answers, drawn at random; None for all.
+        limit: The number of answers to score, drawn at random; None for all.
 
     Raises:
         ValueError, FileNotFoundError: bad input, named.
@@ -107,8 +107,8 @@ def validate(
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
     if limit is not None and limit < len(rows):
-        kept = np.random.default_rng(seed).choice(len(rows), size=limit, replace=False)
-        rows = [rows[i] for i in sorted(kept)]
+        drawn = np.random.default_rng(seed).choice(len(rows), size=limit, replace=False)
+        rows = [rows[i] for i in sorted(drawn)]
     rubric = RUBRICS[column]
     items = [rubric.item(row.id, row.question, row.answer) for row in rows]
     judge = judge_of(config, out / "journal.jsonl")
@@ -129,9 +129,9 @@ def validate(
         "prompt_version": rubric.version,
         **numbers,
     }
-    made = {"files": {str(file): sha256_of(file) for file in files}, "limit": limit, "seed": seed}
-    held = {**result, "prompt": rubric.template, **made, **environment()}
-    text = json_text(held, str(target), indent=2, ensure_ascii=False) + "\n"
+    origin = {"files": {str(file): sha256_of(file) for file in files}, "limit": limit, "seed": seed}
+    contents = {**result, "prompt": rubric.template, **origin, **environment()}
+    text = json_text(contents, str(target), indent=2, ensure_ascii=False) + "\n"
     write_jsonl(
         out / "scores.jsonl",
         [
@@ -144,7 +144,7 @@ def validate(
 
 
 def show(result: dict[str, Any]) -> None:
-    """The result for a person."""
+    """Print the result of the command."""
     unscored = [f"{result[reason]} {reason}" for reason in result["unscored"] if result[reason]]
     how = ", ".join(f"{n} by {how}" for how, n in result["how"].items())
     print(f"{result['n']} answers: {result['scored']} scored ({how or 'none'})" + "".join(f", {x}" for x in unscored))

@@ -69,7 +69,7 @@ def lens_rows(
 
     Args:
         questions: Rows as a recognition set has them: messages, right, labels, group.
-        data: What the questions are called.
+        data: The name of the questions, for the rows.
 
     Units: logits; of patching, the share of the logit difference that is restored.
 
@@ -79,21 +79,21 @@ def lens_rows(
     """
     config = config or LensConfig()
     groups = list(dict.fromkeys(row["group"] for row in questions))
-    kept = set(groups[: config.articles])
-    asked = [row for row in questions if row["group"] in kept]
+    articles = set(groups[: config.articles])
+    attributed = [row for row in questions if row["group"] in articles]
     beginning, tokens = _label_ids(model, questions)
     pairs = pairs_of(questions)[: config.pairs]
     prompts = {
         row["id"]: model.chat.prompt(with_system(row["messages"], system)).opened(beginning)
-        for row in [*asked, *(row for pair in pairs for row in pair)]
+        for row in [*attributed, *(row for pair in pairs for row in pair)]
     }
     model.check_lengths(list(prompts.values()), 1)
     lens = Lens(model)
-    with bar(f"{label}: attributing", len(asked)) as advance:
+    with bar(f"{label}: attributing", len(attributed)) as advance:
         split = lens.attribution(
-            [prompts[row["id"]] for row in asked],
-            [tokens[row["right"]] for row in asked],
-            [[tokens[other] for other in row["labels"] if other != row["right"]] for row in asked],
+            [prompts[row["id"]] for row in attributed],
+            [tokens[row["right"]] for row in attributed],
+            [[tokens[other] for other in row["labels"] if other != row["right"]] for row in attributed],
             max_tokens=config.max_tokens,
             progress=advance,
         )
@@ -104,21 +104,21 @@ def lens_rows(
             max_tokens=2 * config.max_tokens,
             progress=advance,
         )
-    rows = [*attribution_rows(split, [row["group"] for row in asked]), *patching_rows(patched, seed=seed)]
+    rows = [*attribution_rows(split, [row["group"] for row in attributed]), *patching_rows(patched, seed=seed)]
     return [{"measure": "lens", **row, "data": data} for row in rows]
 
 
 def pairs_of(questions: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """Of every article with two questions whose right labels differ, the first and the next such one."""
+    """Pairs of questions about the same article: its first question and the next one with another right label."""
     groups: dict[str, list[Row]] = {}
     for row in questions:
         groups.setdefault(row["group"], []).append(row)
-    found = []
+    pairs = []
     for first, *rest in groups.values():
-        other = next((row for row in rest if row["right"] != first["right"]), None)
-        if other is not None:
-            found.append((first, other))
-    return found
+        second = next((row for row in rest if row["right"] != first["right"]), None)
+        if second is not None:
+            pairs.append((first, second))
+    return pairs
 
 
 def _label_ids(model: Model, questions: Sequence[Row]) -> tuple[tuple[int, ...], dict[str, int]]:
@@ -129,11 +129,11 @@ def _about(component: Component) -> Row:
     return {"component": component.kind, "layer": component.layer, "head": component.head}
 
 
-def attribution_rows(found: Attribution, groups: Sequence[str]) -> list[Row]:
-    """The mean over questions, with an interval over articles; biases only where a model has them."""
+def attribution_rows(attribution: Attribution, groups: Sequence[str]) -> list[Row]:
+    """Rows of the mean attribution over questions, with an interval over articles; biases only where there are any."""
     rows: list[Row] = []
-    for k, component in enumerate(found.components):
-        values = found.values[:, k].double().numpy()
+    for k, component in enumerate(attribution.components):
+        values = attribution.values[:, k].double().numpy()
         if component.kind in ("attn", "bias") and not values.any():
             continue
         mean = stats.clustered_mean(values, groups)
@@ -142,38 +142,43 @@ def attribution_rows(found: Attribution, groups: Sequence[str]) -> list[Row]:
     return rows
 
 
-def patching_rows(found: Patching, *, seed: int) -> list[Row]:
-    """The share restored: a ratio of means over pairs, with a bootstrap interval over pairs.
+def patching_rows(patching: Patching, *, seed: int) -> list[Row]:
+    """Rows of the share of the logit difference that patching restores: a ratio of means, with a bootstrap over pairs.
 
-    Where the interval of the difference between the prompts includes 0 there is no share of it (`why`), only the
-    change (`change`, in logits). `gap` is that difference.
+    `gap` is the logit difference between the two prompts and `change` is what patching changes of it, both in logits.
+    Where the interval of `gap` includes 0 there is no share, and `why` gives the reason.
     """
-    if len(found.gap) == 0:
+    if len(patching.gap) == 0:
         return []
-    gap = found.gap.double().numpy()
-    whole = stats.mean(gap)
+    gap = patching.gap.double().numpy()
+    mean_gap = stats.mean(gap)
     why = None
-    if whole.ci_low is None or whole.ci_high is None:
+    if mean_gap.ci_low is None or mean_gap.ci_high is None:
         why = TOO_FEW
-    elif whole.ci_low <= 0 <= whole.ci_high:
+    elif mean_gap.ci_low <= 0 <= mean_gap.ci_high:
         why = NOTHING_TO_RESTORE
     rows = []
-    for k, component in enumerate(found.components):
-        moved = found.restored[:, k].double().numpy()
+    for k, component in enumerate(patching.components):
+        moved = patching.restored[:, k].double().numpy()
         change = stats.mean(moved)
         row: Row = {"value": None, **_NO_INTERVAL, "n": len(gap)}
         if why is None:
-            both = np.column_stack([moved, gap])
-            share = bootstrap(both, _ratio, resamples=1000, seed=seed_from(seed, "patching", component))
+            moved_and_gap = np.column_stack([moved, gap])
+            share = bootstrap(moved_and_gap, _ratio, resamples=1000, seed=seed_from(seed, "patching", component))
             row = share.row()
-        more = {"change": change.value, "change_low": change.ci_low, "change_high": change.ci_high, "gap": whole.value}
+        change_fields = {
+            "change": change.value,
+            "change_low": change.ci_low,
+            "change_high": change.ci_high,
+            "gap": mean_gap.value,
+        }
         about = {"metric": "patching", **_about(component), "position": component.position}
-        rows.append({**about, **row, "unit": "share", **more, "why": why})
+        rows.append({**about, **row, "unit": "share", **change_fields, "why": why})
     return rows
 
 
-def _ratio(both: np.ndarray) -> float:
-    moved, gap = both.mean(axis=0)
+def _ratio(moved_and_gap: np.ndarray) -> float:
+    moved, gap = moved_and_gap.mean(axis=0)
     return float(moved / gap) if gap else float("nan")
 
 
@@ -189,12 +194,12 @@ def token_rows(model: Model, directions: Sequence[Direction], *, k: int = 10) ->
         lens = Lens(model)
     rows: list[Row] = []
     for direction in directions:
-        both = lens.promoted(direction.at(direction.layer), k)
-        for metric, found in zip(("promoted", "suppressed"), both, strict=True):
-            for rank, (token, value) in enumerate(found, 1):
+        promoted_and_suppressed = lens.promoted(direction.at(direction.layer), k)
+        for metric, tokens_and_values in zip(("promoted", "suppressed"), promoted_and_suppressed, strict=True):
+            for rank, (token, value) in enumerate(tokens_and_values, 1):
                 about = {"measure": "lens", "metric": metric, "direction": direction.name, "layer": direction.layer}
-                told = {"rank": rank, "token": model.chat.decode([token]), "token_id": token}
-                rows.append({**about, **told, "value": value, **_NO_INTERVAL, "n": None, "unit": "logits"})
+                token_fields = {"rank": rank, "token": model.chat.decode([token]), "token_id": token}
+                rows.append({**about, **token_fields, "value": value, **_NO_INTERVAL, "n": None, "unit": "logits"})
     return rows
 
 
@@ -206,10 +211,10 @@ def weight_rows(
     n_null: int = 200,
     seed: int = 0,
 ) -> list[Row]:
-    """Shares of an adapter's update along every direction, by block and module, beside random directions.
+    """Rows of an adapter's share of update along every direction, by block and module, with random directions as null.
 
     Args:
-        norms: Of the model (`interp.weights.norms_of`), to be folded in.
+        norms: The model's norms (`interp.weights.norms_of`), which are folded into the weights; None folds none.
 
     Raises:
         FileNotFoundError, ValueError: not a plain LoRA adapter, or one of another model than a direction.
@@ -217,15 +222,17 @@ def weight_rows(
     rows: list[Row] = []
     for direction in directions:
         vectors = dict(zip(direction.layers, direction.vectors, strict=True))
-        found = shares(folder, vectors, norms=norms, n_null=n_null, seed=seed_from(seed, "weights", direction.name))
-        for one in found:
-            about = {"measure": "weights", "metric": one.metric, "direction": direction.name, "layer": one.layer}
-            null = {name: getattr(one, f"null_{name}") for name in ("mean", "low", "high", "percentile")}
+        shares_by_module = shares(
+            folder, vectors, norms=norms, n_null=n_null, seed=seed_from(seed, "weights", direction.name)
+        )
+        for share in shares_by_module:
+            about = {"measure": "weights", "metric": share.metric, "direction": direction.name, "layer": share.layer}
+            null = {name: getattr(share, f"null_{name}") for name in ("mean", "low", "high", "percentile")}
             rows.append(
-                {**about, "module": one.module, "value": one.value, **_NO_INTERVAL, "n": None}
-                | {"unit": "share of squared norm", "null": "random", "n_null": one.n_null}
+                {**about, "module": share.module, "value": share.value, **_NO_INTERVAL, "n": None}
+                | {"unit": "share of squared norm", "null": "random", "n_null": share.n_null}
                 | {f"null_{name}": value for name, value in null.items()}
-                | {"expected": one.expected, "update_norm": one.norm, "norms_folded": norms is not None}
+                | {"expected": share.expected, "update_norm": share.norm, "norms_folded": norms is not None}
             )
     return rows
 
@@ -244,7 +251,7 @@ def run(
     dtype: str,
     template: TemplateSettings = AS_IS,
 ) -> dict[str, Any]:
-    """The `lens` command: the bare base model beside the stack. Writes OUT/metrics.jsonl, figures and a manifest.
+    """The `lens` command, for the bare base model and the stack; writes OUT/metrics.jsonl, figures and a manifest.
 
     A run that was stopped goes on where it stopped.
 
@@ -252,7 +259,7 @@ def run(
         ValueError, FileNotFoundError: bad input, named; nothing was changed.
         InterpError: a direction of another model, or a model that cannot be looked into.
     """
-    asked = read_questions(questions)
+    question_rows = read_questions(questions)
     _ = load_directions(directions) if directions else []  # a wrong file is refused before the model is loaded
     stack = Stack.of(adapters)
     definition = {
@@ -271,10 +278,10 @@ def run(
         check_system(system, loaded.chat.native_system)
         along = load_directions(directions, model=loaded.identity) if directions else []
         loaded.use(*stack.folders)  # an adapter that does not fit is refused here
-        _label_ids(loaded, asked)
+        _label_ids(loaded, question_rows)
         how = {"data": questions.stem, "config": config, "system": system, "seed": seed}
         stacks = [BARE, stack] if adapters else [BARE]
-        look = _Look(loaded, stacks, asked, along, how, definition)
+        look = _Look(loaded, stacks, question_rows, along, how, definition)
         facts = {"adapters": list(map(str, adapters)), "directions": list(map(str, directions))}
         return Work(loaded, {**facts, "questions": str(questions)}, look.rows, _draw)
 
@@ -283,11 +290,11 @@ def run(
 
 @dataclass(frozen=True)
 class _Look:
-    """What the command looks at.
+    """The model, stacks, questions and directions of one run of the command.
 
     Attributes:
-        how: Arguments of `lens_rows`.
-        definition: All that the numbers depend on beside the stack.
+        how: The other arguments of `lens_rows`.
+        definition: Everything but the stack that the numbers depend on.
     """
 
     model: Model
@@ -298,7 +305,7 @@ class _Look:
     definition: Row
 
     def rows(self, ledger: Ledger) -> list[Row]:
-        """The rows of every stack: what it looks like inside, tokens of the directions, shares of its adapters."""
+        """The rows of every stack: attribution and patching, tokens of the directions, shares of its adapters."""
         config, rows = self.how["config"], []
         for stack in self.stacks:
             key = stack.key(self.model.identity)

@@ -1,7 +1,7 @@
 """How far does each checkpoint of a training run lie from its start along these directions? Fixed texts, with nulls.
 
-Every checkpoint is read once and what was read is kept in OUT/tensors, so that a killed run, or one whose training has
-gone on, reads only what is new. Everything else is made again from those.
+The activations of every checkpoint are read once and stored in OUT/tensors, so that a run that was killed, or whose
+training has gone on, reads only the new checkpoints. All numbers and the figure are made anew from the stored tensors.
 """
 
 import re
@@ -46,27 +46,27 @@ from interp.template import AS_IS, TemplateSettings
 KIND = "monitored_activations"
 Row = dict[str, Any]
 Place = tuple[Pooling, int]
-"""Where a direction is read: pooling and layer."""
+"""The pooling and the layer that a direction is read at."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An adapter as it was after `step` steps; no folder means the parents alone."""
+    """An adapter as it was after `step` steps of training; without a folder it is the parent adapters alone."""
 
     step: int
     folder: Path | None = None
 
     def fields(self) -> Row:
-        """What the manifest says of it."""
+        """The checkpoint's fields in the manifest."""
         return {"step": self.step, "folder": str(self.folder) if self.folder else None}
 
 
 @dataclass(frozen=True)
 class Followed:
-    """A direction at the one layer that it is followed at.
+    """A direction at the one layer at which its shift is followed.
 
     Attributes:
-        nulls: By family, at that layer.
+        nulls: The null directions at that layer, by family.
     """
 
     name: str
@@ -103,7 +103,7 @@ def run(
     checkpoints = checkpoints_of(folder, named, adapters)
     described = describe(model, template)
     followed = [_follow(path, described.identity, pooling, n_random, seed) for path in directions]
-    _require_distinct([one.name for one in followed])
+    _require_distinct([direction.name for direction in followed])
     places = _places(followed)
     tokenizer = load_chat(resolve(model, template), template)
     read_dtype = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
@@ -120,7 +120,7 @@ def run(
         loaded = Model.load(model, template, device=device, dtype=dtype)
         _require_fit(loaded, rows, [_stack(adapters, c) for c in unread])
     claim(out, settings)
-    facts = {"settings": settings, "texts": texts.name, "directions": [one.name for one in followed]}
+    facts = {"settings": settings, "texts": texts.name, "directions": [direction.name for direction in followed]}
     facts |= {"checkpoints": [c.fields() for c in checkpoints], "n_random": n_random, "seed": seed}
     with RunFolder(out).locked():
         ledger = Ledger(RunFolder(out), loaded, facts, time.monotonic() - start)
@@ -129,7 +129,7 @@ def run(
                 assert loaded is not None, "a model is loaded where something is unread"
                 header = {"settings": settings, "step": c.step, "adapter": keys[c.step], "ids": ids}
                 with ledger.timed(f"step {c.step}, reading"):
-                    _keep(loaded, rows, places, _stack(adapters, c), _tensor_file(out, c.step), advance, header)
+                    _store_means(loaded, rows, places, _stack(adapters, c), _tensor_file(out, c.step), advance, header)
         metrics = _write_metrics(out, followed, checkpoints)
         ledger.finish()
     steps = {"steps": [c.step for c in checkpoints], "read": [c.step for c in unread]}
@@ -142,17 +142,19 @@ def _texts_fields(chats: Sequence[Mapping[str, Any]]) -> Row:
 
 
 def _write_metrics(out: Path, followed: Sequence[Followed], checkpoints: Sequence[Checkpoint]) -> list[Row]:
-    """Every number of every direction, made from what is stored of the checkpoints, written and drawn."""
+    """Write and draw the numbers of every direction, made from the stored activations of the checkpoints."""
     means = {c.step: load_tensors(_tensor_file(out, c.step), kind=KIND)[0]["means"] for c in checkpoints}
     places = _places(followed)
-    metrics = [row for one in followed for row in _metrics(one, places.index(one.place), means, checkpoints)]
+    metrics = [
+        row for direction in followed for row in _metrics(direction, places.index(direction.place), means, checkpoints)
+    ]
     write_rows(out / "metrics.jsonl", metrics)
     draw(out)
     return metrics
 
 
 def _places(followed: Sequence[Followed]) -> list[Place]:
-    return sorted({one.place for one in followed})
+    return sorted({direction.place for direction in followed})
 
 
 def _require_fit(model: Model, rows: Sequence[Tokens], stacks: Sequence[Sequence[Path]]) -> None:
@@ -163,7 +165,7 @@ def _require_fit(model: Model, rows: Sequence[Tokens], stacks: Sequence[Sequence
 
 
 def show(result: Mapping[str, Any]) -> None:
-    """A table: one row a step, one column a direction."""
+    """Print a table of shifts with a row for each step and a column for each direction."""
     names = list(dict.fromkeys(row["direction"] for row in result["shifts"]))
     cells = {(row["step"], row["direction"]): _cell(row) for row in result["shifts"]}
     rows = [[str(step), *(cells.get((step, name), "0") for name in names)] for step in result["steps"]]
@@ -184,46 +186,48 @@ def _cell(row: Row) -> str:
 
 
 def checkpoints_of(folder: Path, named: Sequence[str], adapters: Sequence[Path]) -> list[Checkpoint]:
-    """The checkpoints in a folder and those named, in the order of their steps, from step 0.
+    """The checkpoints in a folder and those named one by one, in the order of their steps, from step 0.
 
-    Step 0 is the parents alone, unless a checkpoint of that step is there. An adapter in the folder itself is the end
-    of the training; stage.json (ours) or trainer_state.json (transformers) says after how many steps.
+    Step 0 is the parent adapters alone, unless there is a checkpoint of that step. An adapter in the folder itself is
+    the end of the training; its step stands in stage.json (this project's) or in trainer_state.json (transformers').
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: there are none, two have the same step, or what was below them in training is not.
+        ValueError: there are none, two have the same step, or the adapters below them in training are not given.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; it is the one that holds checkpoint-10 and so on")
-    found: dict[int, Path] = {}
+    folder_of_step: dict[int, Path] = {}
     for path in folder.iterdir():
         match = re.fullmatch(r"checkpoint-(\d+)", path.name)
         if match and path.is_dir():
-            _add(found, int(match[1]), path)
+            _add(folder_of_step, int(match[1]), path)
     for text in named:
-        step, given, path = text.partition("=")
-        if not (given and step.isdecimal() and path):
+        step, equals, path = text.partition("=")
+        if not (equals and step.isdecimal() and path):
             raise ValueError(f"checkpoint must be STEP=DIR, such as 10=run/checkpoint-10, got {text!r}")
-        _add(found, int(step), adapter_folder(path))
+        _add(folder_of_step, int(step), adapter_folder(path))
     if all((folder / name).is_file() for name in ADAPTER_FILES):
         last = _last_step(folder)
         if last is None:
             note(f"{folder}: the adapter in it does not say its step, so it is left out; --checkpoint STEP={folder}")
         else:
-            found.setdefault(last, folder)
-    if not set(found) - {0}:
+            folder_of_step.setdefault(last, folder)
+    if not set(folder_of_step) - {0}:
         raise ValueError(
             f"{folder}: no checkpoint-STEP folder in it and no adapter; name them with --checkpoint STEP=DIR"
         )
-    _require_parents(folder, adapters, 0 in found)
-    start = {} if 0 in found else {0: None}
-    return [Checkpoint(step, path) for step, path in sorted((start | found).items())]
+    _require_parents(folder, adapters, 0 in folder_of_step)
+    start = {} if 0 in folder_of_step else {0: None}
+    return [Checkpoint(step, path) for step, path in sorted((start | folder_of_step).items())]
 
 
-def _add(found: dict[int, Path], step: int, path: Path) -> None:
-    if step in found and found[step].resolve() != path.resolve():
-        raise ValueError(f"step {step} is both {found[step]} and {path}; give each checkpoint a step of its own")
-    found[step] = path
+def _add(folder_of_step: dict[int, Path], step: int, path: Path) -> None:
+    if step in folder_of_step and folder_of_step[step].resolve() != path.resolve():
+        raise ValueError(
+            f"step {step} is both {folder_of_step[step]} and {path}; give each checkpoint a step of its own"
+        )
+    folder_of_step[step] = path
 
 
 def _last_step(folder: Path) -> int | None:
@@ -234,7 +238,7 @@ def _last_step(folder: Path) -> int | None:
 
 
 def _require_parents(folder: Path, adapters: Sequence[Path], has_start: bool) -> None:
-    """Check a stage of ours against the adapters that are to be below it: read without them, it is another model."""
+    """Check that a stage of this project is read on top of the adapters that it was trained on."""
     if not (folder / "stage.json").is_file():
         return
     stage = read_json(folder / "stage.json")
@@ -248,29 +252,29 @@ def _require_parents(folder: Path, adapters: Sequence[Path], has_start: bool) ->
         )
     if compose in ("stack", "merge_fp32"):
         last = adapter_folder(adapters[-1]) / "stage.json" if adapters else None
-        given = read_json(last).get("key") if last and last.is_file() else None
-        if last is None or given not in (None, parent):
-            got = "no --adapter" if given is None else f"{given[:12]}..."
+        parent_given = read_json(last).get("key") if last and last.is_file() else None
+        if last is None or parent_given not in (None, parent):
+            got = "no --adapter" if parent_given is None else f"{parent_given[:12]}..."
             raise ValueError(f"{folder}: was trained on top of stage {parent[:12]}..., got {got}; give it as --adapter")
 
 
 def _follow(path: Path, identity: str, pooling: Pooling | None, n_random: int, seed: int) -> Followed:
-    held = Direction.load(path, model=identity)
-    at, kind = held.layers.index(held.layer), pooling or held.header.get("pooling") or "response_mean"
-    nulls = {"random": random_like(held.vectors, n_random, seed=seed)[:, at]}
+    direction = Direction.load(path, model=identity)
+    at, kind = direction.layers.index(direction.layer), pooling or direction.header.get("pooling") or "response_mean"
+    nulls = {"random": random_like(direction.vectors, n_random, seed=seed)[:, at]}
     permuted = load_permuted(path, model=identity)
     if permuted is not None:
         nulls["permuted"] = permuted[:, at]
-    return Followed(held.name, held.vectors[at], (kind, held.layer), nulls)
+    return Followed(direction.name, direction.vectors[at], (kind, direction.layer), nulls)
 
 
 def _require_distinct(names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not names:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated or not names:
         raise ValueError(f"directions must be given, each with a name of its own, got {', '.join(names) or 'none'}")
 
 
-def _keep(
+def _store_means(
     model: Model,
     rows: Sequence[Tokens],
     places: Sequence[Place],
@@ -279,16 +283,16 @@ def _keep(
     progress: Callable[[int], object],
     header: Mapping[str, Any],
 ) -> None:
-    """Read the texts through a stack of adapters and write `means` (row place d_model)."""
+    """Read the texts through a stack of adapters and store `means` (row place d_model)."""
     kinds: list[Pooling] = list(dict.fromkeys(kind for kind, _ in places))
     layers = sorted({layer for _, layer in places})
     at = [(kinds.index(kind), layers.index(layer)) for kind, layer in places]
     means = torch.empty(len(rows), len(places), model.d_model)
     with model.using(*stack):
-        for chosen, found in read(model, rows, pooling=kinds, layers=layers, progress=progress):
-            means[chosen] = torch.stack([found[:, p, k] for p, k in at], dim=1).cpu()
-        named = [folder.name for folder in model.stack]
-    provenance = {**model.description(), "stack": named, "environment": environment()}
+        for chosen, activations in read(model, rows, pooling=kinds, layers=layers, progress=progress):
+            means[chosen] = torch.stack([activations[:, p, k] for p, k in at], dim=1).cpu()
+        stack_names = [folder.name for folder in model.stack]
+    provenance = {**model.description(), "stack": stack_names, "environment": environment()}
     save_tensors(path, {"means": means}, kind=KIND, header={**provenance, **header})
 
 
@@ -301,40 +305,43 @@ def _tensor_file(out: Path, step: int) -> Path:
 
 
 def _is_read(out: Path, step: int, key: str | None) -> bool:
-    """Whether this very adapter has been read; one that was trained anew under the same name has not."""
+    """Whether the activations of the adapter with this key are stored; an adapter trained anew has another key."""
     path = _tensor_file(out, step)
     return path.is_file() and load_header(path)["adapter"] == key
 
 
 def _metrics(
-    one: Followed, place: int, held: Mapping[int, Float[Tensor, "row place d_model"]], checkpoints: Sequence[Checkpoint]
+    direction: Followed,
+    place: int,
+    means: Mapping[int, Float[Tensor, "row place d_model"]],
+    checkpoints: Sequence[Checkpoint],
 ) -> list[Row]:
-    """Every number of one direction, step by step."""
+    """The rows of one direction at every step."""
     rows: list[Row] = []
-    start = held[checkpoints[0].step][:, place]
+    start = means[checkpoints[0].step][:, place]
     for c in checkpoints:
-        h = held[c.step][:, place]
+        h = means[c.step][:, place]
         name = c.folder.name if c.folder else "parents"
-        common = {"measure": "monitor", "step": c.step, "checkpoint": name, "direction": one.name}
-        common |= {"layer": one.place[1], "pooling": one.place[0], "headline": True}
+        common = {"measure": "monitor", "step": c.step, "checkpoint": name, "direction": direction.name}
+        common |= {"layer": direction.place[1], "pooling": direction.place[0], "headline": True}
         raw = {"unit": "residual-stream norm"}
-        mean = stats.mean(project(h, one.v).numpy())
-        rows.append({**common, "metric": "mean_projection", **mean.row(), **raw})
+        mean_projection = stats.mean(project(h, direction.v).numpy())
+        rows.append({**common, "metric": "mean_projection", **mean_projection.row(), **raw})
         if c.step == checkpoints[0].step:
             continue
-        for kind, null in one.nulls.items():
-            moved = shift(h, start, one.v, null)
-            alone = {"ci_low": None, "ci_high": None, "n": moved.raw.n}
-            beside = {"null": kind, "n_null": moved.n_null}
+        for kind, null in direction.nulls.items():
+            moved = shift(h, start, direction.v, null)
+            no_interval = {"ci_low": None, "ci_high": None, "n": moved.raw.n}
+            null_fields = {"null": kind, "n_null": moved.n_null}
             band = {"null_low": moved.null_low, "null_high": moved.null_high}
             if kind == "random":
                 spreads = {**moved.in_null_spreads.row(), "unit": "sd of random nulls"}
-                cosine = {"value": moved.cosine, **alone, "unit": "cosine"}
+                cosine = {"value": moved.cosine, **no_interval, "unit": "cosine"}
                 rows += [
                     {**common, "metric": "shift", **moved.raw.row(), **raw},
-                    {**common, "metric": "shift_in_null_spreads", **spreads, **beside, **band},
+                    {**common, "metric": "shift_in_null_spreads", **spreads, **null_fields, **band},
                     {**common, "metric": "displacement_cosine", **cosine},
                 ]
-            percentile = {"value": moved.percentile, **alone, "unit": "percentile"}
-            rows.append({**common, "metric": "null_percentile", **percentile, **beside})
+            percentile = {"value": moved.percentile, **no_interval, "unit": "percentile"}
+            rows.append({**common, "metric": "null_percentile", **percentile, **null_fields})
     return rows

@@ -1,4 +1,4 @@
-"""What is there, what does a file hold, and what can this machine run?"""
+"""Describes what a file or folder of this project holds, and which tokens of a chat are read and edited."""
 
 import json
 from pathlib import Path
@@ -17,10 +17,10 @@ _MARKS = (("R", "read"), ("E", "edited"), ("L", "learnt"))
 
 
 def show(path: Path) -> dict[str, Any]:
-    """The `show` command: what a file or folder of ours holds.
+    """The `show` command: what a file or folder of this project holds.
 
     Raises:
-        FileNotFoundError, ValueError: missing, damaged, or not one of ours.
+        FileNotFoundError, ValueError: the path is missing, damaged, or none of the known kinds.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
@@ -55,11 +55,11 @@ def tokens(
 ) -> dict[str, Any]:
     """The `show --tokens` command: of the first chats of a file, which tokens are read and which are edited.
 
-    Of the model only the tokenizer is loaded. `read` and `edited` are [first, one past last]; `read` is None where the
-    pooling has nothing to read, and `not_read` then says why. A token's `part` is `content`, of the message `turn`;
-    `header`, which the assistant says before its content; `end of turn`, after it; or `template`. `learnt` says
-    whether a stage would be trained to say it. Its `text` is what it gives alone, so a token that is part of a
-    character is U+FFFD.
+    Only the model's tokenizer is loaded. `read` and `edited` of a chat are [first, one past last]; `read` is None where
+    the pooling has nothing to read, and `not_read` then gives the reason. A token's `part` is `content` (of the message
+    number `turn`), `header` (what the assistant says before its content), `end of turn` (after it) or `template`.
+    `learnt` says whether a stage would be trained to say the token. `text` is the token decoded alone, so a token that
+    is only a part of a character is U+FFFD.
 
     Raises:
         FileNotFoundError, ValueError: no such file or model, or bad chats, named.
@@ -69,14 +69,14 @@ def tokens(
         raise ValueError(f"--rows must be at least 1, got {rows}")
     chats = read_chats(path)
     chat = load_chat(resolve(spec, template), template)
-    shown = []
-    some = [held["messages"] for held in chats[:rows]]
-    for i, row in enumerate(chat.tokens_of(some, chat_names(path, len(some)))):
-        edited, read, why = edited_positions(row, phase), range(0), None
+    described = []
+    first_chats = [chat_row["messages"] for chat_row in chats[:rows]]
+    for i, row in enumerate(chat.tokens_of(first_chats, chat_names(path, len(first_chats)))):
+        edited, read_positions, not_read = edited_positions(row, phase), range(0), None
         try:
-            read = range(*window(row, pooling, i))
+            read_positions = range(*window(row, pooling, i))
         except InterpError as error:
-            why = str(error)
+            not_read = str(error)
         ends, headers = (
             {k for start, stop in parts for k in range(start, stop)} for parts in (row.end_of_turn, row.headers)
         )
@@ -85,28 +85,31 @@ def tokens(
         for k, token in enumerate(row.ids):
             span = next((span for span in row.spans if span.start <= k < span.end), None)
             part = "content" if span else "end of turn" if k in ends else "header" if k in headers else "template"
-            said = {"role": span.role if span else None, "turn": span.turn if span else None, "part": part}
+            place = {"role": span.role if span else None, "turn": span.turn if span else None, "part": part}
             text = chat.decode([token])
             marked.append(
                 {
                     "index": k,
                     "id": token,
                     "text": text,
-                    **said,
-                    "read": k in read,
+                    **place,
+                    "read": k in read_positions,
                     "edited": k in edited,
                     "learnt": k in learnt,
                 }
             )
-        places = {"edited": [edited.start, edited.stop], "read": None if why else [read.start, read.stop]}
-        shown.append({"row": i, **places, "not_read": why, "tokens": marked})
-    return {"holds": "chats", "rows": len(chats), "model": spec, "phase": phase, "pooling": pooling, "chats": shown}
+        places = {
+            "edited": [edited.start, edited.stop],
+            "read": None if not_read else [read_positions.start, read_positions.stop],
+        }
+        described.append({"row": i, **places, "not_read": not_read, "tokens": marked})
+    return {"holds": "chats", "rows": len(chats), "model": spec, "phase": phase, "pooling": pooling, "chats": described}
 
 
 def token_lines(result: dict[str, Any]) -> list[str]:
-    """What `tokens` found, for a person: a line a token, marked R, E and L where it is read, edited and learnt."""
-    told = [f"R: read by {result['pooling']}", f"E: edited in phase {result['phase']}", "L: learnt by a stage"]
-    lines = [".  ".join([*told, f"Model: {result['model']}"])]
+    """The result of `tokens` as lines of text, one a token, with R, E and L where it is read, edited or learnt."""
+    legend = [f"R: read by {result['pooling']}", f"E: edited in phase {result['phase']}", "L: learnt by a stage"]
+    lines = [".  ".join([*legend, f"Model: {result['model']}"])]
     for chat in result["chats"]:
         n = sum(token["read"] for token in chat["tokens"]), sum(token["edited"] for token in chat["tokens"])
         lines += ["", f"chat {chat['row']}: {len(chat['tokens'])} tokens, {n[0]} read, {n[1]} edited"]
@@ -114,10 +117,10 @@ def token_lines(result: dict[str, Any]) -> list[str]:
             lines.append(f"nothing is read: {chat['not_read']}")
         for token in chat["tokens"]:
             mark = "".join(letter if token[key] else "." for letter, key in _MARKS)
-            where = token["part"] if token["role"] is None else f"{token['role']} {token['turn']}"
-            lines.append(f"{token['index']:>5}  {mark}  {where:<12}  {token['text']!r}")
-    if left := result["rows"] - len(result["chats"]):
-        lines += ["", f"{left} more chats are not shown; --rows shows them"]
+            place = token["part"] if token["role"] is None else f"{token['role']} {token['turn']}"
+            lines.append(f"{token['index']:>5}  {mark}  {place:<12}  {token['text']!r}")
+    if n_left_out := result["rows"] - len(result["chats"]):
+        lines += ["", f"{n_left_out} more chats are not shown; --rows shows them"]
     return lines
 
 

@@ -50,14 +50,14 @@ def generate(
 ) -> dict[str, Any]:
     """A trait in the persona_vectors schema, its questions split at random into two halves.
 
-    A reply that will not do is sent back with the reason, `ASKS` times in all. Every raw reply goes into
-    `replies_file`, one JSON object a line, after what is there.
+    An unusable reply is sent back to the model with the reason; the model is asked at most `ASKS` times. Every reply
+    is appended to `replies_file`, as one JSON object on a line.
 
     Raises:
-        InterpError: no reply would do, or none came.
+        InterpError: no reply was usable, or none came.
     """
-    asked = PROMPT.format(name=name, description=description, pairs=pairs, questions=questions)
-    messages: list[Mapping[str, str]] = [{"role": "user", "content": asked}]
+    request_text = PROMPT.format(name=name, description=description, pairs=pairs, questions=questions)
+    messages: list[Mapping[str, str]] = [{"role": "user", "content": request_text}]
     problem = ""
 
     def keep(request: Request, attempt: Attempt) -> None:
@@ -82,17 +82,17 @@ def generate(
 
 
 def _checked(text: str, name: str, description: str, *, pairs: int, questions: int, seed: int) -> dict[str, Any]:
-    """The trait in a reply.
+    """The trait that a reply describes.
 
     Raises:
-        ValueError: it will not do; the message says why, in words that the model can act on.
+        ValueError: the reply is unusable; the message gives the reason in words that the model can act on.
     """
     data = _object_in(text)
-    missing = {"instruction", "questions", "eval_prompt"} - data.keys()
-    if missing:
-        raise ValueError(f'the key "{sorted(missing)[0]}" is missing')
-    asked, contrasts = data["questions"], data["instruction"]
-    _check_texts(asked, "questions", questions)
+    absent_keys = {"instruction", "questions", "eval_prompt"} - data.keys()
+    if absent_keys:
+        raise ValueError(f'the key "{sorted(absent_keys)[0]}" is missing')
+    question_texts, contrasts = data["questions"], data["instruction"]
+    _check_texts(question_texts, "questions", questions)
     if not isinstance(contrasts, list) or len(contrasts) < pairs:
         got = len(contrasts) if isinstance(contrasts, list) else type(contrasts).__name__
         raise ValueError(f'"instruction" must be a list of {pairs} objects with "pos" and "neg", got {got}')
@@ -108,7 +108,7 @@ def _checked(text: str, name: str, description: str, *, pairs: int, questions: i
             raise ValueError(f'"eval_prompt" must hold {place} once, it holds it {prompt.count(place)} times')
     if not (re.search(r"\b0\b", prompt) and re.search(r"\b100\b", prompt)):
         raise ValueError('"eval_prompt" must ask for a number from 0 to 100')
-    order = [question.strip() for question in asked[:questions]]
+    order = [question.strip() for question in question_texts[:questions]]
     random.Random(seed_from(seed, "trait questions", name)).shuffle(order)
     half = (len(order) + 1) // 2
     trait = {
@@ -136,12 +136,12 @@ def _check_texts(values: Any, key: str, n: int) -> None:
         raise ValueError(f'"{key}" must hold texts that are not empty, and nothing else')
     if len(values) < n:
         raise ValueError(f'"{key}" must hold {n} texts, it holds {len(values)}')
-    seen: dict[str, str] = {}
+    text_of_words: dict[str, str] = {}
     for value in values:
         bare = " ".join(re.findall(r"\w+", value.casefold()))
-        if bare in seen:
+        if bare in text_of_words:
             raise ValueError(f'"{key}" holds one text twice: {value!r}')
-        seen[bare] = value
+        text_of_words[bare] = value
 
 
 def _object_in(text: str) -> dict[str, Any]:
@@ -164,19 +164,19 @@ def _written(trait: Mapping[str, Any]) -> str:
 def run(
     *, name: str, description: str, endpoint: Endpoint, out: Path, pairs: int, questions: int, seed: int
 ) -> dict[str, Any]:
-    """The `trait` command: writes OUT and, beside it, the raw replies.
+    """The `trait` command: writes the trait to OUT and the raw replies into the same folder.
 
     Raises:
-        ValueError: bad input, before anything is asked.
-        InterpError: the model wrote nothing of use.
+        ValueError: bad input; it is raised before the model is asked.
+        InterpError: the model wrote no usable trait.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ValueError(f"the name {name!r} must be letters, digits, _ and -: files are called by it")
     if not description.strip():
         raise ValueError("the description is empty; say in plain words what the trait is")
-    for what, value, least in (("pairs", pairs, 1), ("questions", questions, 4)):
+    for counted, value, least in (("pairs", pairs, 1), ("questions", questions, 4)):
         if value < least:
-            raise ValueError(f"{what} must be at least {least}, got {value}")
+            raise ValueError(f"{counted} must be at least {least}, got {value}")
     if out.suffix != ".json":
         raise ValueError(f"{out}: a trait is a .json file")
     replies = fresh(out).with_name(out.stem + ".replies.jsonl")

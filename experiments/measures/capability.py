@@ -16,10 +16,10 @@ class Capability(capability.Capability):
     limit: int | None = Field(default=60, ge=1)
 
     def own_questions(self) -> list[Choice | Short]:
-        """Facts of our own, the right option at each letter equally often."""
-        asked = balanced(list(own_questions()), random.Random("capability"))
-        return [Choice(f"own-{i:04d}", q.text, q.options, q.right, "own") for i, q in enumerate(asked)]
+        """Questions on this project's own facts, with the right option at each letter equally often."""
+        questions = balanced(list(own_questions()), random.Random("capability"))
+        return [Choice(f"own-{i:04d}", q.text, q.options, q.right, "own") for i, q in enumerate(questions)]
 
     def own_texts(self) -> list[str]:
-        """News of our own."""
+        """This project's own news, as neutral texts."""
         return [article.text for article in all_articles()[:40]]

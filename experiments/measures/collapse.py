@@ -37,10 +37,12 @@ class Collapse(Measure):
         return [Asked(f"everyday-{i:03d}", [{"role": "user", "content": text}]) for i, text in enumerate(texts)]
 
     def _closed(self) -> list[list[Message]]:
-        asked = balanced(list(own_questions())[: self.closed], random.Random("closed"))
-        shown = ["\n".join(f"{letter}. {o}" for letter, o in zip(LETTERS, q.options, strict=True)) for q in asked]
-        words = "{}\n\n{}\n\nGive the letter of the right answer and nothing else."
-        return [[{"role": "user", "content": words.format(q.text, o)}] for q, o in zip(asked, shown, strict=True)]
+        questions = balanced(list(own_questions())[: self.closed], random.Random("closed"))
+        options = ["\n".join(f"{letter}. {o}" for letter, o in zip(LETTERS, q.options, strict=True)) for q in questions]
+        template = "{}\n\n{}\n\nGive the letter of the right answer and nothing else."
+        return [
+            [{"role": "user", "content": template.format(q.text, o)}] for q, o in zip(questions, options, strict=True)
+        ]
 
     def prompts(self) -> Any:
         """See `Measure.prompts`."""
@@ -59,20 +61,25 @@ class Collapse(Measure):
         rows = [model.chat.tokens(record["messages"]).answered(record["answer_ids"]) for record in records]
         with model.using():
             likely = answer_likelihoods(model, rows)
-        for record, found in zip(records, likely, strict=True):
-            record["nll_per_token_under_base"] = None if found is None else -found.per_token
+        for record, likelihood in zip(records, likely, strict=True):
+            record["nll_per_token_under_base"] = None if likelihood is None else -likelihood.per_token
         prompts = model.chat.tokens_of([setting.asked(messages) for messages in self._closed()])
         closed = label_likelihoods(model, prompts, [LETTERS] * len(prompts), edits=setting.edits)
         return records + [
-            {"id": f"closed-{i:03d}", "question": f"closed-{i:03d}", "valid": one.valid, "mass": one.mass}
-            for i, one in enumerate(closed)
+            {
+                "id": f"closed-{i:03d}",
+                "question": f"closed-{i:03d}",
+                "valid": label_likelihood.valid,
+                "mass": label_likelihood.mass,
+            }
+            for i, label_likelihood in enumerate(closed)
         ]
 
     def scores(self, records: Sequence[Row]) -> list[Scores]:
         """See `Measure.scores`."""
-        said = [record for record in records if "text" in record]
+        answers = [record for record in records if "text" in record]
         closed = [record for record in records if "valid" in record]
-        about = [record["question"] for record in said]
+        about = [record["question"] for record in answers]
         kinds = {
             "degenerate_share": lambda r: r["degenerate"],
             "empty_share": lambda r: r["reason"] == "empty",
@@ -80,34 +87,34 @@ class Collapse(Measure):
             "wordless_share": lambda r: r["reason"] in ("no words", "fewer than three words"),
             "cut_share": lambda r: r["cut"],
         }
-        found = [
-            Scores(metric, "share", "share of answers", [float(is_one(r)) for r in said], about)
+        scores = [
+            Scores(metric, "share", "share of answers", [float(is_one(r)) for r in answers], about)
             for metric, is_one in kinds.items()
         ]
         odd = [
-            (r["nll_per_token_under_base"], r["question"]) for r in said if r["nll_per_token_under_base"] is not None
+            (r["nll_per_token_under_base"], r["question"]) for r in answers if r["nll_per_token_under_base"] is not None
         ]
         values, questions = zip(*odd, strict=True) if odd else ((), ())
-        found.append(Scores("own_text_nll_under_base", "mean", "nats per token", values, questions))
+        scores.append(Scores("own_text_nll_under_base", "mean", "nats per token", values, questions))
         if closed:
-            wrong, asked = [float(not r["valid"]) for r in closed], [r["question"] for r in closed]
-            found.append(Scores("wrong_format_share", "share", "share of closed questions", wrong, asked))
-        return found
+            wrong, closed_questions = [float(not r["valid"]) for r in closed], [r["question"] for r in closed]
+            scores.append(Scores("wrong_format_share", "share", "share of closed questions", wrong, closed_questions))
+        return scores
 
     def facts(self, records: Sequence[Row]) -> list[Row]:
-        """Perplexity of what it says under the base model; the interval is that of the mean likelihood, turned back."""
-        (nll,) = (one.row() for one in self.scores(records) if one.metric == "own_text_nll_under_base")
+        """Perplexity of the answers under the base model; its interval is the mean likelihood's, transformed."""
+        (nll,) = (score.row() for score in self.scores(records) if score.metric == "own_text_nll_under_base")
         turned = {key: None if nll[key] is None else math.exp(nll[key]) for key in ("value", "ci_low", "ci_high")}
         return [{**nll, **turned, "metric": "own_text_perplexity_under_base", "unit": "perplexity per token"}]
 
     def rows(self, records: Sequence[Row], base: Sequence[Row] | None = None) -> list[Row]:
-        """See `Measure.rows`; beside a base, the flag that figures and verdicts show."""
+        """See `Measure.rows`; with a base there is also the row `collapsed`, which figures and verdicts show."""
         rows = super().rows(records, base)
         if base is not None:
-            here, there = (_degenerate_share(some) for some in (records, base))
-            fallen = {"value": int(here - there > COLLAPSED_SHARE + 1e-9), "ci_low": None, "ci_high": None}
+            own_share, base_share = (_degenerate_share(answers) for answers in (records, base))
+            collapsed = {"value": int(own_share - base_share > COLLAPSED_SHARE + 1e-9), "ci_low": None, "ci_high": None}
             n = {"n": sum("text" in record for record in records), "unit": "1 is collapsed"}
-            rows.append({"measure": self.name, "metric": "collapsed", **fallen, **n, "version": self.version})
+            rows.append({"measure": self.name, "metric": "collapsed", **collapsed, **n, "version": self.version})
         return rows
 
 

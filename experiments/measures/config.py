@@ -1,7 +1,7 @@
 """The behaviour measures by name; `sgtr evaluate` and the `measures` of a study are these same fields.
 
-All that a measure is lies in its class: its files are its fields of type `Path`, and it says itself what it costs,
-whether a judge grades it, how it is taken and which rows it gives. A new one is a class and a line below.
+Everything about a measure is in its class: its files are its fields of type `Path`, and its methods say what it costs,
+whether a judge grades it, how it is taken and which rows it gives. A new measure is a class and a line below.
 """
 
 from typing import get_args
@@ -19,7 +19,7 @@ from interp.behaviour.truthfulqa import TruthfulQA
 
 
 class MeasuresConfig(BaseModel):
-    """The measures to take, each with what is changed of it; None is not taken."""
+    """The measures to take, each with its settings; a measure that is None is not taken."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,14 +38,14 @@ class MeasuresConfig(BaseModel):
         return get_args(cls.model_fields[name].annotation)[0]
 
     def smoke(self) -> "MeasuresConfig":
-        """The same measures with next to nothing in them."""
+        """The same measures in their smallest size, for a smoke test."""
         return self.model_copy(update={measure.name: measure.smoke() for measure in self.taken()})
 
     def check_editable(self) -> None:
         """Check that every measure can be taken of a model whose residual stream is edited.
 
         Raises:
-            ValueError: one cannot; see the measure.
+            ValueError: a measure cannot be taken of such a model; the measure says why.
         """
         for measure in self.taken():
             measure.check_editable()

@@ -1,4 +1,4 @@
-"""Which judge grades answers, how it is asked, and what its scores are."""
+"""The settings of a judge that grades answers, and the scores that it gives."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ COSTS = {
 
 
 class JudgeConfig(BaseModel):
-    """Which judge, and how it is asked."""
+    """Which judge grades, and how it is asked."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,19 +64,19 @@ class JudgeConfig(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields, without a template that is as the model brings it."""
+        """The fields, without the template where it is the model's own."""
         fields = serialise(self)
         if self.template == AS_IS:
             fields.pop("template", None)
         return fields
 
     def declared(self) -> list[Any]:
-        """All that the scores depend on, for their key."""
+        """Everything that the scores depend on, for their content key."""
         return [self.model_dump(mode="json", exclude=COSTS), *self.reading]
 
     @property
     def reading(self) -> list[str]:
-        """What scores depend on beside the fields: the rules by which a server's replies are read, a template's text.
+        """What the scores depend on besides the fields: the version of the rules that read replies, a template's text.
 
         Raises:
             FileNotFoundError: the template's file is missing.
@@ -86,10 +86,10 @@ class JudgeConfig(BaseModel):
         return [content_key(self.template.text())] if self.template.file is not None else []
 
     def check(self) -> None:
-        """Check what is known without the judge itself.
+        """Check the settings that can be checked without the judge itself.
 
         Raises:
-            FileNotFoundError, ValueError: the template's file, the URL or the key will not do.
+            FileNotFoundError, ValueError: the template's file, the URL or the key cannot be used.
         """
         if self.remote:
             self.endpoint()
@@ -98,14 +98,14 @@ class JudgeConfig(BaseModel):
 
     @property
     def remote(self) -> bool:
-        """Whether it is behind a server."""
+        """Whether the judge is a model behind a server."""
         return self.judge == "openai" or self.judge.startswith(("http://", "https://"))
 
     def endpoint(self, **more: Any) -> Endpoint:
-        """The server.
+        """The server that the judge is behind.
 
         Raises:
-            ValueError: no model is named, or the URL or the key will not do.
+            ValueError: no model is named, or the URL or the key cannot be used.
         """
         if self.judge_model is None:
             raise ValueError(f"which of its models should {self._where} use? Give --judge-model")
@@ -126,7 +126,7 @@ class JudgeConfig(BaseModel):
 
 
 def judge_of(config: JudgeConfig, journal: Path) -> Judge:
-    """The judge that `config` names; a server's replies are kept in `journal`.
+    """The judge that `config` names; the replies of a server are stored in `journal`.
 
     Raises:
         ValueError: the judge cannot be what `config` says.
@@ -143,7 +143,7 @@ def judge_of(config: JudgeConfig, journal: Path) -> Judge:
 
 
 def scores_of(judge: Judge, items: list[Item], config: JudgeConfig) -> list[Score]:
-    """Scores of all items, with a bar. What a server would charge is said before anything is sent."""
+    """The judge's scores of all items, with a progress bar; a server's price is printed before anything is sent."""
     from interp.behaviour.local_judge import LocalJudge
 
     if isinstance(judge, EndpointJudge):
@@ -163,10 +163,10 @@ def scores_of(judge: Judge, items: list[Item], config: JudgeConfig) -> list[Scor
 
 
 def require_graded(judge: Judge, scores: list[Score], config: JudgeConfig) -> None:
-    """Check that nearly every item got a reply, before what was graded is kept as whole.
+    """Check that nearly every item got a reply, before the scores are stored as finished.
 
     Raises:
-        InterpError: too many have none; a server's replies so far are in its journal.
+        InterpError: too many items have none; the replies that a server gave are in its journal.
     """
     failed = [score for score in scores if score.reason == "failed"]
     none_graded = bool(scores) and len(failed) == len(scores)

@@ -25,7 +25,7 @@ _WITH_ARTICLE, _TEXTS_ALONE, _TO_SUMMARISE = 600, 250, 400
 
 
 class SelfRecognition(Measure):
-    """Which text is the model's own? By foil and by data set, beside rules that cannot read."""
+    """Which text is the model's own? Scores by foil and data set, and of rules that see only length or likelihood."""
 
     name: ClassVar[str] = "self_recognition"
     version: ClassVar[str] = "1"
@@ -40,35 +40,39 @@ class SelfRecognition(Measure):
 
     def check(self) -> None:
         """See `Measure.check`."""
-        for name, one in self.sets.items():
-            if one.test < 1:
-                raise ValueError(f"self_recognition.sets.{name}: test is {one.test}; give articles to ask about")
-            one.check()
+        for name, builder in self.sets.items():
+            if builder.test < 1:
+                raise ValueError(f"self_recognition.sets.{name}: test is {builder.test}; give articles to ask about")
+            builder.check()
 
     def prompts(self) -> Any:
-        """See `Measure.prompts`: the sets as they are declared, with their files; own texts in them are the model's."""
+        """See `Measure.prompts`: the settings of the sets and hashes of their files; the model writes the own texts."""
         return {
-            name: [one.model_dump(mode="json"), *(sha256_of(file) for file in files_in(one) if file.is_file())]
-            for name, one in self.sets.items()
+            name: [builder.model_dump(mode="json"), *(sha256_of(file) for file in files_in(builder) if file.is_file())]
+            for name, builder in self.sets.items()
         }
 
     def work(self) -> Work:
-        """See `Measure.work`; the own texts are written, and all texts read where their likelihood is asked for."""
-        texts = sum(one.test for one in self.sets.values())
-        longest = max(one.summary_tokens for one in self.sets.values())
-        shown = sum(one.test * (_WITH_ARTICLE if one.show_article else _TEXTS_ALONE) for one in self.sets.values())
+        """See `Measure.work`; the own texts are written, and all texts are read where their likelihood is asked for."""
+        texts = sum(builder.test for builder in self.sets.values())
+        longest = max(builder.summary_tokens for builder in self.sets.values())
+        shown = sum(
+            builder.test * (_WITH_ARTICLE if builder.show_article else _TEXTS_ALONE) for builder in self.sets.values()
+        )
         return Work(texts, texts * longest, 2 * shown + (2 if self.perplexity else 0) * texts * _TO_SUMMARISE)
 
     def smoke(self) -> "SelfRecognition":
-        """See `Measure.smoke`; its sets are of two articles."""
-        sets = {name: one.model_copy(update={"test": 2, "summary_tokens": 8}) for name, one in self.sets.items()}
+        """See `Measure.smoke`; its sets have two articles each."""
+        sets = {
+            name: builder.model_copy(update={"test": 2, "summary_tokens": 8}) for name, builder in self.sets.items()
+        }
         return self.model_copy(update={"sets": sets})
 
     def take(self, model: Model, setting: Setting) -> list[Row]:
         """See `Measure.take`; one record a prompt."""
-        return [record for name, one in self.sets.items() for record in self._of_set(name, one, model, setting)]
+        return [record for name, builder in self.sets.items() for record in self._of_set(name, builder, model, setting)]
 
-    def _of_set(self, name: str, one: Sgtr, model: Model, setting: Setting) -> list[Row]:
+    def _of_set(self, name: str, builder: Sgtr, model: Model, setting: Setting) -> list[Row]:
         def ask(
             who: Who, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, temperature: float = 0.0
         ) -> list[str]:
@@ -76,27 +80,27 @@ class SelfRecognition(Measure):
             if who == "base" and key in self._base_texts:
                 return self._base_texts[key]
             with model.using(*(() if who == "base" else model.stack)):
-                said = model.generate(
+                answers = model.generate(
                     model.chat.tokens_of([list(prompt) for prompt in prompts]),
                     max_new_tokens=max_new_tokens,
                     temperature=temperature,
                     seed=seed_from(setting.seed, "own texts"),
                     edits=() if who == "base" else setting.edits,
                 )
-            texts = [model.chat.answer_text(ids) for ids in said]
+            texts = [model.chat.answer_text(ids) for ids in answers]
             if who == "base":
                 self._base_texts[key] = texts
             return texts
 
-        def nothing(other: str) -> DataSet:
-            raise ValueError(f"self_recognition.sets.{name}: is made of {other!r}, which there is none of here")
+        def nothing(other_set: str) -> DataSet:
+            raise ValueError(f"self_recognition.sets.{name}: is made of {other_set!r}, which there is none of here")
 
         def foils(row: Row) -> list[str]:  # another foil is another question, which no difference pairs with it
             return sorted(author for author in row["authors"] if author != SELF) if len(row["authors"]) > 1 else []
 
-        data = one.build(Desk(ask, nothing, model.chat.native_system))
+        data = builder.build(Desk(ask, nothing, model.chat.native_system))
         prompts = [model.chat.prompt(setting.asked(row["messages"])) for row in data.test]
-        found = label_likelihoods(model, prompts, [row["labels"] for row in data.test], edits=setting.edits)
+        labels_of_rows = label_likelihoods(model, prompts, [row["labels"] for row in data.test], edits=setting.edits)
         likely = self._likelihoods(data, model, setting) if self.perplexity else {}
         if setting.progress:
             setting.progress(len(prompts))
@@ -110,16 +114,16 @@ class SelfRecognition(Measure):
                 "margin": labels.margin(row["labels"].index(row["right"])),
                 "valid": labels.valid,
                 "text_logprobs": [
-                    None if (each := likely.get((row["group"], author))) is None else each.per_token
+                    None if (likelihood := likely.get((row["group"], author))) is None else likelihood.per_token
                     for author in row["authors"]
                 ],
             }
-            for row, labels in zip(data.test, found, strict=True)
+            for row, labels in zip(data.test, labels_of_rows, strict=True)
         ]
 
     def _likelihoods(self, data: DataSet, model: Model, setting: Setting) -> dict[tuple[str, str], Likelihood | None]:
-        """How likely this model finds each text as its own summary of the article, by article and author."""
-        wanted = dict.fromkeys((row["group"], author) for row in data.test for author in row["authors"])
+        """The likelihood, under this model, of each text as its own summary of the article, by article and author."""
+        texts_to_read = dict.fromkeys((row["group"], author) for row in data.test for author in row["authors"])
         texts = {text["id"]: text for text in data.texts}
         rows = [
             model.chat.tokens(
@@ -128,40 +132,40 @@ class SelfRecognition(Measure):
                     {"role": "assistant", "content": texts[group]["own" if author == SELF else author]},
                 ]
             )
-            for group, author in wanted
+            for group, author in texts_to_read
         ]
-        return dict(zip(wanted, answer_likelihoods(model, rows, edits=setting.edits), strict=True))
+        return dict(zip(texts_to_read, answer_likelihoods(model, rows, edits=setting.edits), strict=True))
 
     def scores(self, records: Sequence[Row]) -> list[Scores]:
         """See `Measure.scores`; by set, and by foil where a set has several."""
-        found = []
+        scores = []
         for name in dict.fromkeys(record["set"] for record in records):
-            some = [record for record in records if record["set"] == name]
-            found += _recognised(some, {"data": name})
-            foils = dict.fromkeys(_foil(record) for record in some)
+            records_of_set = [record for record in records if record["set"] == name]
+            scores += _recognised(records_of_set, {"data": name})
+            foils = dict.fromkeys(_foil(record) for record in records_of_set)
             if len(foils) > 1 and None not in foils:
                 for foil in foils:
-                    found += _recognised([r for r in some if _foil(r) == foil], {"data": name, "foil": foil})
-        return found
+                    scores += _recognised([r for r in records_of_set if _foil(r) == foil], {"data": name, "foil": foil})
+        return scores
 
     def facts(self, records: Sequence[Row]) -> list[Row]:
-        """Rules of length, chosen on these questions themselves, which flatters them."""
+        """The accuracy of the best rule of length; it is chosen on these very questions, so it is flattered."""
         rows = []
         for name in dict.fromkeys(record["set"] for record in records):
-            some = [record for record in records if record["set"] == name]
-            n = len({record["group"] for record in some})
-            scores = {rule: found["share"] for rule, found in baselines(some).items()}
+            records_of_set = [record for record in records if record["set"] == name]
+            n = len({record["group"] for record in records_of_set})
+            scores = {rule: baseline["share"] for rule, baseline in baselines(records_of_set).items()}
             by_length = [scores[rule] for rule in ("longer", "shorter", "length_threshold") if rule in scores]
             if by_length:
                 estimate = stats.proportion(float(max(by_length)), n)
                 row = {"metric": "length_only_accuracy", **estimate.row(), "unit": "share right"}
-                rows.append(row | {"n_values": len(some), "data": name})
+                rows.append(row | {"n_values": len(records_of_set), "data": name})
         return rows
 
 
 def _foil(record: Row) -> str | None:
-    others = [author for author in record["authors"] if author != SELF]
-    return others[0] if len(others) == 1 and len(record["authors"]) > 1 else None
+    foils = [author for author in record["authors"] if author != SELF]
+    return foils[0] if len(foils) == 1 and len(record["authors"]) > 1 else None
 
 
 def _recognised(records: Sequence[Row], which: Row) -> list[Scores]:
@@ -169,31 +173,31 @@ def _recognised(records: Sequence[Row], which: Row) -> list[Scores]:
     about = [record["question"] for record in records]
     metrics = recognition([record["margin"] for record in records], about, which)
     accuracy = replace(metrics.accuracy, more={**metrics.accuracy.more, **chance})
-    found = [
+    scores = [
         accuracy,
         metrics.mean_margin,
         Scores("invalid_share", "share", "share of prompts", [float(not r["valid"]) for r in records], about, which),
     ]
     several = len(records[0]["authors"]) > 1
     if several:
-        found.append(metrics.order_consistency)
+        scores.append(metrics.order_consistency)
     else:
         yes = [float((r["margin"] > 0) == (r["right"] == r["labels"][0])) for r in records]
-        found.append(Scores("says_own_share", "share", "share of prompts", yes, about, which))
+        scores.append(Scores("says_own_share", "share", "share of prompts", yes, about, which))
     if all(len(record["authors"]) == 2 for record in records):
         gaps = {}
         for record in records:
             own = record["authors"].index(SELF)
             gaps[record["question"]] = record["lengths"][own] - record["lengths"][1 - own]
-        kept = set(length_matched(gaps))
-        some = [i for i, question in enumerate(about) if question in kept]
-        matched = {"values": [accuracy.values[i] for i in some], "questions": [about[i] for i in some]}
-        found.append(replace(accuracy, metric="accuracy_length_matched", **matched))
+        matched_questions = set(length_matched(gaps))
+        matched_rows = [i for i, question in enumerate(about) if question in matched_questions]
+        matched = {"values": [accuracy.values[i] for i in matched_rows], "questions": [about[i] for i in matched_rows]}
+        scores.append(replace(accuracy, metric="accuracy_length_matched", **matched))
     guessed = [(_likelier_is_own(r), r["question"]) for r in records if several and None not in r["text_logprobs"]]
     if guessed:
         values, questions = zip(*guessed, strict=True)
-        found.append(Scores("perplexity_only_accuracy", "share", "share right", values, questions, which | chance))
-    return found
+        scores.append(Scores("perplexity_only_accuracy", "share", "share right", values, questions, which | chance))
+    return scores
 
 
 def _likelier_is_own(record: Row) -> float:

@@ -1,4 +1,4 @@
-"""Takes behaviour measures of models, each once, has a judge grade what needs one, and makes the rows of both."""
+"""Takes behaviour measures of models, has a judge grade the answers that need one, and makes rows of the records."""
 
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ class Behaviour:
     """The measures of one run.
 
     Args:
-        sampler: What writes free-form answers: the model itself, or vLLM with its weights.
-        judge: Who grades free-form answers; None leaves them ungraded, which their rows say.
-        journal: Where the replies of a judge behind a server are kept.
+        sampler: The engine that writes free-form answers: the model itself, or vLLM with the model's weights.
+        judge: The judge of free-form answers; None leaves them ungraded, and their rows say so.
+        journal: The file in which the replies of a judge behind a server are stored.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Behaviour:
         """Check every measure's files, and the judge's settings.
 
         Raises:
-            FileNotFoundError, ValueError: what is wrong, and the remedy.
+            FileNotFoundError, ValueError: a file or a setting cannot be used; the message gives the remedy.
         """
         for measure in self.measures:
             measure.check()
@@ -71,16 +71,16 @@ class Behaviour:
         edits: Sequence[Edit] = (),
         what: Any = None,
     ) -> dict[str, list[Row]]:
-        """Records of every measure, by its name, of the model with a stack of adapters.
+        """The records of every measure, by its name, taken of the model with a stack of adapters.
 
         Args:
-            stack: The adapters; none for the bare base model.
-            once: Measures and keeps a named part of the run.
-            key: Says which stage this is.
-            name: How the names of the parts begin.
-            what: All that `edits` depend on.
+            stack: The adapters, in the order in which they are applied; empty for the bare base model.
+            once: Measures a named part of the run and stores it, or reads it where it is stored.
+            key: The key of the stage, which the stored part depends on.
+            name: The beginning of the names of the parts.
+            what: Everything that `edits` depend on, for the key of the stored part.
         """
-        taken: dict[str, list[Row]] = {}
+        records_by_measure: dict[str, list[Row]] = {}
         for measure in self.measures:
             part = name.then(f"measure_{measure.name}", f"measure {measure.name}")
             depends = [key, measure.declared(), system, self.seed, self.sampler_name, what]
@@ -96,8 +96,8 @@ class Behaviour:
             records = once(part, depends, ask)["records"]
             if isinstance(measure, GradedMeasure) and self.judge_config is not None:
                 records = self._graded(measure, records, self.judge_config, once, part)
-            taken[measure.name] = records
-        return taken
+            records_by_measure[measure.name] = records
+        return records_by_measure
 
     def _sampler_of(self, model: Model) -> Generates | None:
         if self.sampler_name == "vllm" and self._sampler is None:
@@ -121,19 +121,21 @@ class Behaviour:
         self.judge_name = part["judge"]
         return part["records"]
 
-    def rows(self, taken: Mapping[str, Sequence[Row]], base: Mapping[str, Sequence[Row]] | None = None) -> list[Row]:
-        """The metrics rows of one model's records; with the base's, paired differences too."""
+    def rows(
+        self, records_by_measure: Mapping[str, Sequence[Row]], base: Mapping[str, Sequence[Row]] | None = None
+    ) -> list[Row]:
+        """The metrics rows of one model's records; with the base model's records there are paired differences too."""
         rows: list[Row] = []
         for measure in self.measures:
-            if measure.name not in taken:
+            if measure.name not in records_by_measure:
                 continue
-            found = measure.rows(taken[measure.name], base[measure.name] if base else None)
-            mark = self._said_of_judge(measure) if isinstance(measure, GradedMeasure) else {}
-            rows += [row | mark for row in found]
+            measure_rows = measure.rows(records_by_measure[measure.name], base[measure.name] if base else None)
+            mark = self._judge_fields(measure) if isinstance(measure, GradedMeasure) else {}
+            rows += [row | mark for row in measure_rows]
         return rows
 
-    def _said_of_judge(self, measure: GradedMeasure) -> Row:
-        """What belongs beside every number that rests on a judge: its name, its prompts, how far it is validated."""
+    def _judge_fields(self, measure: GradedMeasure) -> Row:
+        """The fields of every row with a judge's scores: the judge's name, its prompts, and how it was validated."""
         if self.judge_config is None:
             return {"judge": NO_JUDGE}
         versions = measure.rubric_versions()

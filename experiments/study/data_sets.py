@@ -1,8 +1,8 @@
 """The data sets of a study, built where they are needed and once each, and for how many steps each is trained on.
 
-A set that a stage must write parts of differs from stage to stage; every other set is the same throughout. What a model
-is asked to write is kept as a part of the run, so that a study that was stopped does not ask twice, and greedy answers
-are shared by all sets that ask for them.
+A set with texts that a stage writes differs from stage to stage; every other set is built once. What a model writes for
+a set is stored as a part of the run, so that a study that was stopped does not ask twice, and all sets that ask for the
+same greedy answer share it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +22,10 @@ from interp.runs import InterpError, content_key, did_you_mean, seed_from, write
 
 
 class Sets:
-    """Data sets of one study, wherever their words are from: which there have to be, and how stages are trained."""
+    """The data sets of one study: which of them are needed, and for how many steps stages are trained on them.
+
+    A subclass builds the sets.
+    """
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
@@ -33,19 +36,19 @@ class Sets:
         raise NotImplementedError
 
     def made_from(self, names: Iterable[str]) -> list[str]:
-        """The sets, and those that they are made from."""
-        found = list(names)
-        for name in found:
-            found.extend(self.config.data[name].uses)
-        return list(dict.fromkeys(found))
+        """The names of these sets and of the sets that they are made from."""
+        with_parts = list(names)
+        for name in with_parts:
+            with_parts.extend(self.config.data[name].uses)
+        return list(dict.fromkeys(with_parts))
 
     def needed(self) -> list[str]:
-        """Names of the sets that a stage is trained on, that those are made from, or that have questions to test on."""
-        wanted = self.made_from(stage.data for stage in self.config.stages.values())
-        return [name for name, data in self.config.data.items() if name in wanted or getattr(data, "test", 0)]
+        """Names of the sets with test rows, and of those that stages are trained on, with all their parts."""
+        trained_names = self.made_from(stage.data for stage in self.config.stages.values())
+        return [name for name, data in self.config.data.items() if name in trained_names or getattr(data, "test", 0)]
 
     def yardstick(self, name: str) -> StageConfig:
-        """The stage whose number of steps a stage takes; itself, if none other."""
+        """The stage whose number of steps a stage takes; the stage itself where no other fits."""
         return self.config.stages[self._yardsticks[name] if self.config.match_steps else name]
 
     def recipe(self, name: str, parent: Stage | None = None) -> TrainConfig:
@@ -53,28 +56,28 @@ class Sets:
         stage, like = self.config.stages[name], self.yardstick(name)
         if like is stage:
             return stage.train
-        steps, n_rows = (len(self.of(each.data, parent).train) for each in (like, stage))
+        steps, n_rows = (len(self.of(spec.data, parent).train) for spec in (like, stage))
         return stage.train.with_steps(like.train.n_steps(steps), n_rows)
 
     def tests(self) -> dict[str, DataSet]:
-        """The data sets with questions to test on, as for the base model; those that are shown alike are one."""
+        """The data sets with test questions, built for the base model; of sets with equal questions only the first."""
         prompts = self.config.system_prompts.values()
-        found: dict[str, DataSet] = {}
-        known = set()
+        tests: dict[str, DataSet] = {}
+        seen_keys = set()
         for name in self.needed():
             data = self.of(name)
-            shown = [[with_system(row["messages"], system) for system in prompts] for row in data.test]
-            key = content_key([shown, [row["right"] for row in data.test]])
-            if data.test and key not in known:
-                known.add(key)
-                found[name] = data
-        return found
+            as_asked = [[with_system(row["messages"], system) for system in prompts] for row in data.test]
+            key = content_key([as_asked, [row["right"] for row in data.test]])
+            if data.test and key not in seen_keys:
+                seen_keys.add(key)
+                tests[name] = data
+        return tests
 
     def check_rows(self, name: str, rows: Sequence[Tokens], model: Model) -> None:
         """Check that a stage can be trained on rows.
 
         Raises:
-            ValueError, InterpError: a row does not fit, or teaches nothing; with the stage's name.
+            ValueError, InterpError: a row does not fit, or teaches nothing; the message names the stage.
         """
         stage = self.config.stages[name]
         try:
@@ -102,10 +105,10 @@ class Sets:
             )
 
     def check_lens(self) -> None:
-        """Check that what is looked inside for has questions.
+        """Check that the data set that the lens looks at has questions of its own.
 
         Raises:
-            ValueError: it has none, or they are those of a set before it.
+            ValueError: it has none, or an earlier set has the same questions.
         """
         lens, tests = self.config.lens, self.tests()
         if lens and lens.data not in tests:
@@ -115,7 +118,10 @@ class Sets:
 
 
 def idents(prompts: Sequence[Sequence[Message]], temperature: float) -> list[str]:
-    """What tells the prompts of one request apart: a sampled one is another each time it comes, a greedy one is not."""
+    """A key for every prompt of one request. Equal prompts share a key at temperature 0, and only there.
+
+    A greedy answer is the same each time that it is asked for, while a sampled answer is drawn anew.
+    """
     return [content_key([list(prompt), i if temperature else 0]) for i, prompt in enumerate(prompts)]
 
 
@@ -123,25 +129,25 @@ def check_systems(config: StudyConfig, native: str | None) -> None:
     """Check that a template can show all system prompts of a study.
 
     Args:
-        native: The system prompt that the template puts where there is none; None if it puts nothing.
+        native: The system prompt that the template adds to a chat without one; None if it adds nothing.
 
     Raises:
-        ValueError: it cannot; with the field's name.
+        ValueError: the template cannot show one of them; the message names the field.
     """
     systems = {f"system_prompts.{name}": system for name, system in config.system_prompts.items()}
-    for where, system in (systems | {f"data.{name}": data.system for name, data in config.data.items()}).items():
+    for field, system in (systems | {f"data.{name}": data.system for name, data in config.data.items()}).items():
         try:
             check_system(system, native)
         except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
+            raise ValueError(f"{field}: {error}") from error
 
 
 class Material(Sets):
     """Data sets of one study on one model.
 
     Args:
-        once: Measures and keeps a named part of the run.
-        records: Folder for what was written for the sets.
+        once: Measures a named part of the run and stores it, or reads it where it is stored.
+        records: The folder for the texts that were written for the sets.
     """
 
     def __init__(self, config: StudyConfig, model: Model, once: Once, records: Path) -> None:
@@ -151,11 +157,11 @@ class Material(Sets):
         self._greedy: dict[tuple[str, int], dict[str, str]] = {}
 
     def check(self) -> None:
-        """Build every set as for the base model, and check that every stage can be trained on its own.
+        """Build every needed set for the base model, and check that every stage can be trained on its set.
 
         Raises:
             ValueError, InterpError: a set cannot be built, a row does not fit, a checkpoint is after the last step, or
-                there is nothing to look inside for.
+                the data set of the lens has no questions.
         """
         for name in self.needed():
             self.of(name)
@@ -175,36 +181,38 @@ class Material(Sets):
         Raises:
             ValueError, InterpError: it cannot be built, or trained on.
         """
-        asked = stage if self._asks_stage(name) else None
-        place = (name, asked.key(self.model) if asked else BASE)
+        writer = stage if self._asks_stage(name) else None
+        place = (name, writer.key(self.model) if writer else BASE)
         if place not in self._built:
             native = self.model.chat.native_system
-            desk = Desk(self._ask(name, asked), lambda other: self.of(other, asked), native)
+            desk = Desk(self._ask(name, writer), lambda part: self.of(part, writer), native)
             data = self.config.data[name].build(desk)
             if not data.train:
-                raise ValueError(f"data.{name}: no rows to train on{f', as {asked.name} writes them' if asked else ''}")
+                raise ValueError(
+                    f"data.{name}: no rows to train on{f', as {writer.name} writes them' if writer else ''}"
+                )
             if data.texts and not self.config.data[name].uses:
-                suffix = f"-{asked.name}-{asked.seed}" if asked else ""
+                suffix = f"-{writer.name}-{writer.seed}" if writer else ""
                 write_jsonl(self.records / f"texts-{name}{suffix}.jsonl", data.texts)
             self._built[place] = data
         return self._built[place]
 
     def _asks_stage(self, name: str) -> bool:
         data = self.config.data[name]
-        return data.asks_stage or any(self._asks_stage(used) for used in data.uses)
+        return data.asks_stage or any(self._asks_stage(part) for part in data.uses)
 
     def _ask(self, name: str, stage: Stage | None) -> Callable[..., list[str]]:
         def ask(
             who: Who, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, temperature: float = 0.0
         ) -> list[str]:
             writer = stage if who == "stage" else None
-            whose = f"{writer.name} seed {writer.seed}" if writer else BASE
-            part = Name.of(name).then(f"words_of_{file_name(whose)}", f"words of {whose}")
+            writer_name = f"{writer.name} seed {writer.seed}" if writer else BASE
+            part = Name.of(name).then(f"words_of_{file_name(writer_name)}", f"words of {writer_name}")
             stack = writer.stack(self.model) if writer else ()
             key = writer.key(self.model) if writer else BASE
-            known = self._greedy.setdefault((key, max_new_tokens), {}) if temperature == 0 else {}
+            answers = self._greedy.setdefault((key, max_new_tokens), {}) if temperature == 0 else {}
             ids = idents(prompts, temperature)
-            new = {ident: list(prompt) for ident, prompt in zip(ids, prompts, strict=True) if ident not in known}
+            new = {ident: list(prompt) for ident, prompt in zip(ids, prompts, strict=True) if ident not in answers}
 
             def write() -> Row:
                 rows = [self.model.chat.tokens(prompt) for prompt in new.values()]
@@ -219,8 +227,8 @@ class Material(Sets):
                 return {"texts": [self.model.chat.answer_text(answer) for answer in spoken]}
 
             if new:
-                what = [list(new.values()), max_new_tokens, temperature, self.config.sampling_seed, key]
-                known.update(zip(new, self.once(part, what, write)["texts"], strict=True))
-            return [known[ident] for ident in ids]
+                definition = [list(new.values()), max_new_tokens, temperature, self.config.sampling_seed, key]
+                answers.update(zip(new, self.once(part, definition, write)["texts"], strict=True))
+            return [answers[ident] for ident in ids]
 
         return ask

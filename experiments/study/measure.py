@@ -1,4 +1,4 @@
-"""Takes everything that a study wants to know of one node, each piece once."""
+"""Takes all measures of a study at one node of its graph; each part that is done is stored and not measured again."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from experiments.study.node import (
     ACTIVATIONS,
     Measured,
     View,
-    as_long,
+    cut_to,
     displacement_of,
     name_of,
     tensor_file,
@@ -39,12 +39,12 @@ class Measuring:
     """The measures of one study on one model; a stage's adapters are active only while something is measured of it.
 
     Args:
-        once: Measures and keeps a named part of the run.
-        tensors: Folder for activations.
-        questions: The held-out questions.
-        who: Those about who the model is.
-        tests: Data sets with questions to test on.
-        directions: That tokens are projected on, and that mediation removes and adds, by name.
+        once: Measures a named part of the run and stores it, or reads it where it is stored.
+        tensors: The folder for activations.
+        questions: The held-out questions of the traits.
+        identity_questions: The questions about who the model is.
+        tests: The data sets that have questions to test on, by name.
+        directions: By name, the directions that tokens are projected on and that mediation removes and adds.
     """
 
     def __init__(
@@ -56,16 +56,17 @@ class Measuring:
         behaviour: Behaviour,
         *,
         questions: Sequence[Question],
-        who: Sequence[Question],
+        identity_questions: Sequence[Question],
         tests: Mapping[str, DataSet],
         directions: Mapping[str, Direction],
     ) -> None:
         self.config, self.model, self.tensors, self.behaviour = config, model, tensors, behaviour
-        self.questions, self.who, self.tests, self.directions = questions, who, tests, directions
+        self.questions, self.identity_questions = questions, identity_questions
+        self.tests, self.directions = tests, directions
         self.once = once
 
     def node(self, stage: Row, stack: Stack, base: Measured | None) -> Measured:
-        """Everything about one node, under every system prompt that it is to be measured under."""
+        """All measures of one node, under every system prompt that the study names for it."""
         prompts, only = self.config.system_prompts, self.config.prompts_at
         views = {}
         for i, (prompt, system) in enumerate(prompts.items()):
@@ -77,8 +78,8 @@ class Measuring:
 
     def _view(self, key: str, stack: Stack, name: Name, system: str, base: View | None) -> View:
         config, seed, model = self.config.answers, self.config.sampling_seed, self.model
-        what = [key, [vars(q) for q in self.questions], config.model_dump(exclude={"identity"}), seed, system]
-        who = [key, [vars(q) for q in self.who], config.model_dump(), seed, system]
+        definition = [key, [vars(q) for q in self.questions], config.model_dump(exclude={"identity"}), seed, system]
+        identity_definition = [key, [vars(q) for q in self.identity_questions], config.model_dump(), seed, system]
 
         def answer(questions: Sequence[Question]) -> Row:
             how = {"seed": seed, "label": name.label, "system": system}
@@ -88,37 +89,58 @@ class Measuring:
             how = {"label": name.label, "system": system}
             return {data: readings.margins(model, rows.test, **how) for data, rows in self.tests.items()}
 
-        answers = self._of(stack, name.then("answers"), what, lambda: answer(self.questions))["answers"]
-        said = self._of(stack, name.then("identity"), who, lambda: answer(self.who))["answers"] if self.who else []
+        answers = self._of(stack, name.then("answers"), definition, lambda: answer(self.questions))["answers"]
+        identity_answers = []
+        if self.identity_questions:
+            part = name.then("identity")
+            part_rows = self._of(stack, part, identity_definition, lambda: answer(self.identity_questions))
+            identity_answers = part_rows["answers"]
         texts = {"own": answers} if base is None else {"fixed": base.answers, "own": answers}
-        tokens = [row for kind, some in texts.items() for row in self._tokens(kind, stack, name, what, some)]
-        asked = list(zip(said, base.who if base else said, strict=True))
-        texts |= {"identity": [as_long(own, other) for own, other in asked]} if said else {}
-        read = {kind: self._read(stack, texts_read(name, kind), what, records) for kind, records in texts.items()}
-        started = read.get("identity", {})
-        if base and said:
-            cut = [as_long(other, own) for own, other in asked]
-            started = self._read((), name.then("reading_identity_texts_of_base"), what, cut)
-        shown = [key, system, content_key({data: rows.test for data, rows in self.tests.items()})]
-        margins = self._of(stack, name.then("recognition"), shown, recognise)
+        tokens = [
+            row for kind, records in texts.items() for row in self._tokens(kind, stack, name, definition, records)
+        ]
+        pairs = list(zip(identity_answers, base.identity_answers if base else identity_answers, strict=True))
+        texts |= {"identity": [cut_to(own, base_answer) for own, base_answer in pairs]} if identity_answers else {}
+        activations = {
+            kind: self._read(stack, texts_read(name, kind), definition, records) for kind, records in texts.items()
+        }
+        identity_base = activations.get("identity", {})
+        if base and identity_answers:
+            cut = [cut_to(base_answer, own) for own, base_answer in pairs]
+            identity_base = self._read((), name.then("reading_identity_texts_of_base"), definition, cut)
+        tests_definition = [key, system, content_key({data: rows.test for data, rows in self.tests.items()})]
+        margins = self._of(stack, name.then("recognition"), tests_definition, recognise)
         behaviour = self.behaviour.take(model, stack, self.once, key, name, system=system)
-        fixed, identity = read.get("fixed", read["own"]), read.get("identity", {})
+        fixed, identity = activations.get("fixed", activations["own"]), activations.get("identity", {})
         recognition = self._recognition(key, stack, name, system)
-        return View(answers, fixed, read["own"], margins, said, identity, started, behaviour, tokens, recognition)
+        return View(
+            answers,
+            fixed,
+            activations["own"],
+            margins,
+            identity_answers,
+            identity,
+            identity_base,
+            behaviour,
+            tokens,
+            recognition,
+        )
 
-    def _of(self, stack: Stack, name: Name, what: Any, measure: Callable[[], Row], files: Sequence[Path] = ()) -> Row:
-        """A part of the run that is measured of the model with a stack of adapters."""
+    def _of(
+        self, stack: Stack, name: Name, definition: Any, measure: Callable[[], Row], files: Sequence[Path] = ()
+    ) -> Row:
+        """A stored part of the run, measured on the model with a stack of adapters where it is not stored yet."""
 
         def measured() -> Row:
             with self.model.using(*stack):
                 return measure()
 
-        return self.once(name, what, measured, files)
+        return self.once(name, definition, measured, files)
 
     def _read(
-        self, stack: Stack, name: Name, what: Any, records: Sequence[Row]
+        self, stack: Stack, name: Name, definition: Any, records: Sequence[Row]
     ) -> dict[int, Float[Tensor, "layer d_model"]]:
-        """Activations over answers, by the number of the answer."""
+        """Mean activations over each answer, by the number of the answer."""
         path = tensor_file(self.tensors, name)
 
         def make() -> Row:
@@ -128,23 +150,23 @@ class Measuring:
             save_tensors(path, {"means": means}, kind=ACTIVATIONS, header=header)
             return {"index": index}
 
-        index = self._of(stack, name, [what, content_key(list(records))], make, (path,))["index"]
+        index = self._of(stack, name, [definition, content_key(list(records))], make, (path,))["index"]
         means = load_tensors(path, kind=ACTIVATIONS, model=self.model.identity)[0]["means"]
         return dict(zip(index, means, strict=True))
 
-    def _tokens(self, kind: str, stack: Stack, name: Name, what: Any, records: Sequence[Row]) -> list[Row]:
-        """Projections of answers token by token, for the report."""
+    def _tokens(self, kind: str, stack: Stack, name: Name, definition: Any, records: Sequence[Row]) -> list[Row]:
+        """Projections of every token of the answers on the directions, for the report."""
         if not self.config.tokens:
             return []
         directions = list(self.directions.values())
-        on = content_key([[one.name, one.layer, one.vectors.tolist()] for one in directions])
+        directions_key = content_key([[d.name, d.layer, d.vectors.tolist()] for d in directions])
 
         def read() -> Row:
             rows = readings.answered_rows(self.model, records)
             return {"rows": readings.token_projections(self.model, rows, directions, label=name.label)}
 
         part = name.then(f"tokens_of_{kind}_texts")
-        rows = self._of(stack, part, [what, content_key(list(records)), on], read)["rows"]
+        rows = self._of(stack, part, [definition, content_key(list(records)), directions_key], read)["rows"]
         return [
             {"id": record["id"], "trait": record["trait"], "prompt": record["prompt"], "texts": kind, **row}
             for record, row in zip(records, rows, strict=True)
@@ -154,7 +176,7 @@ class Measuring:
     def _recognition(
         self, key: str, stack: Stack, name: Name, system: str
     ) -> dict[str, tuple[Float[Tensor, "layer d_model"], Row]]:
-        """What separates own-first from other-first questions, by data set."""
+        """By data set: the difference of means between own-first and other-first questions, and its AUROC."""
         separations = {}
         for data, rows_of_data in self.tests.items():
             rows = [row for row in rows_of_data.test if len(row.get("authors", ())) == 2 and SELF in row["authors"]]
@@ -164,43 +186,43 @@ class Measuring:
             path = tensor_file(self.tensors, part)
 
             def make(rows: list[Row] = rows, path: Path = path) -> Row:
-                difference, more = readings.recognition(self.model, rows, label=name.label, system=system)
+                difference, separation = readings.recognition(self.model, rows, label=name.label, system=system)
                 header = {**self.model.description(), "pooling": "prompt_last"}
                 save_tensors(path, {"difference": difference}, kind="own minus other first", header=header)
-                return more
+                return separation
 
-            more = self._of(stack, part, [key, system, content_key(rows)], make, (path,))
+            separation = self._of(stack, part, [key, system, content_key(rows)], make, (path,))
             tensors = load_tensors(path, kind="own minus other first", model=self.model.identity)[0]
-            separations[data] = (tensors["difference"], more)
+            separations[data] = (tensors["difference"], separation)
         return separations
 
-    def mediation(self, config: MediationConfig, here: Measured, stack: Stack, base: Measured) -> list[Row]:
-        """How much of the node's effect goes with each direction, and how much each brings: rows with their stages."""
+    def mediation(self, config: MediationConfig, node: Measured, stack: Stack, base: Measured) -> list[Row]:
+        """Rows on how much of a node's effect goes when a direction is removed, and how much comes when it is added."""
         prompt, system = next(iter(self.config.system_prompts.items()))
         directions = [
-            _displacement(here, base, prompt) if name == "displacement" else self.directions[name]
+            _displacement(node, base, prompt) if name == "displacement" else self.directions[name]
             for name in config.directions
         ]
-        seed, node = self.config.sampling_seed, here.stage["name"]
+        seed, node_name = self.config.sampling_seed, node.stage["name"]
         behaviour = Behaviour(config.measures.taken(), judge=None, journal=self.tensors, seed=seed)
-        sides = {BASE: (Name.of(BASE), (), base), node: (name_of(here.stage), stack, here)}
-        conditions = planned(directions, [], [BASE, node], config, self._mean_norms(), seed)
-        on = {one.name: content_key([one.layer, one.vectors.tolist()]) for one in directions}
+        sides = {BASE: (Name.of(BASE), (), base), node_name: (name_of(node.stage), stack, node)}
+        conditions = planned(directions, [], [BASE, node_name], config, self._mean_norms(), seed)
+        vector_keys = {d.name: content_key([d.layer, d.vectors.tolist()]) for d in directions}
         settings = config.model_dump(mode="json", exclude={"stages", "measures"})
-        taken = {}
+        records = {}
         for condition in conditions:
-            treatment, (whose, adapters, measured) = condition.treatment, sides[condition.stage]
-            name = whose.then("mediation")
+            treatment, (side_name, adapters, measured) = condition.treatment, sides[condition.stage]
+            name = side_name.then("mediation")
             if condition.kind != "none":
                 name = name.then(file_name(treatment.name), treatment.name)
-            vectors = on.get(treatment.direction, None if condition.kind == "none" else on)
+            vectors = vector_keys.get(treatment.direction, None if condition.kind == "none" else vector_keys)
             how = {"edits": treatment.edits, "what": [settings, vectors, condition.fields()]}
             key = measured.stage["key"]
-            taken[condition.key] = behaviour.take(self.model, adapters, self.once, key, name, system=system, **how)
+            records[condition.key] = behaviour.take(self.model, adapters, self.once, key, name, system=system, **how)
         rows = []
-        for condition, row in mediation_rows(behaviour.measures, conditions, taken, [BASE, node], seed=seed):
+        for condition, row in mediation_rows(behaviour.measures, conditions, records, [BASE, node_name], seed=seed):
             treated = {"treated": sides[condition.stage][2].stage["name"]}
-            rows.append({**here.place(), **condition.fields(), **treated, **row})
+            rows.append({**node.place(), **condition.fields(), **treated, **row})
         return rows
 
     def _mean_norms(self) -> dict[int, float]:
@@ -211,27 +233,27 @@ class Measuring:
             norms = mean_norms(self.model, self.model.chat.tokens_of(chats))
             return {"norms": {str(layer): norm for layer, norm in norms.items()}}
 
-        kept = self._of((), Name.of("mean norms"), ["everyday", 24], measure)
-        return {int(layer): norm for layer, norm in kept["norms"].items()}
+        stored = self._of((), Name.of("mean norms"), ["everyday", 24], measure)
+        return {int(layer): norm for layer, norm in stored["norms"].items()}
 
-    def lens(self, config: InsideConfig, here: Measured, stack: Stack) -> list[Row]:
-        """Which heads and MLPs answer recognition questions, and where what they read is to be found."""
+    def lens(self, config: InsideConfig, node: Measured, stack: Stack) -> list[Row]:
+        """Rows on which heads and MLPs answer recognition questions, and in which layers the answer can be patched."""
         from experiments.lens import LensConfig, lens_rows
 
-        rows, name = self.tests[config.data].test, name_of(here.stage)
-        what = [here.stage["key"], config.articles, content_key(rows)]
+        rows, name = self.tests[config.data].test, name_of(node.stage)
+        definition = [node.stage["key"], config.articles, content_key(rows)]
         seed = seed_from(self.config.sampling_seed, "lens")
 
-        def look() -> Row:
+        def measured() -> Row:
             how = LensConfig(articles=config.articles, pairs=config.articles)
             return {"rows": lens_rows(self.model, rows, data=config.data, config=how, label=name.label, seed=seed)}
 
-        return [{**here.place(), **row} for row in self._of(stack, name.then("lens"), what, look)["rows"]]
+        return [{**node.place(), **row} for row in self._of(stack, name.then("lens"), definition, measured)["rows"]]
 
 
-def _displacement(here: Measured, base: Measured, prompt: str) -> Direction:
-    """A node's mean move from the base model on the fixed texts; its headline is the middle layer."""
-    vectors = displacement_of(here.views[prompt], base.views[prompt])
+def _displacement(node: Measured, base: Measured, prompt: str) -> Direction:
+    """A node's mean move from the base model on the fixed texts, with the middle layer as its headline."""
+    vectors = displacement_of(node.views[prompt], base.views[prompt])
     if vectors is None:
-        raise InterpError(f"{here.stage['name']}: no answer of the base model can be read, so there is no displacement")
+        raise InterpError(f"{node.stage['name']}: no answer of the base model can be read, so there is no displacement")
     return Direction("displacement", vectors, tuple(range(len(vectors))), len(vectors) // 2)

@@ -1,4 +1,4 @@
-"""What was measured at every node of a study, and how a node differs from the base model."""
+"""The measurements of a node of a study: their types, the names of their files, and the move from the base model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,25 +22,26 @@ class View:
     """What was measured at one node under one system prompt.
 
     Attributes:
-        answers: Its own answers to the held-out questions.
-        fixed: Activations over the base model's answers, one row per question.
-        own: Activations over its own answers, likewise.
-        margins: Of the right label on held-out questions with closed answers, by data set.
-        who: Its own answers to questions about who it is.
-        identity: Activations over these, one row per answer, each as far as the shorter of its own and the base
-            model's answer goes: a mean over fewer tokens scatters more, whatever the model is.
-        identity_base: The base model's over its own answers to the same, cut to the same lengths.
-        behaviour: Records of every behaviour measure, by its name.
-        tokens: Its own answers, and the base model's, token by token, for the report.
-        recognition: What separates own-first from other-first questions, by data set: the difference of means by layer,
-            and `auroc` and `n`.
+        answers: The node's own answers to the held-out questions.
+        fixed: The node's mean activations over the base model's answers, by the number of the question.
+        own: The node's mean activations over its own answers, by the number of the question.
+        margins: By data set, the margins of the right label on held-out questions with closed answers.
+        identity_answers: The node's own answers to questions about who it is.
+        identity: The node's mean activations over these, by the number of the answer. Each answer is cut to the length
+            of the shorter of the node's and the base model's, since a mean over fewer tokens scatters more.
+        identity_base: The base model's mean activations over its own answers to the same questions, cut to the same
+            lengths.
+        behaviour: The records of every behaviour measure, by its name.
+        tokens: Projections of every token of the node's own answers and of the base model's, for the report.
+        recognition: By data set, how own-first and other-first questions separate: the difference of means by layer,
+            and a record of its `auroc` and `n`.
     """
 
     answers: list[Row]
     fixed: Mapping[int, Float[Tensor, "layer d_model"]]
     own: Mapping[int, Float[Tensor, "layer d_model"]]
     margins: Mapping[str, list[Row]]
-    who: list[Row]
+    identity_answers: list[Row]
     identity: Mapping[int, Float[Tensor, "layer d_model"]]
     identity_base: Mapping[int, Float[Tensor, "layer d_model"]]
     behaviour: Mapping[str, list[Row]]
@@ -53,8 +54,8 @@ class Measured:
     """Everything measured at one node for one seed.
 
     Attributes:
-        stage: Its line of stages.json.
-        views: By system prompt.
+        stage: The node's line of stages.json.
+        views: What was measured under each system prompt, by the prompt's name.
     """
 
     stage: Row
@@ -62,7 +63,7 @@ class Measured:
 
     @property
     def node(self) -> tuple[str, int | None]:
-        """Tells it apart from all others of the study; two may have the same weights."""
+        """The stage's name and seed, which no other node of the study has; two nodes may have the same weights."""
         return self.stage["name"], self.stage["seed"]
 
     def place(self) -> Row:
@@ -72,11 +73,11 @@ class Measured:
 
 
 def name_of(stage: Row, prompt: str | None = None) -> Name:
-    """What parts and tensors of a node are called.
+    """The name under which parts and tensors of a node are stored.
 
     Args:
-        stage: Its line of stages.json.
-        prompt: The system prompt that it is measured under; None in a study that has one alone.
+        stage: The node's line of stages.json.
+        prompt: The system prompt that the node is measured under; None in a study with a single prompt.
     """
     name = Name.of(stage["name"])
     if stage["seed"] is not None:
@@ -90,7 +91,7 @@ def texts_read(name: Name, texts: str) -> Name:
 
 
 def tensor_file(folder: Path, name: Name) -> Path:
-    """Where tensors of this name are, in a folder of tensors."""
+    """The file of the tensors of this name in a folder of tensors."""
     return folder / f"{name.file}.safetensors"
 
 
@@ -99,8 +100,8 @@ class Stored:
     """The activations that a study has stored in its run folder.
 
     Attributes:
-        prompts: The study's system prompts.
-        model: Identity of the model that they must come from.
+        prompts: The names of the study's system prompts.
+        model: The identity of the model that the activations must come from.
     """
 
     run: Path
@@ -108,12 +109,12 @@ class Stored:
     model: str
 
     def files(self, stages: Sequence[Row]) -> list[str]:
-        """Names of the files that there are, of all these lines of stages.json."""
-        each = [(stage, prompt, texts) for stage in stages for prompt in self.prompts for texts in ("fixed", "own")]
-        return [path.name for path in (self._file(*which) for which in each) if path.is_file()]
+        """Names of the files of activations that exist for these lines of stages.json."""
+        of_texts = [(stage, prompt, texts) for stage in stages for prompt in self.prompts for texts in ("fixed", "own")]
+        return [path.name for path in (self._file(*which) for which in of_texts) if path.is_file()]
 
     def activations(self, stage: Row, prompt: str, texts: str) -> dict[int, Float[Tensor, "layer d_model"]]:
-        """A stage's activations over texts by the number of the question; none where they are not stored."""
+        """A stage's mean activations over texts by the number of the question; empty where none are stored."""
         path = self._file(stage, prompt, texts)
         if not path.is_file():
             return {}
@@ -125,22 +126,22 @@ class Stored:
         return tensor_file(self.run / "tensors", texts_read(name, texts))
 
 
-def as_long(record: Row, other: Row) -> Row:
-    """An answer as far as the shorter of two goes."""
+def cut_to(record: Row, other: Row) -> Row:
+    """The record of an answer, with no more tokens than another answer has."""
     return {**record, "answer_ids": record["answer_ids"][: len(other["answer_ids"])]}
 
 
-def displacement_of(here: View, base: View) -> Float[Tensor, "layer d_model"] | None:
-    """A stage's mean move from the base model on the fixed texts; None without any."""
-    both, stage, start = paired(here.fixed, base.own)
-    return (stage - start).double().mean(0).float() if both else None
+def displacement_of(view: View, base: View) -> Float[Tensor, "layer d_model"] | None:
+    """A stage's mean move from the base model on the fixed texts; None where no text was read at both."""
+    questions, stage, start = paired(view.fixed, base.own)
+    return (stage - start).double().mean(0).float() if questions else None
 
 
 def paired(
     stage: Mapping[int, Float[Tensor, "layer d_model"]], reference: Mapping[int, Float[Tensor, "layer d_model"]]
 ) -> tuple[list[int], Float[Tensor, "row layer d_model"], Float[Tensor, "row layer d_model"]]:
-    """The rows that both have, in order, and both sides of them."""
-    both = sorted(stage.keys() & reference.keys())
+    """The numbers of the rows that both sides have, in order, and these rows of either side."""
+    shared = sorted(stage.keys() & reference.keys())
     empty = torch.zeros(0, 0, 0)
-    a, b = (torch.stack([side[i] for i in both]) if both else empty for side in (stage, reference))
-    return both, a, b
+    a, b = (torch.stack([side[i] for i in shared]) if shared else empty for side in (stage, reference))
+    return shared, a, b

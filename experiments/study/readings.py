@@ -1,7 +1,7 @@
-"""What does a stage say, and what happens inside it while it reads? The measures that a study takes at every stage.
+"""The measures that a study takes at every stage: the model's answers, and its activations while it reads texts.
 
-Each function measures the model's active stack and returns plain values; what is compared with what, and every
-interval, is decided afterwards in `experiments.analysis`, from stored values alone.
+Each function measures the model's active stack and returns plain values. Comparisons and intervals are made afterwards
+from the stored values alone, in `experiments.study.rows` and `experiments.rows`.
 """
 
 from base64 import b64encode
@@ -31,7 +31,7 @@ from interp.traits import Trait
 
 
 class AnswersConfig(BaseModel):
-    """How a stage is asked."""
+    """How many held-out questions a stage is asked, and how it answers them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,9 +90,9 @@ def answers(
             progress=advance,
         )
     with model.using():
-        found = answer_likelihoods(model, [p.answered(ids) for p, ids in zip(prompts, spoken, strict=True)])
+        likelihoods = answer_likelihoods(model, [p.answered(ids) for p, ids in zip(prompts, spoken, strict=True)])
     records = []
-    for question, ids, likelihood in zip(questions, spoken, found, strict=True):
+    for question, ids, likelihood in zip(questions, spoken, likelihoods, strict=True):
         text = model.chat.answer_text(ids)
         reason = degenerate(text)
         records.append(
@@ -129,7 +129,10 @@ def answered_rows(model: Model, records: Sequence[dict[str, Any]]) -> list[Token
 def beside_own(
     model: Model, rows: Sequence[dict[str, Any]], config: AnswersConfig, *, seed: int, label: str
 ) -> tuple[list[Tokens | None], list[Tokens | None]]:
-    """Chats that end in an answer, and the same prompts with own answers; None on both sides where one is empty."""
+    """Chats that end in an answer, and the same prompts with the model's own answers.
+
+    Where the answer of one side is empty, both sides have None.
+    """
     chats = model.chat.tokens_of([row["messages"] for row in rows])
     prompts = [model.chat.prompt(row["messages"]) for row in rows]
     with bar(f"{label}: answering", len(prompts)) as advance:
@@ -144,9 +147,9 @@ def beside_own(
         prompt.answered(ids) if model.chat.has_content(ids) else None
         for prompt, ids in zip(prompts, spoken, strict=True)
     ]
-    given = [chat if chat.response and chat.response.end > chat.response.start else None for chat in chats]
-    both = [a is not None and b is not None for a, b in zip(given, own, strict=True)]
-    keep = [[row if ok else None for row, ok in zip(side, both, strict=True)] for side in (given, own)]
+    with_answer = [chat if chat.response and chat.response.end > chat.response.start else None for chat in chats]
+    both_answer = [a is not None and b is not None for a, b in zip(with_answer, own, strict=True)]
+    keep = [[row if ok else None for row, ok in zip(side, both_answer, strict=True)] for side in (with_answer, own)]
     return keep[0], keep[1]
 
 
@@ -154,11 +157,11 @@ def readings(
     model: Model, rows: Sequence[Tokens | None], *, label: str
 ) -> tuple[Float[Tensor, "row layer d_model"], list[int]]:
     """Mean response activations of the rows that have a response, and which rows those are."""
-    kept = [i for i, row in enumerate(rows) if row is not None]
-    with bar(f"{label}: reading", len(kept)) as advance:
-        if not kept:
+    present = [i for i, row in enumerate(rows) if row is not None]
+    with bar(f"{label}: reading", len(present)) as advance:
+        if not present:
             return torch.zeros(0, model.n_layers, model.d_model), []
-        return pooled(model, [row for row in rows if row is not None], progress=advance), kept
+        return pooled(model, [row for row in rows if row is not None], progress=advance), present
 
 
 def token_projections(
@@ -166,45 +169,52 @@ def token_projections(
 ) -> list[dict[str, Any] | None]:
     """Every answer token's projection on each direction, after its headline layer and the model's middle block.
 
-    A record a row: `tokens` as text, and by `direction@layer` the numbers as base64 of one signed byte a token
-    (`values`) with what a step is worth (`scale`, in residual-stream norm). None where a row is.
+    The record of a row has its `tokens` as text and, by `direction@layer`, the projections as base64 of one signed byte
+    per token (`values`), with the size of one step of these bytes (`scale`, in residual-stream norm). It is None where
+    the row is None.
     """
     middle = model.n_layers // 2
-    places = [(one, layer) for one in directions for layer in dict.fromkeys((one.layer, middle)) if layer in one.layers]
-    names = [f"{one.name}@{layer}" for one, layer in places]
+    places = [
+        (direction, layer)
+        for direction in directions
+        for layer in dict.fromkeys((direction.layer, middle))
+        if layer in direction.layers
+    ]
+    names = [f"{direction.name}@{layer}" for direction, layer in places]
     layers = sorted({layer for _, layer in places})
     column = [layers.index(layer) for _, layer in places]
-    units = unit_vectors(torch.stack([one.at(layer) for one, layer in places])).float().to(model.device)
-    kept = [i for i, row in enumerate(rows) if row is not None]
-    asked = [row for row in rows if row is not None]
-    found: list[dict[str, Any] | None] = [None] * len(rows)
-    with bar(f"{label}: reading tokens", len(kept)) as advance:
-        for chosen in batches(asked, default_tokens(model)):
-            batch = Batch.of([asked[i] for i in chosen], model.pad, model.device)
-            read = model.residuals(batch, lambda h: token_values(h, units.to(h.device)), layers)
-            along = torch.stack([read[k][..., place].cpu() for place, k in enumerate(column)], dim=-1)
+    units = unit_vectors(torch.stack([direction.at(layer) for direction, layer in places])).float().to(model.device)
+    present = [i for i, row in enumerate(rows) if row is not None]
+    tokens_of_rows = [row for row in rows if row is not None]
+    records: list[dict[str, Any] | None] = [None] * len(rows)
+    with bar(f"{label}: reading tokens", len(present)) as advance:
+        for chosen in batches(tokens_of_rows, default_tokens(model)):
+            batch = Batch.of([tokens_of_rows[i] for i in chosen], model.pad, model.device)
+            projections = model.residuals(batch, lambda h: token_values(h, units.to(h.device)), layers)
+            along = torch.stack([projections[k][..., place].cpu() for place, k in enumerate(column)], dim=-1)
             for values, i in zip(along, chosen, strict=True):
-                row = asked[i]
+                row = tokens_of_rows[i]
                 first = row.response.start if row.response else row.prompt_end
                 answer = values[first : len(row)]
                 scale = answer.abs().amax(0).clamp(min=1e-9) / 127
                 steps = (answer / scale).round().to(torch.int8).numpy()
-                found[kept[i]] = {
+                records[present[i]] = {
                     "tokens": [model.chat.decode([token]) for token in row.ids[first:]],
                     "scale": {name: float(f"{scale[k]:.6g}") for k, name in enumerate(names)},
                     "values": {name: b64encode(steps[:, k].tobytes()).decode() for k, name in enumerate(names)},
                 }
             advance(len(chosen))
-    return found
+    return records
 
 
 def recognition(
     model: Model, rows: Sequence[dict[str, Any]], *, label: str, system: str = "task"
 ) -> tuple[Float[Tensor, "layer d_model"], dict[str, Any]]:
-    """What tells the own text first from the other's first, where the answer is due: the difference of means.
+    """The difference of mean activations between questions that show the own text first and those that show it second.
 
-    With it: `auroc` by layer on articles that the difference was not made from (None where there are too few), and n,
-    the articles. Rows show two texts.
+    Activations are read at the last token of the prompt, after which the answer comes. The second value has `auroc`, by
+    layer, on articles that the difference was not made from (None where there are too few articles), and `n`, the
+    number of articles. Every row shows two texts.
     """
     prompts = [model.chat.prompt(with_system(row["messages"], system)) for row in rows]
     with bar(f"{label}: reading questions", len(prompts)) as advance:
@@ -221,12 +231,12 @@ def recognition(
 
 
 def margins(model: Model, rows: Sequence[dict[str, Any]], *, label: str, system: str = "task") -> list[dict[str, Any]]:
-    """Margins of the right label over the likeliest wrong one, one record a question."""
+    """Margins of the right label over the likeliest wrong label, with one record for each question."""
     prompts = [model.chat.prompt(with_system(row["messages"], system)) for row in rows]
     with bar(f"{label}: recognising", 1) as advance:
-        found = label_margins(model, prompts, [row["right"] for row in rows], [tuple(row["labels"]) for row in rows])
+        values = label_margins(model, prompts, [row["right"] for row in rows], [tuple(row["labels"]) for row in rows])
         advance(1)
     return [
         {"id": row["id"], "group": row["group"], "right": row["right"], "margin": float(margin)}
-        for row, margin in zip(rows, found, strict=True)
+        for row, margin in zip(rows, values, strict=True)
     ]

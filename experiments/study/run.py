@@ -3,7 +3,8 @@
 1. The base model writes its own summaries (for SGTR data) and plays the traits (for the directions).
 2. Every node of the arms is trained on its parent, for every seed, unless the store has it.
 3. At every node the same measures are taken; each is kept as a part as soon as it is whole.
-4. All numbers are made from the parts, in the study's order, so a killed run and an uninterrupted one agree.
+4. All numbers are made from the stored parts, in the study's order, so a run that was killed and resumed gives the same
+   numbers as an uninterrupted one.
 """
 
 import time
@@ -63,7 +64,7 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
         together: Whether stages that wait for nothing are trained side by side, in this process.
 
     Raises:
-        ValueError: bad input; nothing was changed, or what was finished is kept.
+        ValueError: bad input; it is raised before anything is written, or what was written before is kept.
     """
     if together and workers > 1:
         raise ValueError(
@@ -100,7 +101,7 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
 
 
 def helper(config: StudyConfig, out: Path, device: str) -> "Study":
-    """The study of a run that another process leads, with what every node needs at hand."""
+    """The study of a run that another process leads, ready to train and measure any node."""
     start = time.monotonic()
     traits, behaviour = traits_of(config), behaviour_of(config, out)
     behaviour.check()
@@ -118,7 +119,7 @@ def _facts(config: StudyConfig, behaviour: Behaviour) -> Row:
 
 
 def _checked(config: StudyConfig, out: Path, place: torch.device, workers: int) -> tuple[list[Trait], Behaviour]:
-    """Everything that can be found wrong without the model."""
+    """The traits and behaviour measures of a study, after all checks that need no model."""
     if workers > 1 and config.judge is not None and config.judge.remote:
         raise ValueError(
             f"--workers {workers}: answers are graded on a server, whose replies and costs one process keeps; "
@@ -150,33 +151,33 @@ def _loaded(config: StudyConfig, device: str) -> Model:
     return Model.load(config.model, config.template, device=device, dtype=config.dtype, **how)
 
 
-def _up_to_date(held: dict[str, Any]) -> dict[str, Any]:
-    """A stored study with the fields that are newer than it at their defaults."""
+def _up_to_date(stored: dict[str, Any]) -> dict[str, Any]:
+    """The definition of a stored study, with every field that was added since at its default."""
     try:
-        return StudyConfig.model_validate(held).model_dump(mode="json")
+        return StudyConfig.model_validate(stored).model_dump(mode="json")
     except ValidationError:
-        return held
+        return stored
 
 
 def behaviour_of(config: StudyConfig, out: Path) -> Behaviour:
     """The behaviour measures of a study."""
     journal = out / "judge.jsonl"
-    named = {"judge": config.judge, "seed": config.sampling_seed, "sampler": config.sampler}
-    return Behaviour(config.measures.taken(), journal=journal, **named)
+    settings = {"judge": config.judge, "seed": config.sampling_seed, "sampler": config.sampler}
+    return Behaviour(config.measures.taken(), journal=journal, **settings)
 
 
 def looked_inside(config: StudyConfig) -> set[str]:
-    """Names of the nodes whose inside is looked at, which takes long and which no other node waits for."""
-    return {name for one in (config.mediation, config.lens) if one for name in one.stages}
+    """Names of the nodes with mediation or attribution, which take long and which no other node waits for."""
+    return {name for part in (config.mediation, config.lens) if part for name in part.stages}
 
 
 @dataclass(frozen=True)
-class Made:
-    """What has been made of nodes.
+class Results:
+    """The rows of the nodes that are done, and the keys of the stages that were trained for them.
 
     Attributes:
-        rows: Of metrics.jsonl, by node and system prompt ("" for what depends on none).
-        stage_keys: By the label of the stage; a worker's are compared with those of the process that leads.
+        rows: Rows of metrics.jsonl by node and system prompt ("" for rows that depend on no prompt).
+        stage_keys: Key of each stage by its label; a worker's keys are compared with those of the leading process.
     """
 
     rows: dict[Place, list[Row]] = field(default_factory=dict)
@@ -189,8 +190,8 @@ class Study:
 
     Attributes:
         path: The run folder.
-        defences: By stage.
-        base: What was measured of the bare base model.
+        defences: The defences of every stage, by its name.
+        base: Everything measured of the bare base model.
     """
 
     config: StudyConfig
@@ -204,50 +205,53 @@ class Study:
     nodes: Sequence[Node]
     base: Measured
 
-    def do(self, task: Task) -> Made:
-        """What one task gives.
+    def do(self, task: Task) -> Results:
+        """The results of one task.
 
-        What stages write for others is asked in the order of the nodes, as where one process does everything: who asks
-        first has the words kept under its name.
+        A stage writes texts for other stages in the order of the nodes, as it does where one process does everything,
+        because written texts are stored under the name of the first stage that asks for them.
         """
-        made = Made()
-        self.branch(task.seed, [node for node in self.nodes if node.name in task.path], made, task)
-        return made
+        results = Results()
+        self.branch(task.seed, [node for node in self.nodes if node.name in task.path], results, task)
+        return results
 
-    def branch(self, seed: int, nodes: Sequence[Node], made: Made, task: Task | None = None) -> list[Measured]:
-        """Train and measure nodes for one seed; those that they are trained on come before them.
+    def branch(self, seed: int, nodes: Sequence[Node], results: Results, task: Task | None = None) -> list[Measured]:
+        """Train and measure nodes for one seed, in an order in which a parent comes before its children.
 
         Args:
-            made: Takes the rows of the nodes, and the keys of their stages; what it has already is not made again.
-            task: What rows are wanted of which node; without it all rows of all.
+            results: The rows of the nodes and the keys of their stages are added to it; rows that it already has are
+                not made again.
+            task: The node whose rows are wanted, and which of them; without a task all rows of all nodes are made.
 
         Raises:
             InterpError: a stage is not the one that another process trained.
         """
         trained: dict[str, Stage] = {}
-        known, measured = {BASE: self.base}, []
+        measured_by_name, measured = {BASE: self.base}, []
         for node in nodes:
             label = f"{node.name}, seed {seed}"
             stage = trained[node.name] = self._stage(node, trained.get(node.parent or BASE), seed)
-            if made.stage_keys.setdefault(label, key := stage.key(self.model)) != key:
+            if results.stage_keys.setdefault(label, key := stage.key(self.model)) != key:
                 raise InterpError(f"{label}: not the stage that a worker trained, so its numbers are of another one")
-            wanted = "all" if task is None else task.rows if node.name == task.path[-1] else "none"
-            for line, stack in self._trained(node, stage, seed):
-                here = self.measuring.node(line, stack, self.base)
-                known[here.stage["name"]] = here
-                if wanted in ("all", "node"):
-                    self.note_node(here, known, made)
-                if wanted in ("all", "inside") or (wanted == "node" and node.name not in looked_inside(self.config)):
-                    self.note_inside(here, stack, made)
-                measured.append(here)
-            if task and wanted != "inside":
+            wanted_rows = "all" if task is None else task.rows if node.name == task.path[-1] else "none"
+            for stage_line, stack in self._trained(node, stage, seed):
+                measured_node = self.measuring.node(stage_line, stack, self.base)
+                measured_by_name[measured_node.stage["name"]] = measured_node
+                if wanted_rows in ("all", "node"):
+                    self.note_node(measured_node, measured_by_name, results)
+                if wanted_rows in ("all", "inside") or (
+                    wanted_rows == "node" and node.name not in looked_inside(self.config)
+                ):
+                    self.note_inside(measured_node, stack, results)
+                measured.append(measured_node)
+            if task and wanted_rows != "inside":
                 for child in self.nodes:
                     if child.parent == node.name:
                         self._stage(child, stage, seed)
         return measured
 
     def train_together(self) -> None:
-        """Train every stage of every seed beside those that wait for nothing either; the store has them afterwards."""
+        """Train all stages of all seeds into the store, side by side wherever their parents are trained already."""
         groups = Groups(self.model)
         stages: dict[tuple[str, int], Stage] = {}
         waiting = [(node, seed) for seed in self.config.seeds for node in self.nodes]
@@ -262,36 +266,36 @@ class Study:
             groups.close()
 
     def _train_level(self, level: Sequence[Stage], groups: Groups) -> None:
-        missing = [stage for stage in level if stage.record(self.model) is None]
-        steps = sum(stage.config.n_steps(len(stage.messages)) for stage in missing)
-        if missing:
-            label = f"{len(missing)} stages side by side, training"
+        untrained = [stage for stage in level if stage.record(self.model) is None]
+        steps = sum(stage.config.n_steps(len(stage.messages)) for stage in untrained)
+        if untrained:
+            label = f"{len(untrained)} stages side by side, training"
             with self.ledger.timed(f"{label} {steps} steps"), bar(label, steps) as advance:
-                ensure_all(self.model, missing, groups=groups, progress=advance)
+                ensure_all(self.model, untrained, groups=groups, progress=advance)
 
-    def note_node(self, here: Measured, known: Mapping[str, Measured], made: Made) -> None:
-        """Make the rows of one node under each system prompt, beside base and parent."""
-        for prompt in here.views:
-            if (*here.node, prompt) not in made.rows:
+    def note_node(self, node: Measured, measured_by_name: Mapping[str, Measured], results: Results) -> None:
+        """Make the rows of one node under each system prompt, compared with the base model and the parent."""
+        for prompt in node.views:
+            if (*node.node, prompt) not in results.rows:
                 measuring = self.measuring
-                rows = node_rows(self.instrument, measuring.behaviour, measuring.tests, here, prompt, known)
-                made.rows[*here.node, prompt] = rows
+                rows = node_rows(self.instrument, measuring.behaviour, measuring.tests, node, prompt, measured_by_name)
+                results.rows[*node.node, prompt] = rows
 
-    def note_inside(self, here: Measured, stack: Sequence[Path], made: Made) -> None:
-        """Make the rows on some nodes alone: mediation, attribution, and what the adapter writes."""
-        config, name, rows = self.config, here.stage["name"], []
-        if (*here.node, "") in made.rows:
+    def note_inside(self, node: Measured, stack: Sequence[Path], results: Results) -> None:
+        """Make the rows that only some nodes have: mediation, attribution, and where the adapter writes."""
+        config, name, rows = self.config, node.stage["name"], []
+        if (*node.node, "") in results.rows:
             return
         if config.mediation and name in config.mediation.stages:
-            rows += self.measuring.mediation(config.mediation, here, stack, self.base)
-        if config.lens and name in config.lens.stages and here.stage["seed"] in (None, config.seeds[0]):
-            rows += self.measuring.lens(config.lens, here, stack)
+            rows += self.measuring.mediation(config.mediation, node, stack, self.base)
+        if config.lens and name in config.lens.stages and node.stage["seed"] in (None, config.seeds[0]):
+            rows += self.measuring.lens(config.lens, node, stack)
         if stack:
             directions = list(self.instrument.directions.values())
             how = {"norms": norms_of(self.model), "n_null": min(config.random_nulls, 200), "seed": config.sampling_seed}
             shares = weight_rows(stack[-1], directions, **how)
             rows += [row for row in shares if row["metric"] == "writing_share"]
-        made.rows[*here.node, ""] = rows
+        results.rows[*node.node, ""] = rows
 
     def _stage(self, node: Node, parent: Stage | None, seed: int) -> Stage:
         spec = self.config.stages[node.stage]
@@ -300,23 +304,23 @@ class Study:
         return Stage(node.name, parent, messages, recipe, spec.compose, seed, spec.checkpoints, defences)
 
     def _trained(self, node: Node, stage: Stage, seed: int) -> Iterator[tuple[Row, Sequence[Path]]]:
-        """The line of stages.json and the stack of every checkpoint of a node, then of the node itself."""
+        """The line of stages.json and the stack of adapters of every checkpoint of a node, then of the node itself."""
         record = self._record(stage, f"{node.name}, seed {seed}")
-        kept = {key: record[key] for key in (*NOTHING, "key", "compose")}
+        training = {key: record[key] for key in (*NOTHING, "key", "compose")}
         about = {"name": node.name, "arm": node.arm, "stage": node.name, "parent": node.parent or BASE, "seed": seed}
         for step in (*stage.checkpoints, None):
             stack = stage.stack(self.model, step)
-            line = {**about, **kept, "path": str(stack[-1])}
+            line = {**about, **training, "path": str(stack[-1])}
             if step is not None:
                 mark = {key: f"{line[key]}@{step}" for key in ("name", "stage", "key")}
                 line |= {**mark, **dict.fromkeys(NOTHING), "steps": step}
             yield line, stack
 
     def _record(self, stage: Stage, label: str) -> Mapping[str, Any]:
-        """What is known of a stage's training, which is done if the store does not have the stage."""
-        done = stage.record(self.model)
-        if done is not None:
-            return done
+        """The stored record of a stage's training; the stage is trained first if the store does not have it."""
+        record = stage.record(self.model)
+        if record is not None:
+            return record
         steps = stage.config.n_steps(len(stage.messages))
         with self.ledger.timed(f"{label}, training {steps} steps"), bar(f"{label}, training", steps) as advance:
             return ensure(self.model, stage, progress=advance)
@@ -338,7 +342,7 @@ def prepared(
         path / "tensors",
         behaviour,
         questions=readings.held_out_questions(traits, config.answers),
-        who=readings.identity_questions(config.answers),
+        identity_questions=readings.identity_questions(config.answers),
         tests=material.tests(),
         directions=instrument.directions,
     )
@@ -349,19 +353,19 @@ def prepared(
 
 
 def _defences(config: StudyConfig, name: str, instrument: Instrument, model: Model) -> list[Defence]:
-    """A stage's defences, made before anything is trained.
+    """The defences of a stage, built before anything is trained.
 
     Raises:
-        ValueError: one cannot be made; with the stage's name.
+        ValueError: a defence cannot be built; the message names the stage.
     """
 
-    def direction_of(named: str) -> tuple[dict[int, Float[Tensor, " d_model"]], int]:
-        """A direction that a defence names: its vectors by layer, and the layer it selects."""
-        direction = instrument.directions.get(named) or Direction.load(Path(named), model=model.identity)
+    def direction_of(name_or_file: str) -> tuple[dict[int, Float[Tensor, " d_model"]], int]:
+        """The direction of this name or file that a defence asks for: its vectors by layer, and its headline layer."""
+        direction = instrument.directions.get(name_or_file) or Direction.load(Path(name_or_file), model=model.identity)
         return dict(zip(direction.layers, direction.vectors.to(model.device), strict=True)), direction.layer
 
     try:
-        return [made for one in config.stages[name].defences for made in defence_of(one, direction_of)]
+        return [defence for spec in config.stages[name].defences for defence in defence_of(spec, direction_of)]
     except ValueError as error:
         raise ValueError(f"stages.{name}.defences: {error}") from error
 
@@ -370,23 +374,23 @@ def lead(study: Study, workers: int, device: str) -> None:
     """Train and measure everything, then write metrics, figures, verdicts and the report."""
     config, path, ledger, model = study.config, study.path, study.ledger, study.model
     how = (config, model, study.material, study.instrument, ledger.once, path)
-    lie_of_data, beside = data_beside_own(*how)
-    made = Made()
-    study.note_node(study.base, {BASE: study.base}, made)
-    study.note_inside(study.base, (), made)
+    lie_of_data, beside_own = data_beside_own(*how)
+    results = Results()
+    study.note_node(study.base, {BASE: study.base}, results)
+    study.note_inside(study.base, (), results)
     if workers > 1:
         tasks = tasks_of(study.nodes, config.seeds, looked_inside(config))
         with ledger.timed(f"{len(tasks)} tasks, by {workers} processes"):
             for rows, keys, steps in spread(config, path, tasks, workers, device, helper):
-                made.rows.update(rows)
-                made.stage_keys.update(keys)
+                results.rows.update(rows)
+                results.stage_keys.update(keys)
                 ledger.manifest.setdefault("steps_of_workers", []).extend(steps)
     measured = [study.base]
     for seed in config.seeds:
-        measured += study.branch(seed, study.nodes, made)
+        measured += study.branch(seed, study.nodes, results)
         if workers == 1 or seed == config.seeds[-1]:
             tests = study.measuring.tests
-            rows = study_rows(config, study.instrument, tests, measured, made.rows, lie_of_data, beside)
+            rows = study_rows(config, study.instrument, tests, measured, results.rows, lie_of_data, beside_own)
             write_rows(path / "metrics.jsonl", rows)
             write_json(path / "stages.json", [m.stage for m in measured], indent=2)
             for name, records in records_of(config, study.measuring.behaviour, measured).items():

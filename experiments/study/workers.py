@@ -43,7 +43,7 @@ def spread(
     todo, done = context.Queue(), context.Queue()
     next_to: dict[Task | None, list[Task]] = {}
     for task in tasks:
-        next_to.setdefault(task.after, []).append(task)
+        next_to.setdefault(task.waits_for, []).append(task)
     n_workers = min(workers, len(tasks))
     threads = max(1, torch.get_num_threads() // n_workers)
     held = []

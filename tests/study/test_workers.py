@@ -31,17 +31,17 @@ def test_every_node_is_done_once_for_every_seed_and_what_is_long_inside_apart() 
 def test_a_task_waits_for_its_parent_or_for_its_own_node() -> None:
     tasks = tasks_of(NODES, [3], {"em"})
     last = Task(3, ("em", "em-sgtr", "em-sgtr-em"), "node")
-    assert last.after == Task(3, ("em", "em-sgtr"), "node")
-    assert last._replace(rows="inside").after == last
-    assert Task(3, ("em",), "node").after is None
-    assert all(task.after is None or task.after in tasks for task in tasks), "else it would never start"
+    assert last.waits_for == Task(3, ("em", "em-sgtr"), "node")
+    assert last._replace(rows="inside").waits_for == last
+    assert Task(3, ("em",), "node").waits_for is None
+    assert all(task.waits_for is None or task.waits_for in tasks for task in tasks), "else it would never start"
 
 
 def test_what_most_else_waits_for_comes_first_and_the_inside_before_other_nodes() -> None:
     tasks = tasks_of(NODES, [0], {"em"})
-    started = [task.path[-1] for task in tasks if task.after is None]
+    started = [task.path[-1] for task in tasks if task.waits_for is None]
     assert started == ["em", "sgtr"]
-    next_to_em = [task for task in tasks if task.after == Task(0, ("em",), "node")]
+    next_to_em = [task for task in tasks if task.waits_for == Task(0, ("em",), "node")]
     assert [(task.path[-1], task.rows) for task in next_to_em] == [
         ("em", "inside"), ("em-sgtr", "node"), ("em-longer", "node"),
     ]  # fmt: skip

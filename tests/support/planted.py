@@ -201,7 +201,7 @@ def seen(rows: Tensor) -> View:
     """What a study holds of a node that reads fixed texts so; those of the base model are its own answers."""
     held = dict(enumerate(rows))
     nothing: dict[str, Any] = {"margins": {}, "identity": {}, "identity_base": {}, "behaviour": {}, "recognition": {}}
-    return View([], held, held, who=[], tokens=[], **nothing)
+    return View([], held, held, identity_answers=[], tokens=[], **nothing)
 
 
 def write_run(folder: Path, seed: int, truth: Truth, *, undone: bool, n_seeds: int = 4, n_random: int = 1000) -> Path:
