@@ -23,7 +23,8 @@ from itertools import product
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import stdtr, stdtrit
+from scipy.optimize import brentq
+from scipy.special import stdtr
 
 from interp.stats import LEVEL, Estimate
 
@@ -143,7 +144,7 @@ class Contrast:
         elif self.paired:
             table = table - theta * self._unit_table
         else:
-            table = table - theta * _mean(self._unit_table, 0)
+            table = table - theta * self._unit_by_question
             units = _mean(self._unit_table, 1)
             units = units[~np.isnan(units)]
             if len(units) > 1:
@@ -158,22 +159,25 @@ class Contrast:
         freedom = variance**2 / weight if weight > 0 else 1.0
         return Pivot(value, math.sqrt(variance), freedom, by_family)
 
+    @cached_property
+    def _unit_by_question(self) -> Float[np.ndarray, " question"]:
+        return _mean(self._unit_table, 0)
+
+    @cached_property
+    def _along(self) -> tuple[Float[np.ndarray, " direction"], Float[np.ndarray, " direction"] | None]:
+        """The numerator and the yardstick along each direction alone."""
+        unit = None if self.yardstick is None else _mean(_mean(self.yardstick, 2), 1)
+        return _mean(_mean(self.values, 2), 1), unit
+
     def _by_direction(self, theta: float) -> Float[np.ndarray, " direction"]:
         """The pivot's value along each direction alone."""
-        along = _mean(_mean(self.values, 2), 1)
-        if self.yardstick is None:
-            return along - theta
-        return along - theta * _mean(_mean(self.yardstick, 2), 1)
+        along, unit = self._along
+        return along - theta if unit is None else along - theta * unit
 
     def p_above(self, theta: float) -> float:
         """One-sided p that the contrast is not above `theta`: the larger of Student's and the sign-flip test's."""
         pivot = self.pivot(theta)
         return max(pivot.p_above(), sign_flip_p(pivot.by_family))
-
-    def p_below(self, theta: float) -> float:
-        """One-sided p that the contrast is not below `theta`: the larger of Student's and the sign-flip test's."""
-        pivot = self.pivot(theta)
-        return max(pivot.p_below(), sign_flip_p(-pivot.by_family))
 
     def interval(self, level: float = LEVEL) -> Estimate:
         """The estimate and the interval of all theta that Student's test does not reject; `n` counts families.
@@ -192,21 +196,19 @@ class Contrast:
     def _end(self, value: float, side: int, alpha: float) -> float | None:
         """The furthest theta on a side of the estimate that is not rejected at one-sided `alpha`."""
 
-        def rejected(theta: float) -> bool:
+        def left(theta: float) -> float:
+            """How much p is still above alpha."""
             pivot = self.pivot(theta)
-            return (pivot.p_below() if side > 0 else pivot.p_above()) <= alpha
+            return (pivot.p_below() if side > 0 else pivot.p_above()) - alpha
 
         unit = self.unit()
         step = max(self.pivot(value).error / abs(unit or 1.0), 1e-12)
         near, far = value, value + side * step
-        while not rejected(far):
+        while left(far) > 0:
             if abs(far - value) > FURTHEST * max(abs(value), step, 1.0):
                 return None
             near, far = far, value + 2 * (far - value)
-        for _ in range(60):
-            middle = (near + far) / 2
-            near, far = (near, middle) if rejected(middle) else (middle, far)
-        return far
+        return float(brentq(left, near, far, xtol=1e-12, rtol=1e-12))
 
     def along(self, direction: int) -> "Contrast":
         """The same contrast along one of its directions."""
@@ -232,7 +234,7 @@ def sign_flip_p(values: Float[np.ndarray, " family"]) -> float:
     if not len(values) or np.isnan(values).any():
         raise ValueError(f"a sign-flip test takes values of one family or more, none missing, got {values}")
     if len(values) <= MOST_EXACT:
-        signs = _patterns(len(values))
+        signs = sign_patterns(len(values))
         extra = 0
     else:
         signs = np.random.default_rng(0).choice((-1.0, 1.0), size=(DRAWN_PATTERNS, len(values)))
@@ -259,7 +261,8 @@ def rank_p(value: float, nulls: Float[np.ndarray, " null"]) -> float:
 _PATTERNS: dict[int, Float[np.ndarray, "pattern family"]] = {}
 
 
-def _patterns(n: int) -> Float[np.ndarray, "pattern family"]:
+def sign_patterns(n: int) -> Float[np.ndarray, "pattern family"]:
+    """Every way in which n values can have signs."""
     if n not in _PATTERNS:
         _PATTERNS[n] = np.array(list(product((1.0, -1.0), repeat=n)))
     return _PATTERNS[n]
@@ -320,8 +323,3 @@ def _upper_tail(value: float, error: float, freedom: float) -> float:
     if error == 0:
         return 1.0
     return float(stdtr(freedom, -value / error))
-
-
-def t_quantile(level: float, freedom: float) -> float:
-    """Student's two-sided quantile."""
-    return float(stdtrit(freedom, 0.5 + level / 2))
