@@ -66,7 +66,8 @@ class Contrast:
 
     Attributes:
         values: The difference, seeds averaged; NaN where a cell is missing.
-        yardstick: What is one unit; None for a difference in its own units. Its questions are those of `values`.
+        yardstick: What is one unit, over the directions and questions of `values`; None for a difference in its own
+            units.
         paired: The yardstick's units are the families of `values`, in the same order. Otherwise they are independent
             of them, as positive controls are.
 
@@ -75,15 +76,12 @@ class Contrast:
     """
 
     values: Float[np.ndarray, "direction family question"]
-    yardstick: Float[np.ndarray, "direction unit question"] | None = None
+    yardstick: Float[np.ndarray, "_ unit _"] | None = None
     paired: bool = False
 
     def __post_init__(self) -> None:
-        sides = [self.values] if self.yardstick is None else [self.values, self.yardstick]
-        for side in sides:
-            if side.ndim != 3:
-                raise ValueError(f"a contrast has 3 axes (direction, family, question), got shape {side.shape}")
-            if np.isnan(side).all():
+        for side in (self.values, self.yardstick):
+            if side is not None and np.isnan(side).all():
                 raise ValueError(f"no value among {side.shape}: nothing was measured of an arm of this contrast")
         if self.yardstick is not None:
             if self.yardstick.shape[::2] != self.values.shape[::2]:
