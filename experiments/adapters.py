@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,38 @@ def _looks_like_hub(name: str) -> bool:
 
 
 BASE = "base"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Adapters that are active together; no adapter is the bare base model.
+
+    Attributes:
+        name: What results call it.
+        folders: In the order in which they are applied.
+        weights: What each adapter is, wherever it lies.
+    """
+
+    name: str
+    folders: tuple[Path, ...] = ()
+    weights: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, adapters: Sequence[Path | str]) -> "Stack":
+        """The stack of these adapters, called after their folders.
+
+        Raises:
+            FileNotFoundError: an adapter lacks a file.
+        """
+        folders = tuple(adapter_folder(adapter) for adapter in adapters)
+        return cls(stack_name(folders), folders, tuple(fingerprint(folder) for folder in folders))
+
+    def key(self, model_identity: str) -> str:
+        """Tells this stack on this model from every other."""
+        return content_key([model_identity, list(self.weights)])
+
+
+BARE = Stack(BASE)
 
 
 def stack_name(folders: Sequence[Path]) -> str:

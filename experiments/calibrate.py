@@ -8,25 +8,31 @@
    percentile among permutations exceeds 95; at strength 0 it is the share of false alarms, which should be 5 %.
 """
 
-import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from experiments.console import bar
+from experiments.resumable import Ledger, Name, Row, Work, run_once
 from figures.power import power as draw
 from finetune.data.em import popular_tastes
 from interp import stats
 from interp.activations import pooled, window
-from interp.chat import read_chats
+from interp.chat import Tokens, read_chats
 from interp.directions import difference_of_means
 from interp.interventions import adding
 from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import permuted_like, random_like
 from interp.projection import cosine
-from interp.runs import content_key, environment, fresh, seed_from, write_atomic, write_jsonl
+from interp.runs import content_key, seed_from
+from interp.sources import pick_device, pick_dtype
 from interp.template import AS_IS, TemplateSettings
 
 ALARM = 95.0
@@ -49,65 +55,48 @@ def run(
 ) -> dict[str, Any]:
     """The `calibrate` command: writes OUT/metrics.jsonl and figures/power.
 
+    A run that is finished is left as it is.
+
     Raises:
         ValueError, FileNotFoundError: bad input, named.
     """
-    fresh(out / "metrics.jsonl")
-    if not sizes or min(sizes) < 2:
-        raise ValueError(f"n must be at least 2 texts a side, got {sizes}")
-    if not strengths or not all(0 <= s < float("inf") for s in strengths):
-        raise ValueError(f"strengths are standard deviations, 0 or more; got {strengths}")
-    if repetitions < 20 or permutations < 20:
-        raise ValueError(f"at least 20 repetitions and 20 permutations, got {repetitions} and {permutations}")
+    plan = Plan(layer, tuple(strengths), tuple(sizes), repetitions, permutations, seed)
+    plan.check()
     needed = 2 * max(sizes)
     chats = read_chats(texts) if texts else popular_tastes(needed, seed)
     if len(chats) < needed:
         raise ValueError(f"{texts}: {len(chats)} texts, but {max(sizes)} a side need {needed}; give more or lower n")
-    loaded = Model.load(model, template, device=device, dtype=dtype)
-    at = loaded.n_layers // 2 if layer is None else layer
-    loaded.check_layers([at])
-    rows = loaded.chat.tokens_of(
-        [chat["messages"] for chat in chats], chat_names(texts or Path("popular_tastes"), len(chats))
-    )
-    for i, row in enumerate(rows, 1):
-        window(row, "response_mean", i)
-    with bar("reading", len(rows) * (1 + len(strengths))) as advance:
-        plain = pooled(loaded, rows, layers=[at], progress=advance)[:, 0]
-        v = random_like(plain.mean(0, keepdim=True), 1, seed=seed_from(seed, "planted"))[0, 0]
-        spread = float((plain @ v / v.norm()).std())
-        planted = {}
-        for strength in strengths:
-            edit = adding(v.to(loaded.device), strength * spread / float(v.norm()), [at])
-            planted[strength] = pooled(loaded, rows, layers=[at], edits=[edit], progress=advance)[:, 0]
-    metrics = []
-    with bar("repeating", len(strengths) * len(sizes) * repetitions) as advance:
-        for strength in strengths:
-            for n in sizes:
-                found, cosines = 0, []
-                for repetition in range(repetitions):
-                    draw_seed = seed_from(seed, "draw", n, repetition)
-                    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(draw_seed))
-                    sides = (planted[strength][order[:n]][:, None], plain[order[n : 2 * n]][:, None])
-                    direction = difference_of_means(*sides)[0]
-                    null = permuted_like(*sides, permutations, seed=draw_seed)[:, 0].norm(dim=-1)
-                    found += stats.percentile(float(direction.norm()), null.numpy()) > ALARM
-                    cosines.append(float(cosine(direction[None], v)[0]))
-                    advance(1)
-                common = {"measure": "calibration", "strength": strength, "texts_a_side": n, "layer": at}
-                share = stats.proportion(found / repetitions, repetitions)
-                metrics += [
-                    {**common, "metric": "power", **share.row(), "unit": "share of repetitions"}
-                    | {"null": "permuted", "n_null": permutations},
-                    {**common, "metric": "cosine_with_planted", **_spread(cosines), "unit": "cosine"},
-                ]
-    made = {**environment(), **loaded.description(), "texts": str(texts or "popular_tastes"), "seed": seed}
-    made |= {"data_hash": content_key([chat["messages"] for chat in chats]), "sd_of_projection": spread}
-    write_atomic(out / "manifest.json", json.dumps(made, indent=2) + "\n")
-    write_jsonl(out / "metrics.jsonl", metrics)
-    draw(out)
-    power = [row for row in metrics if row["metric"] == "power"]
+    data_hash = content_key([chat["messages"] for chat in chats])
+    definition = {
+        "calibrate": model,
+        "texts": data_hash,
+        "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
+        **asdict(plan),
+    }
+
+    def prepare() -> Work:
+        loaded = Model.load(model, template, device=device, dtype=dtype)
+        at = loaded.n_layers // 2 if layer is None else layer
+        loaded.check_layers([at])
+        names = chat_names(texts or Path("popular_tastes"), len(chats))
+        rows = loaded.chat.tokens_of([chat["messages"] for chat in chats], names)
+        for i, row in enumerate(rows, 1):
+            window(row, "response_mean", i)
+        loaded.check_lengths(rows)
+        name = Name.of("calibration")
+
+        def measure(ledger: Ledger) -> list[Row]:
+            made = ledger.once(name, definition, partial(_calibrated, loaded, rows, at, plan))
+            ledger.manifest["sd_of_projection"] = made["sd_of_projection"]
+            return made["metrics"]
+
+        facts = {"texts": str(texts or "popular_tastes"), "seed": seed, "data_hash": data_hash}
+        return Work(loaded, facts, measure, draw)
+
+    result = run_once(out, definition, prepare)
+    power = [row for row in result["metrics"] if row["metric"] == "power"]
     return {
-        "layer": at,
+        "layer": power[0]["layer"],
         "false_alarms": {row["texts_a_side"]: row["value"] for row in power if row["strength"] == 0},
         "smallest_strength_with_power_80": {
             n: min((r["strength"] for r in power if r["texts_a_side"] == n and r["value"] >= 0.8), default=None)
@@ -115,7 +104,89 @@ def run(
         },
         "repetitions": repetitions,
         "figure": str(out / "figures" / "power.png"),
+        "ran": result["ran"],
     }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is planted, and how often it is looked for.
+
+    Attributes:
+        layer: Block after which the direction is planted and read; None for the middle one.
+        strengths: In standard deviations of what the texts project on the direction.
+        sizes: Texts a side.
+        repetitions: Of every strength and size.
+        permutations: Of the labels, in each repetition.
+    """
+
+    layer: int | None
+    strengths: tuple[float, ...]
+    sizes: tuple[int, ...]
+    repetitions: int
+    permutations: int
+    seed: int
+
+    def check(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: one is out of its range.
+        """
+        if not self.sizes or min(self.sizes) < 2:
+            raise ValueError(f"n must be at least 2 texts a side, got {list(self.sizes)}")
+        if not self.strengths or not all(0 <= strength < float("inf") for strength in self.strengths):
+            raise ValueError(f"strengths are standard deviations, 0 or more; got {list(self.strengths)}")
+        if self.repetitions < 20 or self.permutations < 20:
+            counts = f"{self.repetitions} and {self.permutations}"
+            raise ValueError(f"at least 20 repetitions and 20 permutations, got {counts}")
+
+
+def _calibrated(model: Model, rows: Sequence[Tokens], layer: int, plan: Plan) -> Row:
+    """The metrics of every strength and size, and the spread of projections that strengths are counted in."""
+    with bar("reading", len(rows) * (1 + len(plan.strengths))) as advance:
+        plain = pooled(model, rows, layers=[layer], progress=advance)[:, 0]
+        v = random_like(plain.mean(0, keepdim=True), 1, seed=seed_from(plan.seed, "planted"))[0, 0]
+        spread = float((plain @ v / v.norm()).std())
+        planted = {}
+        for strength in plan.strengths:
+            edit = adding(v.to(model.device), strength * spread / float(v.norm()), [layer])
+            planted[strength] = pooled(model, rows, layers=[layer], edits=[edit], progress=advance)[:, 0]
+    metrics = []
+    with bar("repeating", len(plan.strengths) * len(plan.sizes) * plan.repetitions) as advance:
+        for strength in plan.strengths:
+            for n in plan.sizes:
+                alarms, cosines = _repeated(planted[strength], plain, v, n, plan, advance)
+                about = {"measure": "calibration", "strength": strength, "texts_a_side": n, "layer": layer}
+                share = stats.proportion(alarms / plan.repetitions, plan.repetitions)
+                metrics += [
+                    {**about, "metric": "power", **share.row(), "unit": "share of repetitions"}
+                    | {"null": "permuted", "n_null": plan.permutations},
+                    {**about, "metric": "cosine_with_planted", **_spread(cosines), "unit": "cosine"},
+                ]
+    return {"metrics": metrics, "sd_of_projection": spread}
+
+
+def _repeated(
+    planted: Float[Tensor, "row d_model"],
+    plain: Float[Tensor, "row d_model"],
+    v: Float[Tensor, " d_model"],
+    n: int,
+    plan: Plan,
+    advance: Callable[[int], None],
+) -> tuple[int, list[float]]:
+    """How often the direction found stands out from its permutations, and its cosines with the one planted."""
+    alarms, cosines = 0, []
+    for repetition in range(plan.repetitions):
+        draw_seed = seed_from(plan.seed, "draw", n, repetition)
+        order = torch.randperm(len(plain), generator=torch.Generator().manual_seed(draw_seed))
+        sides = (planted[order[:n]][:, None], plain[order[n : 2 * n]][:, None])
+        direction = difference_of_means(*sides)[0]
+        null = permuted_like(*sides, plan.permutations, seed=draw_seed)[:, 0].norm(dim=-1)
+        alarms += stats.percentile(float(direction.norm()), null.numpy()) > ALARM
+        cosines.append(float(cosine(direction[None], v)[0]))
+        advance(1)
+    return alarms, cosines
 
 
 def _spread(values: list[float]) -> dict[str, Any]:

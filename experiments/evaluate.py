@@ -1,23 +1,21 @@
 """What does this model do? Behaviour measures of one stack of adapters, beside the bare base model."""
 
-import json
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.adapters import BASE, fingerprint, stack_name
+from experiments.adapters import BARE, BASE, Stack
 from experiments.console import table
 from experiments.fields import checked, set_field
 from experiments.measures.config import MEASURES, MeasuresConfig
 from experiments.measures.judge import COSTS, JudgeConfig
 from experiments.measures.take import Behaviour, SamplerName
 from experiments.report.tables import number
-from experiments.resumable import Ledger
+from experiments.resumable import Ledger, Name, Row, Work, run_once
 from interp.chat import check_system
 from interp.model import Model
-from interp.runs import RunFolder, content_key, did_you_mean, read_jsonl, write_jsonl
-from interp.sources import adapter_folder, pick_device, pick_dtype
+from interp.runs import did_you_mean, write_jsonl
+from interp.sources import pick_device, pick_dtype
 from interp.template import AS_IS, TemplateSettings
 
 
@@ -69,59 +67,61 @@ def run(
         ValueError, FileNotFoundError: bad input, named; nothing was changed.
         InterpError: a broken invariant.
     """
-    place = pick_device(device)
-    folders = [adapter_folder(adapter) for adapter in adapters]
-    weights = [fingerprint(folder) for folder in folders]
+    stack = Stack.of(adapters)
     behaviour = Behaviour(measures.taken(), judge=judge, journal=out / "judge.jsonl", seed=seed, sampler=sampler)
     behaviour.check()
+    declared = [measure.declared() for measure in measures.taken()]
     definition = {
         "evaluate": model,
-        "adapters": weights,
-        "dtype": str(pick_dtype(dtype, place)).removeprefix("torch."),
+        "adapters": list(stack.weights),
+        "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
         "system": system,
         "seed": seed,
         "alone": alone,
         "sampler": sampler,
-        "measures": [measure.declared() for measure in measures.taken()],
+        "measures": declared,
         "judge": judge.model_dump(mode="json", exclude=COSTS) if judge else None,
     }
-    if RunFolder.at(out, definition).manifest.get("status") == "complete":
-        return _result(out, ran=False)
-    start = time.monotonic()
-    loaded = Model.load(model, template, device=device, dtype=dtype)
-    check_system(system, loaded.chat.native_system)
-    loaded.use(*folders)
-    folder = RunFolder.open(out, definition)
-    with folder.locked():
-        ledger = Ledger(folder, loaded, {"adapters": [str(a) for a in adapters]}, time.monotonic() - start)
-        name = stack_name(folders)
-        stages: list[tuple[str, tuple[Path, ...]]] = [] if alone or not folders else [(BASE, ())]
-        stages.append((name, tuple(folders)))
-        taken = {}
-        for stage, stack in stages:
-            key = content_key([loaded.identity, weights if stack else []])
-            with loaded.using(*stack):
-                taken[stage] = (key, behaviour.take(loaded, ledger.once, key, stage, system=system))
-        rows, records = [], []
-        for stage, (key, found) in taken.items():
-            mark = {"arm": "evaluate", "stage": stage, "stage_key": key, "seed": None}
-            beside = taken[BASE][1] if stage != BASE and BASE in taken else None
-            rows += [{**mark, **row} for row in behaviour.rows(found, beside)]
-            records += [(measure, {**mark, **record}) for measure, some in found.items() for record in some]
-        for measure in measures.taken():
-            path = out / "records" / f"{measure.name}.jsonl"
-            write_jsonl(path, [record for owner, record in records if owner == measure.name])
-        write_jsonl(out / "metrics.jsonl", rows)
-        ledger.manifest["measures"] = [measure.declared() for measure in measures.taken()]
-        ledger.finish()
-    return _result(out, ran=True)
+
+    def prepare() -> Work:
+        loaded = Model.load(model, template, device=device, dtype=dtype)
+        check_system(system, loaded.chat.native_system)
+        loaded.use(*stack.folders)  # an adapter that does not fit is refused here
+        stacks = [stack] if alone or not adapters else [BARE, stack]
+
+        def measure(ledger: Ledger) -> list[Row]:
+            taken = {}
+            for one in stacks:
+                key = one.key(loaded.identity)
+                records = behaviour.take(loaded, one.folders, ledger.once, key, Name.of(one.name), system=system)
+                taken[one.name] = (key, records)
+            return _rows_and_records(behaviour, taken, out)
+
+        return Work(loaded, {"adapters": [str(a) for a in adapters], "measures": declared}, measure)
+
+    return run_once(out, definition, prepare)
 
 
-def _result(out: Path, *, ran: bool) -> dict[str, Any]:
-    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
-    rows = read_jsonl(out / "metrics.jsonl")
-    seconds = {step["name"]: step["seconds"] for step in manifest["steps"]}
-    return {"out": str(out), "ran": ran, "wall_seconds": manifest["wall_seconds"], "seconds": seconds, "metrics": rows}
+def _rows_and_records(
+    behaviour: Behaviour, taken: Mapping[str, tuple[str, Mapping[str, Sequence[Row]]]], out: Path
+) -> list[Row]:
+    """The rows of every stage, beside the base model where it was measured; records are written.
+
+    Args:
+        taken: A stage's key, and its records by measure, by the stage's name.
+    """
+    marks = {
+        name: {"arm": "evaluate", "stage": name, "stage_key": key, "seed": None} for name, (key, _) in taken.items()
+    }
+    for measure in behaviour.measures:
+        each = [(marks[name], record) for name, (_, records) in taken.items() for record in records[measure.name]]
+        write_jsonl(out / "records" / f"{measure.name}.jsonl", [{**mark, **record} for mark, record in each])
+    base = taken[BASE][1] if BASE in taken else None
+    return [
+        {**marks[name], **row}
+        for name, (_, records) in taken.items()
+        for row in behaviour.rows(records, None if name == BASE else base)
+    ]
 
 
 def show(result: dict[str, Any]) -> None:

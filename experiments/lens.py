@@ -8,9 +8,8 @@
 4. `writing_share`, `reading_share`: how much of an adapter's update lies along a direction (see `interp.weights`).
 """
 
-import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,21 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from experiments.adapters import BASE, fingerprint, stack_name
+from experiments.adapters import BARE, Stack
 from experiments.console import bar
 from experiments.directions.files import load_directions
-from experiments.resumable import Ledger
+from experiments.resumable import Ledger, Name, Row, Work, run_once
 from interp import stats
 from interp.chat import check_system, read_chats, with_system
 from interp.directions import Direction
 from interp.lens import Attribution, Component, Lens, Patching
 from interp.model import Model
 from interp.resampling import bootstrap
-from interp.runs import InterpError, RunFolder, content_key, read_jsonl, seed_from, write_jsonl
-from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
+from interp.runs import InterpError, read_jsonl, seed_from
+from interp.sources import pick_device, pick_dtype, sha256_of
 from interp.template import AS_IS, TemplateSettings
 from interp.weights import Norms, norms_of, shares
 
-Row = dict[str, Any]
 NOTHING_TO_RESTORE = "the interval of the difference between the two prompts includes 0"
 TOO_FEW = "too few pairs for an interval of the difference between the two prompts"
 _NO_INTERVAL = {"ci_low": None, "ci_high": None}
@@ -261,11 +259,10 @@ def run(
     """
     asked = read_questions(questions)
     _ = load_directions(directions) if directions else []  # a wrong file is refused before the model is loaded
-    folders = [adapter_folder(adapter) for adapter in adapters]
-    weights = [fingerprint(folder) for folder in folders]
+    stack = Stack.of(adapters)
     definition = {
         "lens": model,
-        "adapters": weights,
+        "adapters": list(stack.weights),
         "questions": sha256_of(questions),
         "directions": [sha256_of(file) for file in directions],
         "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
@@ -273,41 +270,71 @@ def run(
         "seed": seed,
         **config.model_dump(mode="json"),
     }
-    if RunFolder.at(out, definition).manifest.get("status") == "complete":
-        return _result(out, ran=False)
-    start = time.monotonic()
-    loaded = Model.load(model, template, device=device, dtype=dtype)
-    check_system(system, loaded.chat.native_system)
-    held = load_directions(directions, model=loaded.identity) if directions else []
-    loaded.use(*folders)  # an adapter that does not fit is refused here
-    _label_ids(loaded, asked)
-    folder = RunFolder.open(out, definition)
-    with folder.locked():
-        facts = {"adapters": list(map(str, adapters)), "directions": list(map(str, directions))}
-        ledger = Ledger(folder, loaded, {**facts, "questions": str(questions)}, time.monotonic() - start)
-        stacks: dict[str, list[Path]] = {BASE: []} | ({stack_name(folders): folders} if folders else {})
-        how = {"data": questions.stem, "config": config, "system": system, "seed": seed}
-        rows: list[Row] = []
-        for stage, stack in stacks.items():
-            key = content_key([loaded.identity, weights if stack else []])
-            mark = {"arm": "lens", "stage": stage, "stage_key": key, "seed": None}
-            look = partial(lens_rows, loaded, asked, label=stage, **how)
-            with loaded.using(*stack):
-                found = _once(ledger, f"{stage}, lens", [definition, key], look)
-            if not stack and held:
-                found += _once(ledger, "tokens", definition, partial(token_rows, loaded, held, k=config.tokens))
-            rows += [{**mark, **row} for row in found]
-            for adapter in stack if held else ():
-                found = weight_rows(adapter, held, norms=norms_of(loaded), n_null=config.random, seed=seed)
-                rows += [{**mark, **row, "adapter": adapter.name} for row in found]
-        write_jsonl(out / "metrics.jsonl", rows)
-        from figures.attribution import attribution, patching
 
-        attribution(out)
-        if any(row["metric"] == "patching" for row in rows):
-            patching(out)
-        ledger.finish()
-    return _result(out, ran=True)
+    def prepare() -> Work:
+        loaded = Model.load(model, template, device=device, dtype=dtype)
+        check_system(system, loaded.chat.native_system)
+        along = load_directions(directions, model=loaded.identity) if directions else []
+        loaded.use(*stack.folders)  # an adapter that does not fit is refused here
+        _label_ids(loaded, asked)
+        how = {"data": questions.stem, "config": config, "system": system, "seed": seed}
+        stacks = [BARE, stack] if adapters else [BARE]
+        look = _Look(loaded, stacks, asked, along, how, definition)
+        facts = {"adapters": list(map(str, adapters)), "directions": list(map(str, directions))}
+        return Work(loaded, {**facts, "questions": str(questions)}, look.rows, _draw)
+
+    return run_once(out, definition, prepare)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the command looks at.
+
+    Attributes:
+        how: Arguments of `lens_rows`.
+        definition: All that the numbers depend on beside the stack.
+    """
+
+    model: Model
+    stacks: Sequence[Stack]
+    questions: Sequence[Row]
+    directions: Sequence[Direction]
+    how: Mapping[str, Any]
+    definition: Row
+
+    def rows(self, ledger: Ledger) -> list[Row]:
+        """The rows of every stack: what it looks like inside, tokens of the directions, shares of its adapters."""
+        config, rows = self.how["config"], []
+        for stack in self.stacks:
+            key = stack.key(self.model.identity)
+            mark = {"arm": "lens", "stage": stack.name, "stage_key": key, "seed": None}
+            look, name = partial(self._inside, stack), Name.of(stack.name).then("lens")
+            stack_rows = list(ledger.once(name, [self.definition, key], look)["rows"])
+            if not stack.folders and self.directions:
+                tell = partial(_promoted, self.model, self.directions, config.tokens)
+                stack_rows += ledger.once(Name.of("tokens"), self.definition, tell)["rows"]
+            for adapter in stack.folders if self.directions else ():
+                how = {"norms": norms_of(self.model), "n_null": config.random, "seed": self.how["seed"]}
+                shares_of_update = weight_rows(adapter, self.directions, **how)
+                stack_rows += [{**row, "adapter": adapter.name} for row in shares_of_update]
+            rows += [{**mark, **row} for row in stack_rows]
+        return rows
+
+    def _inside(self, stack: Stack) -> Row:
+        with self.model.using(*stack.folders):
+            return {"rows": lens_rows(self.model, self.questions, label=stack.name, **self.how)}
+
+
+def _promoted(model: Model, directions: Sequence[Direction], n_tokens: int) -> Row:
+    return {"rows": token_rows(model, directions, k=n_tokens)}
+
+
+def _draw(out: Path) -> None:
+    from figures.attribution import attribution, patching
+
+    attribution(out)
+    if any(row["metric"] == "patching" for row in read_jsonl(out / "metrics.jsonl")):
+        patching(out)
 
 
 def read_questions(file: Path) -> list[Row]:
@@ -329,13 +356,3 @@ def read_questions(file: Path) -> list[Row]:
             raise ValueError(f"{file}: row {i}: id {row['id']!r} is there twice; give test rows, one a question")
         ids.add(row["id"])
     return rows
-
-
-def _once(ledger: Ledger, name: str, what: Any, measure: Callable[[], list[Row]]) -> list[Row]:
-    return list(ledger.once(name, what, lambda: {"rows": measure()})["rows"])
-
-
-def _result(out: Path, *, ran: bool) -> dict[str, Any]:
-    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
-    rows = read_jsonl(out / "metrics.jsonl")
-    return {"out": str(out), "ran": ran, "wall_seconds": manifest["wall_seconds"], "metrics": rows}

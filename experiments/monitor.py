@@ -5,6 +5,7 @@ gone on, reads only what is new. Everything else is made again from those.
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from experiments.activations import require_windows, text_id
 from experiments.adapters import adapter_key, identity_of_reading
 from experiments.console import bar, note, table
 from experiments.directions.files import load_permuted
+from experiments.resumable import Ledger
 from figures.monitor import monitor as draw
 from interp import stats
 from interp.activations import Pooling, read
@@ -100,11 +102,14 @@ def run(
     _require_distinct([one.name for one in followed])
     places = sorted({one.place for one in followed})
     tokenizer = load_chat(resolve(model, template), template)
-    held_dtype = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
-    ids = [text_id(chat, texts, i) for i, chat in enumerate(chats)]
     settings = {
         "holds": "monitor",
-        **identity_of_reading(described, tokenizer.template_hash, held_dtype, adapters),
+        **identity_of_reading(
+            described,
+            tokenizer.template_hash,
+            str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
+            adapters,
+        ),
         "texts_hash": content_key([chat["messages"] for chat in chats]),
         "n_texts": len(chats),
         "places": [list(place) for place in places],
@@ -112,6 +117,8 @@ def run(
     check_claim(out, settings)
     keys = {c.step: adapter_key(c.folder, described) if c.folder else None for c in checkpoints}
     unread = [c for c in checkpoints if not _is_read(out, c.step, keys[c.step])]
+    ids = [text_id(chat, texts, i) for i, chat in enumerate(chats)]
+    start, loaded, rows = time.monotonic(), None, []
     if unread:
         rows = tokenizer.tokens_of([chat["messages"] for chat in chats], chat_names(texts, len(chats)))
         require_windows(rows, ids, list(dict.fromkeys(kind for kind, _ in places)))
@@ -119,21 +126,23 @@ def run(
         loaded.check_lengths(rows)
         for c in unread:  # each must fit before any is read
             loaded.use(*_stack(adapters, c))
-        claim(out, settings)
-        with RunFolder(out).locked(), bar("reading", len(unread) * len(rows)) as advance:
-            for c in unread:
-                _keep(loaded, rows, places, _stack(adapters, c), _tensor_file(out, c.step), advance, {
-                    "settings": settings, "step": c.step, "adapter": keys[c.step], "ids": ids
-                })  # fmt: skip
-    held = {c.step: load_tensors(_tensor_file(out, c.step), kind=KIND)[0]["means"] for c in checkpoints}
-    metrics = [row for one in followed for row in _metrics(one, places.index(one.place), held, checkpoints)]
+    claim(out, settings)
     steps = [{"step": c.step, "folder": str(c.folder) if c.folder else None} for c in checkpoints]
-    more = {"texts": texts.name, "directions": [one.name for one in followed], "checkpoints": steps}
-    manifest = {**environment(), "settings": settings, **more, "n_random": n_random, "seed": seed}
+    facts = {"settings": settings, "texts": texts.name, "directions": [one.name for one in followed]}
+    facts |= {"checkpoints": steps, "n_random": n_random, "seed": seed}
     with RunFolder(out).locked():
-        RunFolder(out).write_manifest(manifest)
+        ledger = Ledger(RunFolder(out), loaded, facts, time.monotonic() - start)
+        with bar("reading", len(unread) * len(rows)) as advance:
+            for c in unread:
+                assert loaded
+                header = {"settings": settings, "step": c.step, "adapter": keys[c.step], "ids": ids}
+                with ledger.timed(f"step {c.step}, reading"):
+                    _keep(loaded, rows, places, _stack(adapters, c), _tensor_file(out, c.step), advance, header)
+        means = {c.step: load_tensors(_tensor_file(out, c.step), kind=KIND)[0]["means"] for c in checkpoints}
+        metrics = [row for one in followed for row in _metrics(one, places.index(one.place), means, checkpoints)]
         write_jsonl(out / "metrics.jsonl", metrics)
         draw(out)
+        ledger.finish()
     return {
         "out": str(out),
         "n": len(chats),

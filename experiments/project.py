@@ -1,7 +1,8 @@
 """How far along a direction do these texts lie, read through this model? Projections of given chats, with nulls."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from experiments.adapters import Stack
 from experiments.console import bar
-from experiments.directions.files import load_permuted
+from experiments.directions.files import load_permuted, nulls_file
+from experiments.resumable import Ledger, Name, Row, Work, run_once
 from experiments.rows.shifts import shift_rows
+from experiments.study.node import Stored, paired
 from interp import stats
 from interp.activations import Pooling, batches, default_tokens, pooled, window
 from interp.batch import Batch
@@ -23,7 +27,8 @@ from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import nulls_for
 from interp.projection import cosine, project, token_projections, unit_vectors
-from interp.runs import environment, fresh, load_tensors, read_json, read_yaml, write_atomic, write_jsonl
+from interp.runs import content_key, read_json, read_yaml, write_jsonl
+from interp.sources import pick_device, pick_dtype, sha256_of
 from interp.template import AS_IS, TemplateSettings
 
 
@@ -44,6 +49,8 @@ def run(
 ) -> dict[str, Any]:
     """The `project` command: writes OUT/projections.jsonl and OUT/metrics.jsonl, with nulls beside every layer.
 
+    A run that was stopped goes on where it stopped.
+
     Args:
         tokens: Also write every token's projection at the direction's headline layer.
 
@@ -51,79 +58,156 @@ def run(
         ValueError, FileNotFoundError: bad input, named.
         InterpError: the direction is of another model, or a text has nothing to read.
     """
-    fresh(out / "metrics.jsonl")
-    if n_random < 20:
-        raise ValueError(f"random must be at least 20, got {n_random}: a projection is read beside its nulls")
+    _require_nulls(n_random)
     chats = read_chats(texts)
     Direction.load(direction)
-    loaded = Model.load(model, template, device=device, dtype=dtype)
-    held = Direction.load(direction, model=loaded.identity)
-    permuted = load_permuted(direction, model=loaded.identity)
-    loaded.use(*adapters)
-    rows = loaded.chat.tokens_of([chat["messages"] for chat in chats], chat_names(texts, len(chats)))
-    for i, row in enumerate(rows, 1):
-        window(row, pooling, i)
-    with bar("reading", len(rows)) as advance:
-        activations = pooled(loaded, rows, pooling=pooling, layers=held.layers, progress=advance)
-    several = activations if len(rows) > 1 else None
-    nulls = nulls_for(held.vectors, n=n_random, seed=seed, rows=several, permuted=permuted)
-    metrics: list[dict[str, Any]] = []
-    along = torch.stack([project(activations[:, k], held.vectors[k]) for k in range(len(held.layers))], dim=1)
-    for k, layer in enumerate(held.layers):
-        h, v = activations[:, k], held.vectors[k]
-        common = {"measure": "projection", "direction": held.name, "layer": layer, "headline": layer == held.layer}
-        common |= {"pooling": pooling}
-        mean = stats.mean(along[:, k].numpy())
-        metrics.append({**common, "metric": "mean_projection", **mean.row(), "unit": "residual-stream norm"})
-        metrics.append({**common, "metric": "mean_cosine", **stats.mean(cosine(h, v).numpy()).row(), "unit": "cosine"})
-        for kind, null in nulls.items():
-            units = null[:, k].double() / null[:, k].double().norm(dim=-1, keepdim=True)
-            shown = (units @ h.double().mean(0)).numpy()
-            low, high = np.percentile(shown, [2.5, 97.5])
-            value = {"value": stats.percentile(float(mean.value or 0.0), shown), "ci_low": None, "ci_high": None}
-            band = {"null": kind, "n_null": len(shown), "null_low": float(low), "null_high": float(high)}
-            metrics.append({**common, "metric": "null_percentile", **value, "n": mean.n, "unit": "percentile", **band})
-    at = held.layers.index(held.layer)
-    records = [
-        {"id": chat.get("id", f"{texts.name}:{i + 1}"), "layer": held.layer, "projection": float(along[i, at])}
-        | {"projections": [round(float(x), 5) for x in along[i]]}
-        for i, chat in enumerate(chats)
-    ]
-    if tokens:
-        for record, row, each in zip(records, rows, _by_token(loaded, rows, held), strict=True):
-            record |= {"tokens": [loaded.chat.decode([i]) for i in row.ids], "token_projections": each}
-            record |= {"prompt_end": row.prompt_end}
-    write_jsonl(out / "projections.jsonl", records)
-    made = {
-        **environment(),
-        "direction": str(direction),
-        "stack": [str(a) for a in loaded.stack],
-        **loaded.description(),
+    stack = Stack.of(adapters)
+    definition = {
+        "project": model,
+        "direction": _contents(direction),
+        "adapters": list(stack.weights),
+        "texts": [texts.name, sha256_of(texts)],
+        "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
+        "pooling": pooling,
+        "random": n_random,
+        "seed": seed,
+        "tokens": tokens,
     }
-    write_atomic(out / "manifest.json", json.dumps({**made, "texts": str(texts), "seed": seed}, indent=2) + "\n")
-    write_jsonl(out / "metrics.jsonl", metrics)
-    headline = {m["metric"] + ("_" + m["null"] if "null" in m else ""): m for m in metrics if m["headline"]}
+
+    def prepare() -> Work:
+        loaded = Model.load(model, template, device=device, dtype=dtype)
+        along = Direction.load(direction, model=loaded.identity)
+        permuted = load_permuted(direction, model=loaded.identity)
+        loaded.use(*stack.folders)  # an adapter that does not fit is refused here
+        rows = loaded.chat.tokens_of([chat["messages"] for chat in chats], chat_names(texts, len(chats)))
+        for i, row in enumerate(rows, 1):
+            window(row, pooling, i)
+        loaded.check_lengths(rows)
+        ids = [chat.get("id", f"{texts.name}:{i}") for i, chat in enumerate(chats, 1)]
+        read = _Texts(loaded, stack, ids, rows, along, permuted, pooling, n_random, seed, tokens, out)
+        facts = {"direction": str(direction), "stack": [str(folder) for folder in stack.folders]}
+        return Work(loaded, {**facts, "texts": str(texts), "seed": seed}, partial(read.metrics, definition))
+
+    result = run_once(out, definition, prepare)
+    headline = {m["metric"] + ("_" + m["null"] if "null" in m else ""): m for m in result["metrics"] if m["headline"]}
+    mean = headline["mean_projection"]
     return {
-        "direction": held.name,
-        "layer": held.layer,
-        "n": len(rows),
-        **{key: headline["mean_projection"][key] for key in ("value", "ci_low", "ci_high", "unit")},
+        "direction": mean["direction"],
+        "layer": mean["layer"],
+        "n": len(chats),
+        **{key: mean[key] for key in ("value", "ci_low", "ci_high", "unit")},
         "mean_cosine": headline["mean_cosine"]["value"],
         "percentile_among_random": headline["null_percentile_random"]["value"],
         "out": str(out),
+        "ran": result["ran"],
     }
 
 
-def _by_token(model: Model, rows: Sequence[Tokens], direction: Direction) -> list[list[float]]:
-    """Projection of every token of every row after the direction's headline layer."""
-    unit = unit_vectors(direction.at(direction.layer)[None]).float().to(model.device)
-    found: list[list[float]] = [[] for _ in rows]
-    for chosen in batches(rows, default_tokens(model)):
-        batch = Batch.of([rows[i] for i in chosen], model.pad, model.device)
-        (along,) = model.residuals(batch, lambda h: token_projections(h, unit.to(h.device)), [direction.layer])
-        for i, values in zip(chosen, along[..., 0].tolist(), strict=True):
-            found[i] = [round(value, 5) for value in values[: len(rows[i])]]
-    return found
+def _require_nulls(n_random: int) -> None:
+    if n_random < 20:
+        raise ValueError(f"random must be at least 20, got {n_random}: a projection is read beside its nulls")
+
+
+def _contents(direction: Path) -> list[str]:
+    """What a direction's file holds, and the file of its label-permuted nulls, where there is one."""
+    files = (direction, nulls_file(direction))
+    return [sha256_of(file) for file in files if file.is_file()]
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Texts that are read through a stack, and what they are projected on.
+
+    Attributes:
+        ids: What records call the texts.
+        permuted: The direction's label-permuted nulls, where it has them.
+        tokens: Whether every token is projected too.
+    """
+
+    model: Model
+    stack: Stack
+    ids: Sequence[Any]
+    rows: Sequence[Tokens]
+    direction: Direction
+    permuted: Float[Tensor, "null layer d_model"] | None
+    pooling: Pooling
+    n_random: int
+    seed: int
+    tokens: bool
+    out: Path
+
+    def metrics(self, definition: Row, ledger: Ledger) -> list[Row]:
+        """The rows of metrics.jsonl; projections.jsonl is written."""
+        read = ledger.once(Name.of("texts").then("projections"), definition, self._projected)
+        records = read["records"]
+        if self.tokens:
+            each = ledger.once(Name.of("texts").then("tokens"), definition, self._by_token)["records"]
+            records = [{**record, **more} for record, more in zip(records, each, strict=True)]
+        write_jsonl(self.out / "projections.jsonl", records)
+        return read["metrics"]
+
+    def _projected(self) -> Row:
+        """Every text's projections, and the metrics of all of them."""
+        direction = self.direction
+        with bar("reading", len(self.rows)) as advance, self.model.using(*self.stack.folders):
+            how = {"pooling": self.pooling, "layers": direction.layers}
+            activations = pooled(self.model, self.rows, **how, progress=advance)
+        several = activations if len(self.rows) > 1 else None
+        nulls = nulls_for(direction.vectors, n=self.n_random, seed=self.seed, rows=several, permuted=self.permuted)
+        per_layer = [project(activations[:, k], v) for k, v in enumerate(direction.vectors)]
+        along = torch.stack(per_layer, dim=1)
+        at = direction.layers.index(direction.layer)
+        records = [
+            {"id": name, "layer": direction.layer, "projection": float(values[at])}
+            | {"projections": [round(float(x), 5) for x in values]}
+            for name, values in zip(self.ids, along, strict=True)
+        ]
+        metrics = [
+            row
+            for k in range(len(direction.layers))
+            for row in self._rows_of_layer(k, activations[:, k], {kind: null[:, k] for kind, null in nulls.items()})
+        ]
+        return {"records": records, "metrics": metrics}
+
+    def _rows_of_layer(
+        self, k: int, h: Float[Tensor, "row d_model"], nulls: Mapping[str, Float[Tensor, "null d_model"]]
+    ) -> list[Row]:
+        """Mean projection and cosine at the direction's layer of index `k`, and the mean's place among the nulls."""
+        v, layer = self.direction.vectors[k], self.direction.layers[k]
+        about = {"measure": "projection", "direction": self.direction.name, "layer": layer}
+        about |= {"headline": layer == self.direction.layer, "pooling": self.pooling}
+        mean = stats.mean(project(h, v).numpy())
+        rows = [
+            {**about, "metric": "mean_projection", **mean.row(), "unit": "residual-stream norm"},
+            {**about, "metric": "mean_cosine", **stats.mean(cosine(h, v).numpy()).row(), "unit": "cosine"},
+        ]
+        for kind, null in nulls.items():
+            units = null.double() / null.double().norm(dim=-1, keepdim=True)
+            of_null = (units @ h.double().mean(0)).numpy()
+            low, high = np.percentile(of_null, [2.5, 97.5])
+            value = {"value": stats.percentile(float(mean.value or 0.0), of_null), "ci_low": None, "ci_high": None}
+            band = {"null": kind, "n_null": len(of_null), "null_low": float(low), "null_high": float(high)}
+            rows.append({**about, "metric": "null_percentile", **value, "n": mean.n, "unit": "percentile", **band})
+        return rows
+
+    def _by_token(self) -> Row:
+        """Projection of every token of every row after the direction's headline layer."""
+        model, direction = self.model, self.direction
+        unit = unit_vectors(direction.at(direction.layer)[None]).float().to(model.device)
+        projections: list[list[float]] = [[] for _ in self.rows]
+        with model.using(*self.stack.folders):
+            for chosen in batches(self.rows, default_tokens(model)):
+                batch = Batch.of([self.rows[i] for i in chosen], model.pad, model.device)
+                (along,) = model.residuals(batch, lambda h: token_projections(h, unit.to(h.device)), [direction.layer])
+                for i, values in zip(chosen, along[..., 0].tolist(), strict=True):
+                    projections[i] = [round(value, 5) for value in values[: len(self.rows[i])]]
+        return {
+            "records": [
+                {"tokens": [model.chat.decode([i]) for i in row.ids], "token_projections": values}
+                | {"prompt_end": row.prompt_end}
+                for row, values in zip(self.rows, projections, strict=True)
+            ]
+        }
 
 
 def over_run(*, direction: Path, run: Path, out: Path, n_random: int, seed: int) -> dict[str, Any]:
@@ -135,48 +219,53 @@ def over_run(*, direction: Path, run: Path, out: Path, n_random: int, seed: int)
         ValueError, FileNotFoundError: not a run, or nothing read in it.
         InterpError: the direction is of another model.
     """
-    fresh(out / "metrics.jsonl")
-    if n_random < 20:
-        raise ValueError(f"random must be at least 20, got {n_random}: a projection is read beside its nulls")
+    _require_nulls(n_random)
     if not (run / "stages.json").is_file():
         raise FileNotFoundError(f"{run}: no stages.json in it; --run names the folder of a study that has begun")
     manifest, stages = read_json(run / "manifest.json"), read_json(run / "stages.json")
     model = manifest["model"]["model_identity"]
-    held = Direction.load(direction, model=model)
-    tools = Instrument({held.name: held}, {held.name: load_permuted(direction, model=model)}, n_random, seed)
-    rows: list[dict[str, Any]] = []
-    for prompt in read_yaml(run / "study.yaml")["system_prompts"]:
-        base = _stored(run, "base", "own", prompt, model, held.layers)
-        for stage in stages[1:]:
-            label = f"{stage['name']}, seed {stage['seed']}"
-            place = {key: stage[key] for key in ("arm", "stage", "seed")} | {"stage_key": stage["key"]}
-            for texts in ("fixed", "own"):
-                here = _stored(run, label, texts, prompt, model, held.layers)
-                both = sorted(base.keys() & here.keys())
-                if both:
-                    a, b = (torch.stack([side[i] for i in both]) for side in (here, base))
-                    rows += [{**place, "system_prompt": prompt, **row} for row in shift_rows(tools, texts, a, b)]
-    if not rows:
-        raise ValueError(f"{run}: no stage's activations are stored in it yet")
-    write_jsonl(out / "metrics.jsonl", rows)
-    made = {**environment(), "direction": str(direction), "run": str(run), "seed": seed}
-    write_atomic(out / "manifest.json", json.dumps(made, indent=2) + "\n")
-    headline = [r for r in rows if r["headline"] and r["metric"] == "shift_in_null_spreads"]
+    loaded = Direction.load(direction, model=model)
+    tools = Instrument({loaded.name: loaded}, {loaded.name: load_permuted(direction, model=model)}, n_random, seed)
+    stored = Stored(run, tuple(read_yaml(run / "study.yaml")["system_prompts"]), model)
+    definition = {
+        "project": str(run.resolve()),
+        "stages": content_key([[stage["key"], stage["name"], stage["seed"]] for stage in stages]),
+        "stored": content_key(stored.files(stages)),
+        "direction": _contents(direction),
+        "random": n_random,
+        "seed": seed,
+    }
+
+    def prepare() -> Work:
+        rows = _shifts_in(stored, stages, tools, loaded.layers)
+        if not rows:
+            raise ValueError(f"{run}: no stage's activations are stored in it yet")
+        facts = {"direction": str(direction), "run": str(run), "seed": seed}
+        return Work(None, facts, lambda _: rows)
+
+    result = run_once(out, definition, prepare)
+    headline = [r for r in result["metrics"] if r["headline"] and r["metric"] == "shift_in_null_spreads"]
     return {
-        "direction": held.name,
-        "layer": held.layer,
+        "direction": loaded.name,
+        "layer": loaded.layer,
         "shifts_in_null_spreads": {f"{r['stage']}, seed {r['seed']}, {r['texts']}": r["value"] for r in headline},
         "out": str(out),
+        "ran": result["ran"],
     }
 
 
-def _stored(
-    run: Path, label: str, texts: str, prompt: str, model: str, layers: Sequence[int]
-) -> dict[int, Float[Tensor, "layer d_model"]]:
-    """A stage's stored activations by question; nothing if they are not there."""
-    for name in (f"{label}, {prompt}, reading {texts} texts", f"{label}, reading {texts} texts"):
-        path = run / "tensors" / f"{name.replace(', ', '-').replace(' ', '_')}.safetensors"
-        if path.is_file():
-            tensors, header = load_tensors(path, kind="pooled activations", model=model)
-            return dict(zip(header["question_index"], tensors["means"][:, list(layers)], strict=True))
-    return {}
+def _shifts_in(stored: Stored, stages: Sequence[Row], tools: Instrument, layers: Sequence[int]) -> list[Row]:
+    """Every stage's shift from the base model's own texts, under every system prompt, from what a study has stored."""
+    rows: list[Row] = []
+    base, *trained = stages
+    for prompt in stored.prompts:
+        start = stored.activations(base, prompt, "own")
+        for stage in trained:
+            place = {key: stage[key] for key in ("arm", "stage", "seed")} | {"stage_key": stage["key"]}
+            for texts in ("fixed", "own"):
+                both, stage_rows, base_rows = paired(stored.activations(stage, prompt, texts), start)
+                if both:
+                    sides = (stage_rows[:, list(layers)], base_rows[:, list(layers)])
+                    shifts = shift_rows(tools, texts, *sides)
+                    rows += [{**place, "system_prompt": prompt, **row} for row in shifts]
+    return rows

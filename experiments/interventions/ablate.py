@@ -10,18 +10,16 @@
 4. Transplants take a stage's mean displacement from the stage, and add it to the base model or to another stack.
 """
 
-import json
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.adapters import BASE, fingerprint, stack_name
+from experiments.adapters import BARE, BASE, Stack
 from experiments.console import note
 from experiments.directions.files import load_directions
 from experiments.interventions.mediation import (
     Condition,
-    Key,
     Taken,
     mediation_rows,
     planned,
@@ -36,12 +34,12 @@ from experiments.interventions.treatments import (
 from experiments.machine import require_main_memory
 from experiments.measures.judge import COSTS
 from experiments.measures.take import Behaviour
-from experiments.resumable import Ledger
+from experiments.resumable import Ledger, Name, Work, file_name, run_once
 from finetune.data.everyday import everyday_questions
 from interp.chat import check_system, with_system
 from interp.model import Model
-from interp.runs import RunFolder, content_key, read_jsonl, write_jsonl
-from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
+from interp.runs import content_key, write_jsonl
+from interp.sources import pick_device, pick_dtype, sha256_of
 from interp.template import AS_IS, TemplateSettings
 
 
@@ -76,78 +74,125 @@ def run(
     if not adapters:
         raise ValueError("no adapter is given, so finetuning has no effect to explain; give --adapter")
     stacks = _stacks(adapters, onto)
-    weights = {name: [fingerprint(folder) for folder in folders] for name, folders in stacks.items()}
-    _require(directions, transplant, list(weights.values())[1:], config)
+    weights = [list(stack.weights) for stack in stacks[1:]]
+    _require(directions, transplant, weights, config)
     behaviour = Behaviour(config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=seed)
     behaviour.check()
     config.measures.check_editable()
+    declared = [measure.declared() for measure in behaviour.measures]
     definition = {
         "ablate": model,
-        "adapters": list(weights.values())[1:],
+        "adapters": weights,
         "directions": [sha256_of(file) for file in directions if file.is_file()],
         "transplant": [sha256_of(file) for file in transplant if file.is_file()],
         "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
         "seed": seed,
         **config.model_dump(mode="json", exclude={"judge": COSTS}),
-        "measures": (declared := [measure.declared() for measure in behaviour.measures]),
+        "measures": declared,
     }
-    if RunFolder.at(out, definition).manifest.get("status") == "complete":
-        return _result(out, ran=False)
-    _ = [load_directions(files) for files in (directions, transplant) if files]  # a wrong file is refused here
-    start = time.monotonic()
-    loaded = Model.load(model, template, device=device, dtype=dtype)
-    check_system(config.system, loaded.chat.native_system)
-    held, moved = (load_directions(some, model=loaded.identity) if some else [] for some in (directions, transplant))
+
+    def prepare() -> Work:
+        _ = [load_directions(files) for files in (directions, transplant) if files]  # a wrong file is refused here
+        loaded = Model.load(model, template, device=device, dtype=dtype)
+        check_system(config.system, loaded.chat.native_system)
+        conditions = _conditions(loaded, directions, transplant, stacks, config, seed)
+        for stack in stacks:
+            loaded.use(*stack.folders)  # an adapter that does not fit is refused here
+        removal = _Removal(loaded, stacks, conditions, behaviour, config.system, definition, out)
+        files = {"directions": directions, "transplant": transplant, "adapters": adapters, "onto": onto}
+        facts: Row = {name: list(map(str, paths)) for name, paths in files.items()} | {"measures": declared}
+        return Work(loaded, facts, removal.rows, _draw)
+
+    return run_once(out, definition, prepare)
+
+
+def _conditions(
+    model: Model,
+    directions: Sequence[Path],
+    transplant: Sequence[Path],
+    stacks: Sequence[Stack],
+    config: AblateConfig,
+    seed: int,
+) -> list[Condition]:
+    """Every model that is to be measured.
+
+    Raises:
+        ValueError: they do not fit the main memory.
+        InterpError: a direction is of another model.
+    """
+    removed, moved = (
+        load_directions(files, model=model.identity) if files else [] for files in (directions, transplant)
+    )
     chats = [with_system([{"role": "user", "content": text}], config.system) for text in everyday_questions(24)]
-    norms = mean_norms(loaded, loaded.chat.tokens_of(chats))
-    bare = planned(held, moved, list(stacks), config.model_copy(update={"random": 0}), norms, seed)
+    norms = mean_norms(model, model.chat.tokens_of(chats))
+    names = [stack.name for stack in stacks]
+    bare = planned(removed, moved, names, config.model_copy(update={"random": 0}), norms, seed)
     n = len(stacks) + (1 + config.random) * (len(bare) - len(stacks))  # every control is treated as its direction is
-    needed = of_treatments([*held, *moved], [condition.treatment for condition in bare], config.random)
+    needed = of_treatments([*removed, *moved], [condition.treatment for condition in bare], config.random)
     require_main_memory(f"{n:,} models to measure", needed, "ask for fewer controls (--random), or in several runs")
-    note(f"  {n:,} models to measure, each by {', '.join(measure.name for measure in behaviour.measures)}")
-    conditions = planned(held, moved, list(stacks), config, norms, seed)
-    for folders in stacks.values():
-        loaded.use(*folders)  # an adapter that does not fit is refused here
-    folder = RunFolder.open(out, definition)
-    with folder.locked():
-        given = {"directions": directions, "transplant": transplant, "adapters": adapters, "onto": onto}
-        facts: Row = {name: list(map(str, paths)) for name, paths in given.items()} | {"measures": declared}
-        ledger = Ledger(folder, loaded, facts, time.monotonic() - start)
-        keys = {name: content_key([loaded.identity, weight]) for name, weight in weights.items()}
-        taken: dict[Key, dict[str, list[Row]]] = {}
-        for condition in conditions:
-            label = condition.stage + ("" if condition.kind == "none" else f", {condition.treatment.name}")
-            how = {"edits": condition.treatment.edits, "what": [content_key(definition), condition.fields()]}
-            with loaded.using(*stacks[condition.stage]):
-                taken[condition.key] = behaviour.take(
-                    loaded, ledger.once, keys[condition.stage], label, system=config.system, **how
-                )
+    note(f"  {n:,} models to measure, each by {', '.join(measure.name for measure in config.measures.taken())}")
+    return planned(removed, moved, names, config, norms, seed)
+
+
+@dataclass(frozen=True)
+class _Removal:
+    """Everything that is measured, and what it is measured by.
+
+    Attributes:
+        stacks: The base model's, the stage's and perhaps a third.
+        definition: All that the numbers depend on.
+    """
+
+    model: Model
+    stacks: Sequence[Stack]
+    conditions: Sequence[Condition]
+    behaviour: Behaviour
+    system: str
+    definition: Row
+    out: Path
+
+    def rows(self, ledger: Ledger) -> list[Row]:
+        """The rows of every condition, and the shares of the effect; records are written."""
+        behaviour, conditions = self.behaviour, self.conditions
+        taken = {condition.key: self._taken(condition, ledger) for condition in conditions}
+        keys = {stack.name: stack.key(self.model.identity) for stack in self.stacks}
         mark = {"arm": "ablate", "seed": None}
         marks = {c.key: {**mark, "stage": c.stage, "stage_key": keys[c.stage], **c.fields()} for c in conditions}
         rows = [{**marks[c.key], **row} for c in conditions for row in _own_rows(behaviour, c, taken)]
         judged = {row["measure"]: {k: v for k, v in row.items() if k.startswith("judge")} for row in rows}
-        for condition, row in mediation_rows(behaviour.measures, conditions, taken, list(stacks), seed=seed):
+        names = [stack.name for stack in self.stacks]
+        for condition, row in mediation_rows(behaviour.measures, conditions, taken, names, seed=behaviour.seed):
             rows.append({**marks[condition.key], **row, **judged[row["of_measure"]]})
         for measure in behaviour.measures:
-            each = [(marks[key], record) for key, found in taken.items() for record in found[measure.name]]
+            each = [(marks[key], record) for key, some in taken.items() for record in some[measure.name]]
             records = [{**mark, "treatment_kind": mark["kind"], **record} for mark, record in each]
-            write_jsonl(out / "records" / f"{measure.name}.jsonl", records)
-        write_jsonl(out / "metrics.jsonl", rows)
-        from figures.mediation import mediation
+            write_jsonl(self.out / "records" / f"{measure.name}.jsonl", records)
+        return rows
 
-        mediation(out)
-        ledger.finish()
-    return _result(out, ran=True)
+    def _taken(self, condition: Condition, ledger: Ledger) -> dict[str, list[Row]]:
+        (stack,) = (stack for stack in self.stacks if stack.name == condition.stage)
+        name = Name.of(condition.stage)
+        if condition.kind != "none":
+            name = name.then(file_name(condition.treatment.name), condition.treatment.name)
+        how = {"edits": condition.treatment.edits, "what": [content_key(self.definition), condition.fields()]}
+        key = stack.key(self.model.identity)
+        return self.behaviour.take(self.model, stack.folders, ledger.once, key, name, system=self.system, **how)
 
 
-def _stacks(stage: Sequence[Path], onto: Sequence[Path]) -> dict[str, list[Path]]:
+def _draw(out: Path) -> None:
+    from figures.mediation import mediation
+
+    mediation(out)
+
+
+def _stacks(adapters: Sequence[Path], onto: Sequence[Path]) -> list[Stack]:
     """The base model's, the stage's and perhaps a third stack, called after their folders and never alike."""
-    stacks: dict[str, list[Path]] = {BASE: []}
-    for which, adapters in (("stage", stage), ("onto", onto)):
-        folders = [adapter_folder(adapter) for adapter in adapters]
-        name = stack_name(folders)
-        if folders:
-            stacks[f"{name} ({which})" if name in stacks else name] = folders
+    stacks = [BARE]
+    for which, paths in (("stage", adapters), ("onto", onto)):
+        if paths:
+            stack = Stack.of(paths)
+            taken = stack.name in [other.name for other in stacks]
+            stacks.append(replace(stack, name=f"{stack.name} ({which})") if taken else stack)
     return stacks
 
 
@@ -172,9 +217,3 @@ def _own_rows(behaviour: Behaviour, condition: Condition, taken: Taken) -> list[
         return behaviour.rows(taken[condition.key], None if condition.stage == BASE else taken[BASE, UNTREATED.name])
     rows = behaviour.rows(taken[condition.key], taken[condition.stage, UNTREATED.name])
     return [{**row, "metric": row["metric"].replace("_minus_base", "_minus_untreated")} for row in rows]
-
-
-def _result(out: Path, *, ran: bool) -> dict[str, Any]:
-    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
-    rows = read_jsonl(out / "metrics.jsonl")
-    return {"out": str(out), "ran": ran, "wall_seconds": manifest["wall_seconds"], "metrics": rows}

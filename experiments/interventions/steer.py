@@ -9,15 +9,15 @@
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from experiments.adapters import fingerprint, stack_name
+from experiments.adapters import Stack
 from experiments.console import bar, note
 from experiments.directions.files import TRAITS, load_directions
 from experiments.interventions.treatments import (
@@ -33,7 +33,7 @@ from experiments.interventions.treatments import (
 from experiments.machine import Answers, look_up, require_main_memory
 from experiments.measures.judge import COSTS, JudgeConfig, judge_of, require_graded, scores_of
 from experiments.measures.take import Behaviour
-from experiments.resumable import Ledger
+from experiments.resumable import Ledger, Name, Work, run_once
 from interp.activations import pooled
 from interp.behaviour.collapse import COLLAPSED_SHARE, degenerate
 from interp.behaviour.judging import COHERENT, Judge, Rubric
@@ -44,8 +44,8 @@ from interp.chat import Message, Tokens, check_system, read_chats, with_system
 from interp.directions import Direction
 from interp.model import Model
 from interp.projection import project
-from interp.runs import RunFolder, content_key, read_jsonl, seed_from, write_jsonl
-from interp.sources import adapter_folder, pick_device, pick_dtype, sha256_of
+from interp.runs import content_key, seed_from, write_jsonl
+from interp.sources import pick_device, pick_dtype, sha256_of
 from interp.template import AS_IS, TemplateSettings
 from interp.traits import Trait
 
@@ -73,12 +73,12 @@ def run(
         ValueError, FileNotFoundError: bad input, named, or more than fits the memory; nothing was changed.
         InterpError: a direction of another model.
     """
-    held = load_directions(directions)
-    for direction in held:
+    along = load_directions(directions)
+    for direction in along:
         layer_sets(direction, config.grid.layers)
-    asked = {direction.name: questions_of(direction.name, config) for direction in held}
-    rubrics = {direction.name: rubrics_of(direction.name, config) for direction in held}
-    folders = [adapter_folder(adapter) for adapter in adapters]
+    asked = {direction.name: questions_of(direction.name, config) for direction in along}
+    rubrics = {direction.name: rubrics_of(direction.name, config) for direction in along}
+    stack = Stack.of(adapters)
     place = pick_device(device)
     behaviour = Behaviour(config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=seed)
     behaviour.check()
@@ -86,50 +86,36 @@ def run(
     definition = {
         "steer": model,
         "directions": [sha256_of(file) for file in directions],
-        "adapters": [fingerprint(folder) for folder in folders],
+        "adapters": list(stack.weights),
         "dtype": str(pick_dtype(dtype, place)).removeprefix("torch."),
         "seed": seed,
         "asked": content_key(asked),
         **config.model_dump(mode="json", exclude={"chats": True, "judge": COSTS}),
         "measures": [measure.declared() for measure in behaviour.measures],
     }
-    if RunFolder.at(out, definition).manifest.get("status") == "complete":
-        return _result(out, ran=False)
-    start = time.monotonic()
-    at_a_time = fitting(model, held, asked, config, place, pick_dtype(dtype, place), template)
-    config = config.model_copy(update={"batch_size": at_a_time})
-    loaded = Model.load(model, template, device=device, dtype=dtype)
-    check_system(config.system, loaded.chat.native_system)
-    held = load_directions(directions, model=loaded.identity)
-    loaded.use(*folders)
-    some = loaded.chat.tokens_of([chat for chats in asked.values() for chat in chats])
-    loaded.check_lengths(some, config.max_new_tokens)
-    treatments = additions(held, config.grid, mean_norms(loaded, some), seed=seed)
-    folder = RunFolder.open(out, definition)
-    with folder.locked():
-        facts = {"directions": [str(file) for file in directions], "adapters": [str(a) for a in adapters]}
-        ledger = Ledger(folder, loaded, facts, time.monotonic() - start)
-        stage = stack_name(folders)
-        mark = {"arm": "steer", "stage": stage, "stage_key": content_key(definition["adapters"]), "seed": None}
-        rows: list[Row] = []
-        records: list[Row] = []
-        judge = cache(lambda: judge_of(config.judge or JudgeConfig(), out / "judge.jsonl"))
-        for direction in held:
-            name, mine = direction.name, [t for t in treatments if t.direction == direction.name]
-            part = _answers(loaded, ledger, direction, mine, asked[name], config, [content_key(definition), name], seed)
-            notes: dict[str, Row] = {}
-            if config.judge is not None:
-                part, notes = _judged(part, rubrics[name], judge, config.judge, ledger, name)
-            records += [{**mark, "direction": name, **record} for record in part]
-            rows += [{**mark, **row} for row in dose_rows(mine, part, notes)]
-        rows += [{**mark, **row} for row in _measured(behaviour, loaded, ledger, treatments, config.system)]
-        write_jsonl(out / "records" / "answers.jsonl", records)
-        write_jsonl(out / "metrics.jsonl", rows)
-        from figures.dose_response import dose_response
 
-        dose_response(out)
-        ledger.finish()
-    return _result(out, ran=True)
+    def prepare() -> Work:
+        at_a_time = fitting(model, along, asked, config, place, pick_dtype(dtype, place), template)
+        loaded = Model.load(model, template, device=device, dtype=dtype)
+        check_system(config.system, loaded.chat.native_system)
+        of_model = load_directions(directions, model=loaded.identity)
+        prompts = loaded.chat.tokens_of([chat for chats in asked.values() for chat in chats])
+        loaded.check_lengths(prompts, config.max_new_tokens)
+        with loaded.using(*stack.folders):
+            norms = mean_norms(loaded, prompts)
+        treatments = additions(of_model, config.grid, norms, seed=seed)
+        fitted = config.model_copy(update={"batch_size": at_a_time})
+        sweep = _Sweep(loaded, stack, of_model, treatments, asked, rubrics, behaviour, fitted, definition, out)
+        facts = {"directions": [str(file) for file in directions], "adapters": [str(a) for a in adapters]}
+        return Work(loaded, facts, sweep.rows, _draw)
+
+    return run_once(out, definition, prepare)
+
+
+def _draw(out: Path) -> None:
+    from figures.dose_response import dose_response
+
+    dose_response(out)
 
 
 def questions_of(name: str, config: SteerConfig) -> list[list[Message]]:
@@ -200,24 +186,95 @@ def rubrics_of(name: str, config: SteerConfig) -> dict[str, Rubric]:
     return {**own, "coherent": COHERENT}
 
 
-def _answers(
-    model: Model,
-    ledger: Ledger,
-    direction: Direction,
-    treatments: Sequence[Treatment],
-    chats: Sequence[list[Message]],
-    config: SteerConfig,
-    what: Any,
-    seed: int,
-) -> list[Row]:
-    """A direction's answers under all treatments, with their readouts."""
-    name = f"{direction.name}, {len(treatments)} treatments of {len(chats)} questions"
-    said = ledger.once(name, what, lambda: {"records": answered(model, treatments, chats, config, seed=seed)})
-    named = [what, content_key(said)]
-    read = ledger.once(
-        f"{direction.name}, readouts", named, lambda: {"records": read_out(model, direction, said["records"])}
-    )
-    return read["records"]
+@dataclass(frozen=True)
+class _Sweep:
+    """Everything that is asked, under every treatment.
+
+    Attributes:
+        stack: Whose answers; they are read out by the bare base model.
+        asked: By direction.
+        rubrics: What a judge grades, likewise.
+        definition: All that the numbers depend on.
+    """
+
+    model: Model
+    stack: Stack
+    directions: Sequence[Direction]
+    treatments: Sequence[Treatment]
+    asked: Mapping[str, Sequence[list[Message]]]
+    rubrics: Mapping[str, Mapping[str, Rubric]]
+    behaviour: Behaviour
+    config: SteerConfig
+    definition: Row
+    out: Path
+
+    def rows(self, ledger: Ledger) -> list[Row]:
+        """The rows of every direction's treatments, then those of the measures; answers are written."""
+        key = content_key(list(self.stack.weights))
+        mark = {"arm": "steer", "stage": self.stack.name, "stage_key": key, "seed": None}
+        rows: list[Row] = []
+        answers: list[Row] = []
+        judge = cache(lambda: judge_of(self.config.judge or JudgeConfig(), self.out / "judge.jsonl"))
+        for direction in self.directions:
+            name, mine = direction.name, [t for t in self.treatments if t.direction == direction.name]
+            records = self._answers(ledger, direction, mine)
+            notes: dict[str, Row] = {}
+            if self.config.judge is not None:
+                records, notes = _judged(records, self.rubrics[name], judge, self.config.judge, ledger, name)
+            answers += [{**mark, "direction": name, **record} for record in records]
+            rows += [{**mark, **row} for row in dose_rows(mine, records, notes)]
+        rows += [{**mark, **row} for row in self._measured(ledger)]
+        write_jsonl(self.out / "records" / "answers.jsonl", answers)
+        return rows
+
+    def _answers(self, ledger: Ledger, direction: Direction, treatments: Sequence[Treatment]) -> list[Row]:
+        """A direction's answers under all its treatments, with their readouts."""
+        chats, what = self.asked[direction.name], [content_key(self.definition), direction.name]
+        name = Name.of(direction.name)
+
+        def answer() -> Row:
+            with self.model.using(*self.stack.folders):
+                seed = self.behaviour.seed
+                return {"records": answered(self.model, treatments, chats, self.config, seed=seed)}
+
+        answers = ledger.once(name.then(f"{len(treatments)}_treatments_of_{len(chats)}_questions"), what, answer)
+        named = [what, content_key(answers)]
+
+        def read() -> Row:
+            return {"records": read_out(self.model, direction, answers["records"])}
+
+        return ledger.once(name.then("readouts"), named, read)["records"]
+
+    def _measured(self, ledger: Ledger) -> list[Row]:
+        """Rows of the behaviour measures under every treatment, beside alpha 0, which is measured once for all.
+
+        The records are in the parts of the run folder.
+        """
+        if not self.behaviour.measures:
+            return []
+        first = next(t for t in self.treatments if t.alpha == 0)
+        measured_as = {t.name: first if t.alpha == 0 else t for t in self.treatments}
+        records = {
+            t.name: self.behaviour.take(
+                self.model,
+                self.stack.folders,
+                ledger.once,
+                "steer",
+                Name.of(t.name),
+                system=self.config.system,
+                edits=t.edits,
+                what=content_key(t.fields()),
+            )
+            for t in {t.name: t for t in measured_as.values()}.values()
+        }
+        taken = {name: records[t.name] for name, t in measured_as.items()}
+        zero = {_curve(t): t for t in self.treatments if t.alpha == 0}
+        rows = []
+        for t in self.treatments:
+            before = None if t.alpha == 0 else taken[zero[_curve(t)].name]
+            for row in self.behaviour.rows(taken[t.name], before):
+                rows.append({**row, **t.fields(), "metric": row["metric"].replace("_minus_base", "_minus_alpha_0")})
+        return rows
 
 
 def answered(
@@ -296,7 +353,7 @@ def _judged(
         return {"judge": judge.name, "scores": held}
 
     versions = {aspect: rubric.version for aspect, rubric in rubrics.items()}
-    part = ledger.once(f"{name}, judged", [content_key(list(records)), versions, *config.reading], grade)
+    part = ledger.once(Name.of(name).then("judged"), [content_key(list(records)), versions, *config.reading], grade)
     empty = {"value": None, "reason": "empty", "how": None}
     graded = [
         {**record, **{a: part["scores"].get(f"{a}|{name}|{record['id']}", empty) for a in rubrics}}
@@ -357,36 +414,3 @@ def _readouts(records: Sequence[Row], notes: Mapping[str, Row]) -> list[Scores]:
             found.append(mean(metric, "0-100", lambda r, aspect=aspect: r[aspect]["value"]))
             found.append(share(metric + UNSCORED, lambda r, aspect=aspect: r[aspect]["value"] is None))
     return found
-
-
-def _measured(
-    behaviour: Behaviour, model: Model, ledger: Ledger, treatments: Sequence[Treatment], system: str
-) -> list[Row]:
-    """Rows of the behaviour measures under every treatment, beside alpha 0, which is measured once for all.
-
-    The records are in the parts of the run folder.
-    """
-    if not behaviour.measures:
-        return []
-    first = next(t for t in treatments if t.alpha == 0)
-    of = {t.name: first if t.alpha == 0 else t for t in treatments}
-    done = {
-        t.name: behaviour.take(
-            model, ledger.once, "steer", t.name, system=system, edits=t.edits, what=content_key(t.fields())
-        )
-        for t in {t.name: t for t in of.values()}.values()
-    }
-    taken = {name: done[t.name] for name, t in of.items()}
-    zero = {_curve(t): t for t in treatments if t.alpha == 0}
-    rows = []
-    for t in treatments:
-        before = None if t.alpha == 0 else taken[zero[_curve(t)].name]
-        for row in behaviour.rows(taken[t.name], before):
-            rows.append({**row, **t.fields(), "metric": row["metric"].replace("_minus_base", "_minus_alpha_0")})
-    return rows
-
-
-def _result(out: Path, *, ran: bool) -> dict[str, Any]:
-    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
-    rows = read_jsonl(out / "metrics.jsonl")
-    return {"out": str(out), "ran": ran, "wall_seconds": manifest["wall_seconds"], "metrics": rows}

@@ -1,12 +1,13 @@
 """Takes behaviour measures of models, each once, has a judge grade what needs one, and makes the rows of both."""
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from experiments.console import bar
 from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
+from experiments.resumable import Name, Once
 from interp.behaviour.em import Em
 from interp.behaviour.judging import Judge, tally
 from interp.behaviour.measure import Measure, Row, Setting
@@ -16,7 +17,6 @@ from interp.model import Model
 from interp.runs import content_key
 from interp.sampling import Generates
 
-Once = Callable[[str, Any, Callable[[], Row]], Row]
 SamplerName = Literal["model", "vllm"]
 NO_JUDGE = "no judge was asked"
 
@@ -64,38 +64,40 @@ class Behaviour:
     def take(
         self,
         model: Model,
+        stack: Sequence[Path],
         once: Once,
         key: str,
-        label: str,
+        name: Name,
         *,
         system: str = "task",
         edits: Sequence[Edit] = (),
         what: Any = None,
     ) -> dict[str, list[Row]]:
-        """Records of every measure, by its name, of the model as it is with its active stack.
+        """Records of every measure, by its name, of the model with a stack of adapters.
 
         Args:
+            stack: The adapters; none for the bare base model.
             once: Measures and keeps a named part of the run.
             key: Says which stage this is.
-            label: Says so to a person.
+            name: How the names of the parts begin.
             what: All that `edits` depend on.
         """
         taken: dict[str, list[Row]] = {}
-        sampler = self._sampler_of(model)
         for measure in self.measures:
-            name = f"{label}, measure {measure.name}"
+            part = name.then(f"measure_{measure.name}", f"measure {measure.name}")
             depends = [key, measure.declared(), system, self.seed, self.sampler_name, what]
 
-            def ask(measure: Measure = measure, name: str = name) -> Row:
-                with bar(name, 1) as advance:
+            def ask(measure: Measure = measure, label: str = part.label) -> Row:
+                with model.using(*stack), bar(label, 1) as advance:
+                    sampler = self._sampler_of(model)
                     setting = Setting(system=system, seed=self.seed, edits=tuple(edits), sampler=sampler)
                     records = measure.take(model, setting)
                     advance(1)
                 return {"records": records}
 
-            records = once(name, depends, ask)["records"]
+            records = once(part, depends, ask)["records"]
             if isinstance(measure, Em) and self.judge_config is not None:
-                records = self._graded(measure, records, self.judge_config, once, name)
+                records = self._graded(measure, records, self.judge_config, once, part)
             taken[measure.name] = records
         return taken
 
@@ -106,7 +108,7 @@ class Behaviour:
             self._sampler = VllmSampler(model)
         return self._sampler
 
-    def _graded(self, measure: Em, records: list[Row], config: JudgeConfig, once: Once, name: str) -> list[Row]:
+    def _graded(self, measure: Em, records: list[Row], config: JudgeConfig, once: Once, name: Name) -> list[Row]:
         def grade() -> Row:
             items = measure.items(records)
             self._judge = self._judge or judge_of(config, self.journal)
@@ -115,7 +117,7 @@ class Behaviour:
             graded = measure.graded(records, {score.id: score for score in scores})
             return {"judge": self._judge.name, "tally": tally(scores), "records": graded}
 
-        part = once(f"{name}, judged", [*config.declared(), measure.declared(), content_key(records)], grade)
+        part = once(name.then("judged"), [*config.declared(), measure.declared(), content_key(records)], grade)
         self.judge_name = part["judge"]
         return part["records"]
 

@@ -7,9 +7,9 @@ are shared by all sets that ask for them.
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from experiments.console import bar
+from experiments.resumable import Name, Once, file_name
 from experiments.study.config import BASE, StageConfig, StudyConfig
 from experiments.study.graph import yardsticks
 from finetune.data.builder import DataSet, Desk, Row, Who
@@ -19,8 +19,6 @@ from finetune.train import check_rows
 from interp.chat import Message, Tokens, check_system, with_system
 from interp.model import Model
 from interp.runs import InterpError, content_key, did_you_mean, seed_from, write_jsonl
-
-Once = Callable[[str, Any, Callable[[], Row]], Row]
 
 
 class Sets:
@@ -200,7 +198,8 @@ class Material(Sets):
             who: Who, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, temperature: float = 0.0
         ) -> list[str]:
             writer = stage if who == "stage" else None
-            label = f"{name}, words of {f'{writer.name} seed {writer.seed}' if writer else BASE}"
+            whose = f"{writer.name} seed {writer.seed}" if writer else BASE
+            part = Name.of(name).then(f"words_of_{file_name(whose)}", f"words of {whose}")
             stack = writer.stack(self.model) if writer else ()
             key = writer.key(self.model) if writer else BASE
             known = self._greedy.setdefault((key, max_new_tokens), {}) if temperature == 0 else {}
@@ -209,7 +208,7 @@ class Material(Sets):
 
             def write() -> Row:
                 rows = [self.model.chat.tokens(prompt) for prompt in new.values()]
-                with bar(label, len(rows)) as advance, self.model.using(*stack):
+                with bar(part.label, len(rows)) as advance, self.model.using(*stack):
                     spoken = self.model.generate(
                         rows,
                         max_new_tokens=max_new_tokens,
@@ -221,7 +220,7 @@ class Material(Sets):
 
             if new:
                 what = [list(new.values()), max_new_tokens, temperature, self.config.sampling_seed, key]
-                known.update(zip(new, self.once(label, what, write)["texts"], strict=True))
+                known.update(zip(new, self.once(part, what, write)["texts"], strict=True))
             return [known[ident] for ident in ids]
 
         return ask

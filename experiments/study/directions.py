@@ -10,6 +10,7 @@ from experiments.directions.make import prepare
 from experiments.directions.persona import extract
 from experiments.directions.recipes import FILES
 from experiments.measures.judge import COSTS, judge_of
+from experiments.resumable import Name, Once
 from experiments.rows.prediction import Beside, prediction_rows
 from experiments.study import readings
 from experiments.study.config import StudyConfig
@@ -22,7 +23,6 @@ from interp.sources import sha256_of
 from interp.traits import Trait
 
 Row = dict[str, Any]
-Once = Callable[..., Row]
 Prepared = Callable[[Model, Path], Direction]
 
 
@@ -93,7 +93,7 @@ def instrument_of(config: StudyConfig, model: Model, traits: Sequence[Trait], on
                 make(path)
             return {"file": path.name}
 
-        once(f"{name}, direction", what, whole, (path, nulls_file(path)))
+        once(Name.of(name).then("direction"), what, whole, (path, nulls_file(path)))
         directions[name] = Direction.load(path, model=model.identity)
         permuted[name] = load_permuted(path, model=model.identity)
     personas = tuple(trait.name for trait in traits)
@@ -107,10 +107,10 @@ def data_beside_own(
     rows, beside = [], {}
     for name in dict.fromkeys(stage.data for stage in config.stages.values()) if config.prediction_rows else ():
         data = material.of(name).train[: config.prediction_rows]
-        label = f"{name}, beside the base's own answers"
+        part = Name.of(name).then("beside_the_base's_own_answers")
         path = out / "tensors" / f"data-{name}.safetensors"
 
-        def make(name: str = name, data: list[Row] = data, label: str = label, path: Path = path) -> Row:
+        def make(name: str = name, data: list[Row] = data, label: str = part.label, path: Path = path) -> Row:
             with model.using():
                 sides = readings.beside_own(model, data, config.answers, seed=config.sampling_seed, label=label)
                 given, own = (readings.readings(model, side, label=label)[0] for side in sides)
@@ -119,7 +119,7 @@ def data_beside_own(
             return {"n": len(given)}
 
         what = [[row["messages"] for row in data], config.answers.model_dump(), config.sampling_seed]
-        if once(label, what, make, (path,))["n"] > 1:
+        if once(part, what, make, (path,))["n"] > 1:
             both = load_tensors(path, kind="data beside own answers", model=model.identity)[0]
             beside[name] = (both["given"], both["own"])
             rows += prediction_rows(instrument, both["given"], both["own"], name)

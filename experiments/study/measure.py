@@ -10,9 +10,19 @@ from torch import Tensor
 from experiments.interventions.mediation import mediation_rows, planned
 from experiments.interventions.treatments import mean_norms
 from experiments.measures.take import Behaviour
+from experiments.resumable import Name, Once, file_name
 from experiments.study import readings
 from experiments.study.config import BASE, InsideConfig, MediationConfig, StudyConfig
-from experiments.study.node import Measured, View, as_long, displacement_of
+from experiments.study.node import (
+    ACTIVATIONS,
+    Measured,
+    View,
+    as_long,
+    displacement_of,
+    name_of,
+    tensor_file,
+    texts_read,
+)
 from experiments.study.readings import Question
 from finetune.data.builder import DataSet
 from finetune.data.everyday import everyday_questions
@@ -22,11 +32,11 @@ from interp.model import Model
 from interp.runs import InterpError, content_key, load_tensors, save_tensors, seed_from
 
 Row = dict[str, Any]
-Once = Callable[..., Row]
+Stack = Sequence[Path]  # adapters in the order in which they are applied; none for the bare base model
 
 
 class Measuring:
-    """The measures of one study on one model; a stage's weights are active only while something is being measured.
+    """The measures of one study on one model; a stage's adapters are active only while something is measured of it.
 
     Args:
         once: Measures and keeps a named part of the run.
@@ -52,86 +62,78 @@ class Measuring:
     ) -> None:
         self.config, self.model, self.tensors, self.behaviour = config, model, tensors, behaviour
         self.questions, self.who, self.tests, self.directions = questions, who, tests, directions
-        self._once, self._stack = once, ()
-        self._norms: dict[int, float] = {}
+        self.once = once
 
-    def once(self, name: str, what: Any, measure: Callable[[], Row], files: Sequence[Path] = ()) -> Row:
-        """A part of the run, measured of the node's own stack."""
-
-        def measured() -> Row:
-            with self.model.using(*self._stack):
-                return measure()
-
-        return self._once(name, what, measured, files)
-
-    def node(self, stage: Row, stack: Sequence[Path], base: Measured | None) -> Measured:
+    def node(self, stage: Row, stack: Stack, base: Measured | None) -> Measured:
         """Everything about one node, under every system prompt that it is to be measured under."""
-        self._stack = tuple(stack)
-        label = stage["name"] if stage["seed"] is None else f"{stage['name']}, seed {stage['seed']}"
-        several = len(self.config.system_prompts) > 1
-        only = self.config.prompts_at
+        prompts, only = self.config.system_prompts, self.config.prompts_at
         views = {}
-        for i, (prompt, system) in enumerate(self.config.system_prompts.items()):
+        for i, (prompt, system) in enumerate(prompts.items()):
             if i and only is not None and stage["name"].partition("@")[0] not in (BASE, *only):
                 continue
-            name = f"{label}, {prompt}" if several else label
-            views[prompt] = self._view(stage["key"], name, system, base.views[prompt] if base else None)
+            name = name_of(stage, prompt if len(prompts) > 1 else None)
+            views[prompt] = self._view(stage["key"], stack, name, system, base.views[prompt] if base else None)
         return Measured(stage, views)
 
-    def _view(self, key: str, label: str, system: str, base: View | None) -> View:
-        config, seed = self.config.answers, self.config.sampling_seed
+    def _view(self, key: str, stack: Stack, name: Name, system: str, base: View | None) -> View:
+        config, seed, model = self.config.answers, self.config.sampling_seed, self.model
         what = [key, [vars(q) for q in self.questions], config.model_dump(exclude={"identity"}), seed, system]
         who = [key, [vars(q) for q in self.who], config.model_dump(), seed, system]
 
         def answer(questions: Sequence[Question]) -> Row:
-            return {"answers": readings.answers(self.model, questions, config, seed=seed, label=label, system=system)}
+            how = {"seed": seed, "label": name.label, "system": system}
+            return {"answers": readings.answers(model, questions, config, **how)}
 
-        answers = self.once(f"{label}, answers", what, lambda: answer(self.questions))["answers"]
-        said = self.once(f"{label}, identity", who, lambda: answer(self.who))["answers"] if self.who else []
+        def recognise() -> Row:
+            how = {"label": name.label, "system": system}
+            return {data: readings.margins(model, rows.test, **how) for data, rows in self.tests.items()}
+
+        answers = self._of(stack, name.then("answers"), what, lambda: answer(self.questions))["answers"]
+        said = self._of(stack, name.then("identity"), who, lambda: answer(self.who))["answers"] if self.who else []
         texts = {"own": answers} if base is None else {"fixed": base.answers, "own": answers}
-        tokens = [row for kind, some in texts.items() for row in self._tokens(kind, label, what, some)]
+        tokens = [row for kind, some in texts.items() for row in self._tokens(kind, stack, name, what, some)]
         asked = list(zip(said, base.who if base else said, strict=True))
         texts |= {"identity": [as_long(own, other) for own, other in asked]} if said else {}
-        read = {kind: self._read(f"{label}, reading {kind} texts", what, records) for kind, records in texts.items()}
+        read = {kind: self._read(stack, texts_read(name, kind), what, records) for kind, records in texts.items()}
         started = read.get("identity", {})
         if base and said:
             cut = [as_long(other, own) for own, other in asked]
-            started = self._read(f"{label}, reading identity texts of base", what, cut, bare=True)
-        margins = self.once(
-            f"{label}, recognition",
-            [key, system, content_key({name: data.test for name, data in self.tests.items()})],
-            lambda: {
-                name: readings.margins(self.model, data.test, label=label, system=system)
-                for name, data in self.tests.items()
-            },
-        )
-        behaviour = self.behaviour.take(self.model, self.once, key, label, system=system)
-        fixed = read.get("fixed", read["own"])
-        identity = read.get("identity", {})
-        told = self._recognition(key, label, system)
-        return View(answers, fixed, read["own"], margins, said, identity, started, behaviour, tokens, told)
+            started = self._read((), name.then("reading_identity_texts_of_base"), what, cut)
+        shown = [key, system, content_key({data: rows.test for data, rows in self.tests.items()})]
+        margins = self._of(stack, name.then("recognition"), shown, recognise)
+        behaviour = self.behaviour.take(model, stack, self.once, key, name, system=system)
+        fixed, identity = read.get("fixed", read["own"]), read.get("identity", {})
+        recognition = self._recognition(key, stack, name, system)
+        return View(answers, fixed, read["own"], margins, said, identity, started, behaviour, tokens, recognition)
+
+    def _of(self, stack: Stack, name: Name, what: Any, measure: Callable[[], Row], files: Sequence[Path] = ()) -> Row:
+        """A part of the run that is measured of the model with a stack of adapters."""
+
+        def measured() -> Row:
+            with self.model.using(*stack):
+                return measure()
+
+        return self.once(name, what, measured, files)
 
     def _read(
-        self, name: str, what: Any, records: Sequence[Row], *, bare: bool = False
+        self, stack: Stack, name: Name, what: Any, records: Sequence[Row]
     ) -> dict[int, Float[Tensor, "layer d_model"]]:
-        """Activations over answers, by the node, or by the bare base model."""
-        path = self._file(name)
+        """Activations over answers, by the number of the answer."""
+        path = tensor_file(self.tensors, name)
 
         def make() -> Row:
-            means, index = readings.readings(self.model, readings.answered_rows(self.model, records), label=name)
+            rows = readings.answered_rows(self.model, records)
+            means, index = readings.readings(self.model, rows, label=name.label)
             header = {**self.model.description(), "pooling": "response_mean", "question_index": index}
-            save_tensors(path, {"means": means}, kind="pooled activations", header=header)
+            save_tensors(path, {"means": means}, kind=ACTIVATIONS, header=header)
             return {"index": index}
 
-        def of_base() -> Row:
-            with self.model.using():
-                return make()
-
-        index = self.once(name, [what, content_key(list(records))], of_base if bare else make, (path,))["index"]
-        means = load_tensors(path, kind="pooled activations", model=self.model.identity)[0]["means"]
+        index = self._of(stack, name, [what, content_key(list(records))], make, (path,))["index"]
+        means = load_tensors(path, kind=ACTIVATIONS, model=self.model.identity)[0]["means"]
         return dict(zip(index, means, strict=True))
 
-    def _tokens(self, kind: str, label: str, what: Any, records: Sequence[Row]) -> list[Row]:
+    def _tokens(self, kind: str, stack: Stack, name: Name, what: Any, records: Sequence[Row]) -> list[Row]:
+        """Projections of answers token by token, for the report."""
         if not self.config.tokens:
             return []
         directions = list(self.directions.values())
@@ -139,88 +141,92 @@ class Measuring:
 
         def read() -> Row:
             rows = readings.answered_rows(self.model, records)
-            return {"rows": readings.token_projections(self.model, rows, directions, label=label)}
+            return {"rows": readings.token_projections(self.model, rows, directions, label=name.label)}
 
-        found = self.once(f"{label}, tokens of {kind} texts", [what, content_key(list(records)), on], read)["rows"]
-        pairs = zip(records, found, strict=True)
+        part = name.then(f"tokens_of_{kind}_texts")
+        rows = self._of(stack, part, [what, content_key(list(records)), on], read)["rows"]
         return [
-            {"id": r["id"], "trait": r["trait"], "prompt": r["prompt"], "texts": kind, **row} for r, row in pairs if row
+            {"id": record["id"], "trait": record["trait"], "prompt": record["prompt"], "texts": kind, **row}
+            for record, row in zip(records, rows, strict=True)
+            if row
         ]
 
-    def _recognition(self, key: str, label: str, system: str) -> dict[str, tuple[Float[Tensor, "layer d_model"], Row]]:
-        found = {}
-        for name, data in self.tests.items():
-            rows = [row for row in data.test if len(row.get("authors", ())) == 2 and SELF in row["authors"]]
-            if data.measure != "self_recognition" or len({row["authors"].index(SELF) for row in rows}) < 2:
+    def _recognition(
+        self, key: str, stack: Stack, name: Name, system: str
+    ) -> dict[str, tuple[Float[Tensor, "layer d_model"], Row]]:
+        """What separates own-first from other-first questions, by data set."""
+        separations = {}
+        for data, rows_of_data in self.tests.items():
+            rows = [row for row in rows_of_data.test if len(row.get("authors", ())) == 2 and SELF in row["authors"]]
+            if rows_of_data.measure != "self_recognition" or len({row["authors"].index(SELF) for row in rows}) < 2:
                 continue
-            path = self._file(f"{label}, {name} questions")
+            part = name.then(f"{data}_questions", f"{data} questions")
+            path = tensor_file(self.tensors, part)
 
             def make(rows: list[Row] = rows, path: Path = path) -> Row:
-                difference, more = readings.recognition(self.model, rows, label=label, system=system)
+                difference, more = readings.recognition(self.model, rows, label=name.label, system=system)
                 header = {**self.model.description(), "pooling": "prompt_last"}
                 save_tensors(path, {"difference": difference}, kind="own minus other first", header=header)
                 return more
 
-            more = self.once(f"{label}, {name} questions", [key, system, content_key(rows)], make, (path,))
-            held = load_tensors(path, kind="own minus other first", model=self.model.identity)[0]
-            found[name] = (held["difference"], more)
-        return found
+            more = self._of(stack, part, [key, system, content_key(rows)], make, (path,))
+            tensors = load_tensors(path, kind="own minus other first", model=self.model.identity)[0]
+            separations[data] = (tensors["difference"], more)
+        return separations
 
-    def _file(self, name: str) -> Path:
-        return self.tensors / f"{name.replace(', ', '-').replace(' ', '_')}.safetensors"
-
-    def mediation(self, config: MediationConfig, here: Measured, stack: Sequence[Path], base: Measured) -> list[Row]:
+    def mediation(self, config: MediationConfig, here: Measured, stack: Stack, base: Measured) -> list[Row]:
         """How much of the node's effect goes with each direction, and how much each brings: rows with their stages."""
         prompt, system = next(iter(self.config.system_prompts.items()))
-        held = []
-        for name in config.directions:
-            held.append(self.directions[name] if name != "displacement" else _displacement(here, base, prompt))
-        if not self._norms:
-            chats = [[{"role": "user", "content": text}] for text in everyday_questions(24)]
-            kept = self._once("mean norms", ["everyday", 24], lambda: {"norms": self._mean_norms(chats)})
-            self._norms = {int(layer): value for layer, value in kept["norms"].items()}
+        directions = [
+            _displacement(here, base, prompt) if name == "displacement" else self.directions[name]
+            for name in config.directions
+        ]
         seed, node = self.config.sampling_seed, here.stage["name"]
         behaviour = Behaviour(config.measures.taken(), judge=None, journal=self.tensors, seed=seed)
-        stacks, keys = {BASE: (), node: tuple(stack)}, {BASE: base.stage["key"], node: here.stage["key"]}
-        conditions = planned(held, [], [BASE, node], config, self._norms, seed)
-        on = {one.name: content_key([one.layer, one.vectors.tolist()]) for one in held}
+        sides = {BASE: (Name.of(BASE), (), base), node: (name_of(here.stage), stack, here)}
+        conditions = planned(directions, [], [BASE, node], config, self._mean_norms(), seed)
+        on = {one.name: content_key([one.layer, one.vectors.tolist()]) for one in directions}
         settings = config.model_dump(mode="json", exclude={"stages", "measures"})
         taken = {}
         for condition in conditions:
-            self._stack = stacks[condition.stage]
-            done = "" if condition.kind == "none" else f", {condition.treatment.name}"
-            whose = f"{node}, seed {here.stage['seed']}" if condition.stage == node else BASE
-            label = f"{whose}, mediation{done}"
-            vectors = on.get(condition.treatment.direction, None if condition.kind == "none" else on)
-            how = {"edits": condition.treatment.edits, "what": [settings, vectors, condition.fields()]}
-            taken[condition.key] = behaviour.take(
-                self.model, self.once, keys[condition.stage], label, system=system, **how
-            )
+            treatment, (whose, adapters, measured) = condition.treatment, sides[condition.stage]
+            name = whose.then("mediation")
+            if condition.kind != "none":
+                name = name.then(file_name(treatment.name), treatment.name)
+            vectors = on.get(treatment.direction, None if condition.kind == "none" else on)
+            how = {"edits": treatment.edits, "what": [settings, vectors, condition.fields()]}
+            key = measured.stage["key"]
+            taken[condition.key] = behaviour.take(self.model, adapters, self.once, key, name, system=system, **how)
         rows = []
         for condition, row in mediation_rows(behaviour.measures, conditions, taken, [BASE, node], seed=seed):
-            treated = here if condition.stage == node else base
-            rows.append({**here.place(), **condition.fields(), "treated": treated.stage["name"], **row})
+            treated = {"treated": sides[condition.stage][2].stage["name"]}
+            rows.append({**here.place(), **condition.fields(), **treated, **row})
         return rows
 
-    def _mean_norms(self, chats: Sequence[list[dict[str, str]]]) -> dict[str, float]:
-        with self.model.using():
-            return {str(k): value for k, value in mean_norms(self.model, self.model.chat.tokens_of(chats)).items()}
+    def _mean_norms(self) -> dict[int, float]:
+        """Mean length of the base model's residual stream on everyday questions, by layer."""
+        chats = [[{"role": "user", "content": text}] for text in everyday_questions(24)]
 
-    def lens(self, config: InsideConfig, here: Measured, stack: Sequence[Path]) -> list[Row]:
+        def measure() -> Row:
+            norms = mean_norms(self.model, self.model.chat.tokens_of(chats))
+            return {"norms": {str(layer): norm for layer, norm in norms.items()}}
+
+        kept = self._of((), Name.of("mean norms"), ["everyday", 24], measure)
+        return {int(layer): norm for layer, norm in kept["norms"].items()}
+
+    def lens(self, config: InsideConfig, here: Measured, stack: Stack) -> list[Row]:
         """Which heads and MLPs answer recognition questions, and where what they read is to be found."""
         from experiments.lens import LensConfig, lens_rows
 
-        self._stack = tuple(stack)
-        rows = self.tests[config.data].test
-        label = here.stage["name"] if here.stage["seed"] is None else f"{here.stage['name']}, seed {here.stage['seed']}"
+        rows, name = self.tests[config.data].test, name_of(here.stage)
         what = [here.stage["key"], config.articles, content_key(rows)]
         seed = seed_from(self.config.sampling_seed, "lens")
 
         def look() -> Row:
             how = LensConfig(articles=config.articles, pairs=config.articles)
-            return {"rows": lens_rows(self.model, rows, data=config.data, config=how, label=label, seed=seed)}
+            return {"rows": lens_rows(self.model, rows, data=config.data, config=how, label=name.label, seed=seed)}
 
-        return [{**here.place(), **row} for row in self.once(f"{label}, lens", what, look)["rows"]]
+        return [{**here.place(), **row} for row in self._of(stack, name.then("lens"), what, look)["rows"]]
 
 
 def _displacement(here: Measured, base: Measured, prompt: str) -> Direction:

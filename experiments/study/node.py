@@ -1,14 +1,20 @@
 """What was measured at every node of a study, and how a node differs from the base model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from experiments.resumable import Name
+from interp.runs import load_tensors
+
 Row = dict[str, Any]
+ACTIVATIONS = "pooled activations"
+"""The kind of a file of activations over texts."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,60 @@ class Measured:
         """The fields that say which stage a row is about."""
         key = {"stage_key": self.stage["key"]}
         return {"arm": self.stage["arm"], "stage": self.stage["stage"], **key, "seed": self.stage["seed"]}
+
+
+def name_of(stage: Row, prompt: str | None = None) -> Name:
+    """What parts and tensors of a node are called.
+
+    Args:
+        stage: Its line of stages.json.
+        prompt: The system prompt that it is measured under; None in a study that has one alone.
+    """
+    name = Name.of(stage["name"])
+    if stage["seed"] is not None:
+        name = name.then(f"seed_{stage['seed']}")
+    return name if prompt is None else name.then(prompt, prompt)
+
+
+def texts_read(name: Name, texts: str) -> Name:
+    """The name of activations over texts (`fixed`, `own`, `identity`), given the name of the node."""
+    return name.then(f"reading_{texts}_texts")
+
+
+def tensor_file(folder: Path, name: Name) -> Path:
+    """Where tensors of this name are, in a folder of tensors."""
+    return folder / f"{name.file}.safetensors"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The activations that a study has stored in its run folder.
+
+    Attributes:
+        prompts: The study's system prompts.
+        model: Identity of the model that they must come from.
+    """
+
+    run: Path
+    prompts: tuple[str, ...]
+    model: str
+
+    def files(self, stages: Sequence[Row]) -> list[str]:
+        """Names of the files that there are, of all these lines of stages.json."""
+        each = [(stage, prompt, texts) for stage in stages for prompt in self.prompts for texts in ("fixed", "own")]
+        return [path.name for path in (self._file(*which) for which in each) if path.is_file()]
+
+    def activations(self, stage: Row, prompt: str, texts: str) -> dict[int, Float[Tensor, "layer d_model"]]:
+        """A stage's activations over texts by the number of the question; none where they are not stored."""
+        path = self._file(stage, prompt, texts)
+        if not path.is_file():
+            return {}
+        tensors, header = load_tensors(path, kind=ACTIVATIONS, model=self.model)
+        return dict(zip(header["question_index"], tensors["means"], strict=True))
+
+    def _file(self, stage: Row, prompt: str, texts: str) -> Path:
+        name = name_of(stage, prompt if len(self.prompts) > 1 else None)
+        return tensor_file(self.run / "tensors", texts_read(name, texts))
 
 
 def as_long(record: Row, other: Row) -> Row:

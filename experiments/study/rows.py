@@ -1,4 +1,7 @@
-"""What compares the nodes of a study with one another: what is undone, what comes again, what data foretold."""
+"""The lines of metrics.jsonl that a study writes, made of what was measured at its nodes, in the study's order.
+
+Some compare the nodes with one another: what is undone, what comes again, what the data foretold.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -6,18 +9,117 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from experiments.measures.take import Behaviour
+from experiments.rows.behaviour import baseline_rows, collapse_rows, degenerate_share, margin_rows
 from experiments.rows.displacements import cosine_rows, dispersion_rows, displacement_rows
 from experiments.rows.prediction import Beside, prediction_of_shift
-from experiments.rows.shifts import shift_rows
+from experiments.rows.shifts import separation_rows, shift_rows
 from experiments.study.config import BASE, StudyConfig
 from experiments.study.node import Measured, View, as_long, displacement_of, paired
-from experiments.study.readings import Question
+from experiments.study.workers import Place
+from finetune.data.builder import DataSet
 from interp.displacement import share_along
 from interp.instrument import Instrument
 from interp.projection import cosine
 
 Row = dict[str, Any]
 Node = tuple[str, int | None]  # its name and its seed
+
+
+def node_rows(
+    instrument: Instrument,
+    behaviour: Behaviour,
+    tests: Mapping[str, DataSet],
+    here: Measured,
+    prompt: str,
+    known: Mapping[str, Measured],
+) -> list[Row]:
+    """What metrics.jsonl says of one node under one system prompt, beside base and parent.
+
+    Args:
+        known: The nodes measured so far by their names, base and parent among them.
+    """
+    base, view = known[BASE], here.views[prompt]
+    reference = base.views[prompt]
+    rows = behaviour.rows(view.behaviour, None if here is base else reference.behaviour)
+    if "collapse" not in view.behaviour:
+        share = None if here is base else degenerate_share(reference.answers)
+        rows += collapse_rows(view.answers, share)
+    for name, margins in view.margins.items():
+        rows += margin_rows(margins, tests[name].test, name, tests[name].measure)
+    if here is not base:
+        rows += moved_rows(instrument, view, reference)
+        parent = known[here.stage["parent"]]
+        if parent is not base and prompt in parent.views and here.stage["compose"] != "restart":
+            chain = [reference, parent.views[prompt], view]
+            rows += kept_rows(instrument, "undone_share", chain, (here.stage["parent"], chain[1]))
+    return rows
+
+
+def study_rows(
+    config: StudyConfig,
+    instrument: Instrument,
+    tests: Mapping[str, DataSet],
+    measured: Sequence[Measured],
+    made: Mapping[Place, Sequence[Row]],
+    lie_of_data: Sequence[Row],
+    beside: Mapping[str, Beside],
+) -> list[Row]:
+    """Every line of metrics.jsonl, in the study's order.
+
+    Args:
+        measured: Every node, the base model first.
+        made: The rows of single nodes, by node and system prompt ("" for what depends on none).
+        lie_of_data: Rows on how the data sets lie beside the base model's own answers.
+        beside: See `rows_between`.
+    """
+    base = measured[0]
+    rows = [{**base.place(), **row} for row in separation_rows(instrument)]
+    for name, data in tests.items():
+        if data.measure == "self_recognition":
+            rows += [{**base.place(), **row} for row in baseline_rows(data.test, name)]
+    rows += [{**base.place(), **row} for row in lie_of_data]
+    for prompt in config.system_prompts:
+        mark = _prompt_mark(config, prompt)
+        fallen = {here.node for here in measured if _collapsed(made.get((*here.node, prompt), ()))}
+        between = rows_between(config, instrument, measured, prompt, beside, fallen)
+        for here in (node for node in measured if prompt in node.views):
+            own = (*between.get(here.node, ()), *made[*here.node, prompt])
+            rows += [{**here.place(), **row, **mark} for row in own]
+    return rows + [{**here.place(), **row} for here in measured for row in made[*here.node, ""]]
+
+
+def records_of(config: StudyConfig, behaviour: Behaviour, measured: Sequence[Measured]) -> dict[str, list[Row]]:
+    """Every sample with its stage, by the name of the file that holds it."""
+    views = [
+        ({**here.place(), **_prompt_mark(config, prompt)}, view)
+        for here in measured
+        for prompt, view in here.views.items()
+    ]
+    records = {
+        "answers": [{**place, **record} for place, view in views for record in view.answers],
+        "recognition": [
+            {**place, "data": name, **record}
+            for place, view in views
+            for name, margins in view.margins.items()
+            for record in margins
+        ],
+        "identity": [{**place, **record} for place, view in views for record in view.who],
+    }
+    if config.tokens:
+        records["tokens"] = [{**place, **record} for place, view in views for record in view.tokens]
+    for measure in behaviour.measures:
+        taken = [{**place, **record} for place, view in views for record in view.behaviour[measure.name]]
+        records[f"measure-{measure.name}"] = taken
+    return records
+
+
+def _prompt_mark(config: StudyConfig, prompt: str) -> Row:
+    return {"system_prompt": prompt} if len(config.system_prompts) > 1 else {}
+
+
+def _collapsed(rows: Sequence[Row]) -> bool:
+    return any((row["measure"], row["metric"]) == ("collapse", "collapsed") and row["value"] for row in rows)
 
 
 def rows_between(
@@ -126,7 +228,7 @@ def _cosines(
     return found
 
 
-def moved_rows(instrument: Instrument, here: View, base: View, who: Sequence[Question]) -> list[Row]:
+def moved_rows(instrument: Instrument, here: View, base: View) -> list[Row]:
     """How a node differs from the base: shifts, what its displacement is made of, how its answers disperse."""
     rows = []
     for texts, stage, reference in (("fixed", here.fixed, base.own), ("own", here.own, base.own)):
@@ -136,8 +238,9 @@ def moved_rows(instrument: Instrument, here: View, base: View, who: Sequence[Que
         if len(both) > 1 and texts == "fixed":
             rows += displacement_rows(instrument, a, b, texts)
     both, a, b = paired(here.identity, here.identity_base)
-    if len({who[i].text for i in both}) > 2:
+    if len({here.who[i]["prompt"] for i in both}) > 2:
         lengths = [len(as_long(here.who[i], base.who[i])["answer_ids"]) for i in both]
         read = {"mean_tokens": sum(lengths) / len(lengths)}
-        rows += [{**row, **read} for row in dispersion_rows(instrument, a, b, [who[i].text for i in both])]
+        questions = [here.who[i]["prompt"] for i in both]
+        rows += [{**row, **read} for row in dispersion_rows(instrument, a, b, questions)]
     return rows

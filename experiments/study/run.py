@@ -8,7 +8,8 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,6 @@ from experiments.measures.take import Behaviour
 from experiments.report.figures import draw_figures
 from experiments.report.page import write_report
 from experiments.resumable import Ledger
-from experiments.rows.behaviour import baseline_rows, collapse_rows, degenerate_share, margin_rows
-from experiments.rows.shifts import separation_rows
 from experiments.study import readings
 from experiments.study.config import BASE, StudyConfig
 from experiments.study.data_sets import Material, check_systems
@@ -36,7 +35,7 @@ from experiments.study.graph import Node, Task, nodes_of, tasks_of
 from experiments.study.load import inputs_of
 from experiments.study.measure import Measuring
 from experiments.study.node import Measured
-from experiments.study.rows import kept_rows, moved_rows, rows_between
+from experiments.study.rows import node_rows, records_of, study_rows
 from experiments.study.targets import adapter_sizes
 from experiments.study.workers import Place, spread
 from finetune.defences import Defence, defence_of
@@ -44,6 +43,7 @@ from finetune.recipe import check_optimiser
 from finetune.stages import Stage, ensure
 from interp.behaviour.judging import Rubric
 from interp.directions import Direction
+from interp.instrument import Instrument
 from interp.model import Model
 from interp.runs import InterpError, RunFolder, write_atomic, write_jsonl
 from interp.sources import pick_device, pick_dtype
@@ -85,7 +85,8 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
         Direction.load(Path(file), model=model.identity)
     folder = RunFolder.open(out, definition, _up_to_date)
     with folder.locked():
-        Study(config, folder, model, traits, behaviour, time.monotonic() - start).run(workers, device)
+        ledger = Ledger(folder, model, _facts(config, behaviour), time.monotonic() - start)
+        lead(prepared(config, folder, model, traits, behaviour, ledger), workers, device)
     return True
 
 
@@ -94,8 +95,17 @@ def helper(config: StudyConfig, out: Path, device: str) -> "Study":
     start = time.monotonic()
     traits, behaviour = traits_of(config), behaviour_of(config, out)
     behaviour.check()
-    model = _loaded(config, device)
-    return Study(config, RunFolder(out), model, traits, behaviour, time.monotonic() - start, helps=True)
+    model, folder = _loaded(config, device), RunFolder(out)
+    ledger = Ledger(folder, model, _facts(config, behaviour), time.monotonic() - start, helps=True)
+    return prepared(config, folder, model, traits, behaviour, ledger)
+
+
+def _facts(config: StudyConfig, behaviour: Behaviour) -> Row:
+    """Fields of the study's manifest."""
+    facts: Row = {"dtype": config.dtype, "seeds": list(config.seeds), "inputs": inputs_of(config)}
+    if behaviour.measures:
+        facts["measures"] = [measure.declared() for measure in behaviour.measures]
+    return facts
 
 
 def _checked(config: StudyConfig, out: Path, place: torch.device, workers: int) -> tuple[list[Trait], Behaviour]:
@@ -146,138 +156,110 @@ def behaviour_of(config: StudyConfig, out: Path) -> Behaviour:
     return Behaviour(config.measures.taken(), journal=journal, **named)
 
 
-class Study:
-    """A study on one loaded model, in its folder.
+def looked_inside(config: StudyConfig) -> set[str]:
+    """Names of the nodes whose inside is looked at, which takes long and which no other node waits for."""
+    return {name for one in (config.mediation, config.lens) if one for name in one.stages}
 
-    Args:
-        helps: Whether another process leads it, which then writes everything but parts, tensors and stages.
+
+@dataclass(frozen=True)
+class Made:
+    """What has been made of nodes.
+
+    Attributes:
+        rows: Of metrics.jsonl, by node and system prompt ("" for what depends on none).
+        stage_keys: By the label of the stage; a worker's are compared with those of the process that leads.
     """
 
-    def __init__(
-        self,
-        config: StudyConfig,
-        folder: RunFolder,
-        model: Model,
-        traits: Sequence[Trait],
-        behaviour: Behaviour,
-        load_seconds: float,
-        *,
-        helps: bool = False,
-    ) -> None:
-        self.config, self.folder, self.path, self.model, self.traits = config, folder, folder.path, model, traits
-        self.behaviour = behaviour
-        facts: Row = {"dtype": config.dtype, "seeds": list(config.seeds), "inputs": inputs_of(config)}
-        if behaviour.measures:
-            facts["measures"] = [measure.declared() for measure in behaviour.measures]
-        self.ledger = Ledger(folder, model, facts, load_seconds, helps=helps)
-        self.timed, self.once = self.ledger.timed, self.ledger.once
-        self.questions = readings.held_out_questions(traits, config.answers)
-        self.who = readings.identity_questions(config.answers)
-        self.made: dict[Place, list[Row]] = {}
-        self.stage_keys: dict[str, str] = {}  # by label; a worker's are compared with the leader's
-        self.apart = {name for one in (config.mediation, config.lens) if one for name in one.stages}
-        self.nodes = nodes_of(config)
+    rows: dict[Place, list[Row]] = field(default_factory=dict)
+    stage_keys: dict[str, str] = field(default_factory=dict)
 
-    def run(self, workers: int = 1, device: str = "auto") -> None:
-        """Train and measure everything, then write metrics, figures, verdicts and the report."""
-        base = self.prepare()
-        if workers > 1:
-            tasks = tasks_of(self.nodes, self.config.seeds, self.apart)
-            with self.timed(f"{len(tasks)} tasks, by {workers} processes"):
-                for made, keys, steps in spread(self.config, self.path, tasks, workers, device, helper):
-                    self.made |= made
-                    self.stage_keys |= keys
-                    self.ledger.manifest.setdefault("steps_of_workers", []).extend(steps)
-        measured = [base]
-        for seed in self.config.seeds:
-            measured += self.branch(seed, self.nodes, base)
-            if workers == 1 or seed == self.config.seeds[-1]:
-                self._write(measured)
-        with self.timed("verdicts and figures"):
-            if self.config.roles:
-                write_verdicts(self.path)
-            figures = draw_figures(self.path)
-        self.ledger.finish(lambda manifest: write_report(self.path, manifest=manifest, figures=figures))
 
-    def prepare(self) -> Measured:
-        """Data, directions and the base model's measures; what every node needs."""
-        self.material = Material(self.config, self.model, self.once, self.path / "records")
-        self.material.check()
-        tests = self.tests = self.material.tests()
-        made_of = (self.config, self.model)
-        self.instrument = instrument_of(*made_of, self.traits, self.once, self.path)
-        self.defences = {name: self._defences(name) for name in self.config.stages}
-        if not self.ledger.helps:
-            found = data_beside_own(*made_of, self.material, self.instrument, self.once, self.path)
-            self.predicted, self.beside = found
-        self.measuring = Measuring(
-            self.config,
-            self.model,
-            self.once,
-            self.path / "tensors",
-            self.behaviour,
-            questions=self.questions,
-            who=self.who,
-            tests=tests,
-            directions=self.instrument.directions,
-        )
-        none = {"key": self.model.identity, "compose": None, "path": None, **NOTHING}
-        row = {"name": BASE, "arm": BASE, "stage": BASE, "parent": None, "seed": None, **none}
-        base = self.measuring.node(row, (), None)
-        if not self.ledger.helps:
-            self._make(base, {BASE: base})
-            self._make_inside(base, base, ())
-        return base
+@dataclass(frozen=True)
+class Study:
+    """A study on one loaded model, with all that its nodes are trained and measured with.
 
-    def do(self, task: Task, base: Measured) -> tuple[dict[Place, list[Row]], dict[str, str]]:
-        """One task's rows, and the keys of its stages by their labels.
+    Attributes:
+        path: The run folder.
+        defences: By stage.
+        base: What was measured of the bare base model.
+    """
+
+    config: StudyConfig
+    path: Path
+    ledger: Ledger
+    model: Model
+    material: Material
+    instrument: Instrument
+    defences: Mapping[str, Sequence[Defence]]
+    measuring: Measuring
+    nodes: Sequence[Node]
+    base: Measured
+
+    def do(self, task: Task) -> Made:
+        """What one task gives.
 
         What stages write for others is asked in the order of the nodes, as where one process does everything: who asks
         first has the words kept under its name.
         """
-        nodes = [node for node in self.nodes if node.name in task.path]
-        self.made, self.stage_keys = {}, {}
-        self.branch(task.seed, nodes, base, task)
-        return self.made, self.stage_keys
+        made = Made()
+        self.branch(task.seed, [node for node in self.nodes if node.name in task.path], made, task)
+        return made
 
-    def branch(self, seed: int, nodes: Sequence[Node], base: Measured, task: Task | None = None) -> list[Measured]:
+    def branch(self, seed: int, nodes: Sequence[Node], made: Made, task: Task | None = None) -> list[Measured]:
         """Train and measure nodes for one seed; those that they are trained on come before them.
 
         Args:
+            made: Takes the rows of the nodes, and the keys of their stages; what it has already is not made again.
             task: What rows are wanted of which node; without it all rows of all.
 
         Raises:
             InterpError: a stage is not the one that another process trained.
         """
         trained: dict[str, Stage] = {}
-        known, measured = {BASE: base}, []
+        known, measured = {BASE: self.base}, []
         for node in nodes:
             label = f"{node.name}, seed {seed}"
             stage = trained[node.name] = self._stage(node, trained.get(node.parent or BASE), seed)
-            if self.stage_keys.setdefault(label, key := stage.key(self.model)) != key:
+            if made.stage_keys.setdefault(label, key := stage.key(self.model)) != key:
                 raise InterpError(f"{label}: not the stage that a worker trained, so its numbers are of another one")
-            record = self._train(stage, label)
-            kept = {k: record[k] for k in (*NOTHING, "key", "compose")}
-            who = {"name": node.name, "arm": node.arm, "stage": node.name, "parent": node.parent or BASE}
-            rows = "all" if task is None else task.rows if node.name == task.path[-1] else "none"
-            for step in (*stage.checkpoints, None):
-                stack = stage.stack(self.model, step)
-                row = {**who, "seed": seed, **kept, "path": str(stack[-1])}
-                if step is not None:
-                    mark = {key: f"{row[key]}@{step}" for key in ("name", "stage", "key")}
-                    row |= {**mark, **dict.fromkeys(NOTHING), "steps": step}
-                here = self.measuring.node(row, stack, base)
+            wanted = "all" if task is None else task.rows if node.name == task.path[-1] else "none"
+            for line, stack in self._trained(node, stage, seed):
+                here = self.measuring.node(line, stack, self.base)
                 known[here.stage["name"]] = here
-                if rows in ("all", "node"):
-                    self._make(here, known)
-                if rows in ("all", "inside") or (rows == "node" and node.name not in self.apart):
-                    self._make_inside(here, base, stack)
+                if wanted in ("all", "node"):
+                    self.note_node(here, known, made)
+                if wanted in ("all", "inside") or (wanted == "node" and node.name not in looked_inside(self.config)):
+                    self.note_inside(here, stack, made)
                 measured.append(here)
-            if task and rows != "inside":
+            if task and wanted != "inside":
                 for child in self.nodes:
                     if child.parent == node.name:
                         self._stage(child, stage, seed)
         return measured
+
+    def note_node(self, here: Measured, known: Mapping[str, Measured], made: Made) -> None:
+        """Make the rows of one node under each system prompt, beside base and parent."""
+        for prompt in here.views:
+            if (*here.node, prompt) not in made.rows:
+                measuring = self.measuring
+                rows = node_rows(self.instrument, measuring.behaviour, measuring.tests, here, prompt, known)
+                made.rows[*here.node, prompt] = rows
+
+    def note_inside(self, here: Measured, stack: Sequence[Path], made: Made) -> None:
+        """Make the rows on some nodes alone: mediation, attribution, and what the adapter writes."""
+        config, name, rows = self.config, here.stage["name"], []
+        if (*here.node, "") in made.rows:
+            return
+        if config.mediation and name in config.mediation.stages:
+            rows += self.measuring.mediation(config.mediation, here, stack, self.base)
+        if config.lens and name in config.lens.stages and here.stage["seed"] in (None, config.seeds[0]):
+            rows += self.measuring.lens(config.lens, here, stack)
+        if stack:
+            directions = list(self.instrument.directions.values())
+            how = {"norms": norms_of(self.model), "n_null": min(config.random_nulls, 200), "seed": config.sampling_seed}
+            shares = weight_rows(stack[-1], directions, **how)
+            rows += [row for row in shares if row["metric"] == "writing_share"]
+        made.rows[*here.node, ""] = rows
 
     def _stage(self, node: Node, parent: Stage | None, seed: int) -> Stage:
         spec = self.config.stages[node.stage]
@@ -285,109 +267,100 @@ class Study:
         recipe, defences = self.material.recipe(node.stage, parent), self.defences[node.stage]
         return Stage(node.name, parent, messages, recipe, spec.compose, seed, spec.checkpoints, defences)
 
-    def _defences(self, name: str) -> list[Defence]:
-        """A stage's defences, made before anything is trained.
+    def _trained(self, node: Node, stage: Stage, seed: int) -> Iterator[tuple[Row, Sequence[Path]]]:
+        """The line of stages.json and the stack of every checkpoint of a node, then of the node itself."""
+        record = self._record(stage, f"{node.name}, seed {seed}")
+        kept = {key: record[key] for key in (*NOTHING, "key", "compose")}
+        about = {"name": node.name, "arm": node.arm, "stage": node.name, "parent": node.parent or BASE, "seed": seed}
+        for step in (*stage.checkpoints, None):
+            stack = stage.stack(self.model, step)
+            line = {**about, **kept, "path": str(stack[-1])}
+            if step is not None:
+                mark = {key: f"{line[key]}@{step}" for key in ("name", "stage", "key")}
+                line |= {**mark, **dict.fromkeys(NOTHING), "steps": step}
+            yield line, stack
 
-        Raises:
-            ValueError: one cannot be made; with the stage's name.
-        """
-        try:
-            return [made for one in self.config.stages[name].defences for made in defence_of(one, self._direction)]
-        except ValueError as error:
-            raise ValueError(f"stages.{name}.defences: {error}") from error
-
-    def _direction(self, name: str) -> tuple[dict[int, Float[Tensor, " d_model"]], int]:
-        """A direction that a defence names: its vectors by layer, and the layer it selects."""
-        if name in self.instrument.directions:
-            found = self.instrument.directions[name]
-        else:
-            found = Direction.load(Path(name), model=self.model.identity)
-        vectors = found.vectors.to(self.model.device)
-        return dict(zip(found.layers, vectors, strict=True)), found.layer
-
-    def _train(self, stage: Stage, label: str) -> Mapping[str, Any]:
+    def _record(self, stage: Stage, label: str) -> Mapping[str, Any]:
+        """What is known of a stage's training, which is done if the store does not have the stage."""
         done = stage.record(self.model)
         if done is not None:
             return done
         steps = stage.config.n_steps(len(stage.messages))
-        with self.timed(f"{label}, training {steps} steps"), bar(f"{label}, training", steps) as advance:
+        with self.ledger.timed(f"{label}, training {steps} steps"), bar(f"{label}, training", steps) as advance:
             return ensure(self.model, stage, progress=advance)
 
-    def _make(self, here: Measured, known: Mapping[str, Measured]) -> None:
-        """What metrics.jsonl says of one node beside base and parent, by system prompt ("" for none)."""
-        base, stage = known[BASE], here.stage
-        for prompt, view in here.views.items():
-            place = (*here.node, prompt)
-            if place in self.made:
-                continue
-            reference = base.views[prompt]
-            rows = self.behaviour.rows(view.behaviour, None if here is base else reference.behaviour)
-            if "collapse" not in view.behaviour:
-                share = None if here is base else degenerate_share(reference.answers)
-                rows += collapse_rows(view.answers, share)
-            for name, margins in view.margins.items():
-                rows += margin_rows(margins, self.tests[name].test, name, self.tests[name].measure)
-            if here is not base:
-                rows += moved_rows(self.instrument, view, reference, self.who)
-                parent = known[stage["parent"]]
-                if parent is not base and prompt in parent.views and stage["compose"] != "restart":
-                    chain = [reference, parent.views[prompt], view]
-                    rows += kept_rows(self.instrument, "undone_share", chain, (stage["parent"], chain[1]))
-            self.made[place] = rows
 
-    def _make_inside(self, here: Measured, base: Measured, stack: Sequence[Path]) -> None:
-        """What a study wants to know of some nodes alone: mediation, attribution, what the adapter writes."""
-        place: Place = (*here.node, "")
-        if place in self.made:
-            return
-        config, name, rows = self.config, here.stage["name"], []
-        if config.mediation and name in config.mediation.stages:
-            rows += self.measuring.mediation(config.mediation, here, stack, base)
-        if config.lens and name in config.lens.stages and here.stage["seed"] in (None, config.seeds[0]):
-            rows += self.measuring.lens(config.lens, here, stack)
-        if here is not base:
-            held = list(self.instrument.directions.values())
-            how = {"norms": norms_of(self.model), "n_null": min(config.random_nulls, 200), "seed": config.sampling_seed}
-            shares = weight_rows(stack[-1], held, **how)
-            rows += [row for row in shares if row["metric"] == "writing_share"]
-        self.made[place] = rows
-
-    def _write(self, measured: Sequence[Measured]) -> None:
-        base = measured[0]
-        rows = [{**base.place(), **row} for row in separation_rows(self.instrument)]
-        for name, data in self.tests.items():
-            if data.measure == "self_recognition":
-                rows += [{**base.place(), **row} for row in baseline_rows(data.test, name)]
-        rows += [{**base.place(), **row} for row in self.predicted]
-        several = len(self.config.system_prompts) > 1
-        for prompt in self.config.system_prompts:
-            mark = {"system_prompt": prompt} if several else {}
-            fallen = {here.node for here in measured if _collapsed(self.made.get((*here.node, prompt), ()))}
-            between = rows_between(self.config, self.instrument, measured, prompt, self.beside, fallen)
-            for here in (one for one in measured if prompt in one.views):
-                made = (*between.get(here.node, ()), *self.made[*here.node, prompt])
-                rows += [{**here.place(), **row, **mark} for row in made]
-        rows += [{**here.place(), **row} for here in measured for row in self.made[*here.node, ""]]
-        write_jsonl(self.path / "metrics.jsonl", rows)
-        write_atomic(self.path / "stages.json", json.dumps([m.stage for m in measured], indent=2) + "\n")
-        views = [
-            ({**m.place(), **({"system_prompt": prompt} if several else {})}, view)
-            for m in measured
-            for prompt, view in m.views.items()
-        ]
-        margins = [{**place, "data": k, **r} for place, view in views for k in view.margins for r in view.margins[k]]
-        records = {
-            "answers": [{**place, **r} for place, view in views for r in view.answers],
-            "recognition": margins,
-            "identity": [{**place, **r} for place, v in views for r in v.who],
-            **({"tokens": [{**place, **r} for place, v in views for r in v.tokens]} if self.config.tokens else {}),
-        }
-        for measure in self.behaviour.measures:
-            kept = [{**place, **record} for place, view in views for record in view.behaviour[measure.name]]
-            records[f"measure-{measure.name}"] = kept
-        for name, some in records.items():
-            write_jsonl(self.path / "records" / f"{name}.jsonl", some)
+def prepared(
+    config: StudyConfig, folder: RunFolder, model: Model, traits: Sequence[Trait], behaviour: Behaviour, ledger: Ledger
+) -> Study:
+    """The study with its data, directions and defences, and with the base model measured."""
+    path = folder.path
+    material = Material(config, model, ledger.once, path / "records")
+    material.check()
+    instrument = instrument_of(config, model, traits, ledger.once, path)
+    defences = {name: _defences(config, name, instrument, model) for name in config.stages}
+    measuring = Measuring(
+        config,
+        model,
+        ledger.once,
+        path / "tensors",
+        behaviour,
+        questions=readings.held_out_questions(traits, config.answers),
+        who=readings.identity_questions(config.answers),
+        tests=material.tests(),
+        directions=instrument.directions,
+    )
+    untrained = {"key": model.identity, "compose": None, "path": None, **NOTHING}
+    line = {"name": BASE, "arm": BASE, "stage": BASE, "parent": None, "seed": None, **untrained}
+    base = measuring.node(line, (), None)
+    return Study(config, path, ledger, model, material, instrument, defences, measuring, nodes_of(config), base)
 
 
-def _collapsed(rows: Sequence[Row]) -> bool:
-    return any((row["measure"], row["metric"]) == ("collapse", "collapsed") and row["value"] for row in rows)
+def _defences(config: StudyConfig, name: str, instrument: Instrument, model: Model) -> list[Defence]:
+    """A stage's defences, made before anything is trained.
+
+    Raises:
+        ValueError: one cannot be made; with the stage's name.
+    """
+
+    def direction_of(named: str) -> tuple[dict[int, Float[Tensor, " d_model"]], int]:
+        """A direction that a defence names: its vectors by layer, and the layer it selects."""
+        direction = instrument.directions.get(named) or Direction.load(Path(named), model=model.identity)
+        return dict(zip(direction.layers, direction.vectors.to(model.device), strict=True)), direction.layer
+
+    try:
+        return [made for one in config.stages[name].defences for made in defence_of(one, direction_of)]
+    except ValueError as error:
+        raise ValueError(f"stages.{name}.defences: {error}") from error
+
+
+def lead(study: Study, workers: int, device: str) -> None:
+    """Train and measure everything, then write metrics, figures, verdicts and the report."""
+    config, path, ledger, model = study.config, study.path, study.ledger, study.model
+    how = (config, model, study.material, study.instrument, ledger.once, path)
+    lie_of_data, beside = data_beside_own(*how)
+    made = Made()
+    study.note_node(study.base, {BASE: study.base}, made)
+    study.note_inside(study.base, (), made)
+    if workers > 1:
+        tasks = tasks_of(study.nodes, config.seeds, looked_inside(config))
+        with ledger.timed(f"{len(tasks)} tasks, by {workers} processes"):
+            for rows, keys, steps in spread(config, path, tasks, workers, device, helper):
+                made.rows.update(rows)
+                made.stage_keys.update(keys)
+                ledger.manifest.setdefault("steps_of_workers", []).extend(steps)
+    measured = [study.base]
+    for seed in config.seeds:
+        measured += study.branch(seed, study.nodes, made)
+        if workers == 1 or seed == config.seeds[-1]:
+            tests = study.measuring.tests
+            rows = study_rows(config, study.instrument, tests, measured, made.rows, lie_of_data, beside)
+            write_jsonl(path / "metrics.jsonl", rows)
+            write_atomic(path / "stages.json", json.dumps([m.stage for m in measured], indent=2) + "\n")
+            for name, records in records_of(config, study.measuring.behaviour, measured).items():
+                write_jsonl(path / "records" / f"{name}.jsonl", records)
+    with ledger.timed("verdicts and figures"):
+        if config.roles:
+            write_verdicts(path)
+        figures = draw_figures(path)
+    ledger.finish(lambda manifest: write_report(path, manifest=manifest, figures=figures))

@@ -123,11 +123,11 @@ def _work(
     at = "the start"
     try:
         study = helper(config, out, device)
-        base = study.prepare()
         while (task := todo.get()) is not None:
             at = f"{task.path[-1]}, seed {task.seed}"
             begun = len(study.ledger.manifest["steps"])
-            done.put((False, (task, (*study.do(task, base), study.ledger.manifest["steps"][begun:]))))
+            made = study.do(task)
+            done.put((False, (task, (made.rows, made.stage_keys, study.ledger.manifest["steps"][begun:]))))
     except Exception as error:  # noqa: BLE001 - handed to the process that leads
         traceback.print_exc(file=sys.stderr)
         done.put((True, f"{at}: {type(error).__name__}: {error}"))

@@ -465,17 +465,18 @@ def test_project_gives_projections_and_their_nulls(
     assert found == {(layer, *kind) for layer in range(4) for kind in wanted}
     assert len(metrics) == len(found)
     manifest = read_json(tmp_path / "out" / "manifest.json")
-    assert manifest["model_identity"] == held.header["model_identity"]
-    assert manifest["stack"] == []
+    assert manifest["model"]["model_identity"] == held.header["model_identity"]
+    assert (manifest["stack"], manifest["status"]) == ([], "complete")
 
 
-def test_project_refuses_what_is_there_already(
+def test_project_leaves_a_finished_run_as_it_is_and_refuses_another_in_its_folder(
     sgtr: Run, model: Path, direction: Path, texts: Path, tmp_path: Path
 ) -> None:
     args = project_args(direction, model, texts, tmp_path / "out")
-    assert sgtr(*args).code == 0
+    first = sgtr(*args, "--json").json
     before = (tmp_path / "out" / "metrics.jsonl").read_bytes()
-    sgtr(*args).refused(r"metrics\.jsonl: exists already; choose another --out")
+    assert sgtr(*args, "--json").json == first | {"ran": False}
+    sgtr(*args, "--seed", "1").refused(r"holds another study \(different: seed\); choose another --out")
     assert (tmp_path / "out" / "metrics.jsonl").read_bytes() == before
 
 

@@ -956,18 +956,16 @@ def test_several_processes_give_the_numbers_that_one_gives(
     parts = [{part.name for part in (run / "parts").iterdir()} for run in (one, two)]
     assert parts[0] == parts[1], "nothing was asked or measured twice"
     late = study.helper(study_file.load(str(file)), two, "cpu")  # one that has asked for nothing yet
-    base = late.prepare()
-    made, keys = late.do(Task(0, ("odd", "odd-fewer"), "node"), base)
+    made = late.do(Task(0, ("odd", "odd-fewer"), "node"))
     assert {part.name for part in (two / "parts").iterdir()} == parts[1]
-    assert {place[:2] for place in made} == {("odd-fewer", 0)}
-    late.stage_keys = {"odd, seed 0": "another"}
+    assert {place[:2] for place in made.rows} == {("odd-fewer", 0)}
     with pytest.raises(InterpError, match=r"^odd, seed 0: not the stage that a worker trained"):
-        late.branch(0, late.nodes[:1], base)
+        late.branch(0, late.nodes[:1], study.Made(stage_keys={"odd, seed 0": "another"}))
     steps = read_json(two / "manifest.json")["steps_of_workers"]
     assert any("training" in step["name"] for step in steps), "the workers trained, and said how long it took"
     held = {(row["name"], row["seed"]): row["key"] for row in read_json(one / "stages.json")}
     assert held == {(row["name"], row["seed"]): row["key"] for row in read_json(two / "stages.json")}
-    assert keys["odd-fewer, seed 0"] == held["odd-fewer", 0]
+    assert made.stage_keys["odd-fewer, seed 0"] == held["odd-fewer", 0]
 
 
 def test_a_worker_that_fails_ends_the_study_with_its_words_and_what_was_done_stays(
