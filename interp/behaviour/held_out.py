@@ -52,7 +52,7 @@ class OwnPairs:
     below: Float[np.ndarray, " pair"]
 
 
-class Judged:
+class Folds:
     """Answers with a reference judge's scores, as the folds need them.
 
     Args:
@@ -148,7 +148,7 @@ class HeldOut:
 
 
 def held_out(
-    judged: Judged, recipes: Sequence[Recipe], progress: Callable[[int], object] | None = None
+    folds: Folds, recipes: Sequence[Recipe], progress: Callable[[int], object] | None = None
 ) -> tuple[HeldOut, Recipe, tuple[float, float]]:
     """Held-out scores of every answer; then the recipe for all of them, with the line that calibrates it.
 
@@ -160,68 +160,68 @@ def held_out(
     order = [recipe for some in by_variant.values() for recipe in some]
     known: dict[Training, list[Float[np.ndarray, "row head"]]] = {}
     for variant, some in by_variant.items():
-        x = judged.matrices(variant.features)[0]
-        for out in _trainings(judged):
-            lines = judged.lines(variant, some, judged.left_in(out))
-            rows = _scored(judged, out)
+        x = folds.matrices(variant.features)[0]
+        for out in _trainings(folds):
+            lines = folds.lines(variant, some, folds.left_in(out))
+            rows = _scored(folds, out)
             known.setdefault(out, []).append(np.stack([line(x[rows]) for line in lines], axis=1))
             if progress:
                 progress(1)
     logits = {out: np.concatenate(parts, axis=1) for out, parts in known.items()}
-    scores, prevalences = np.full(len(judged.scores), np.nan), np.full(len(judged.scores), np.nan)
+    scores, prevalences = np.full(len(folds.scores), np.nan), np.full(len(folds.scores), np.nan)
     chosen: dict[tuple[int, int], Recipe] = {}
-    for cell in judged.cells():
+    for cell in folds.cells():
         inner = [
-            (judged.rows_of(*other), _key(cell, other))
-            for other in judged.cells()
+            (folds.rows_of(*other), _key(cell, other))
+            for other in folds.cells()
             if other[0] != cell[0] and other[1] != cell[1]
         ]
-        best, slope, intercept = _choice(judged, logits, inner)
-        rows, out = judged.rows_of(*cell), _key(cell)
-        scores[rows] = slope * _of(judged, logits[out], out, rows)[:, best] + intercept
-        prevalences[rows] = judged.below[judged.left_in(out)].mean()
+        best, slope, intercept = _choice(folds, logits, inner)
+        rows, out = folds.rows_of(*cell), _key(cell)
+        scores[rows] = slope * _of(folds, logits[out], out, rows)[:, best] + intercept
+        prevalences[rows] = folds.below[folds.left_in(out)].mean()
         chosen[cell] = order[best]
-    best, slope, intercept = _choice(judged, logits, [(judged.rows_of(*cell), _key(cell)) for cell in judged.cells()])
+    best, slope, intercept = _choice(folds, logits, [(folds.rows_of(*cell), _key(cell)) for cell in folds.cells()])
     return HeldOut(scores, prevalences, chosen), order[best], (slope, intercept)
 
 
-def trainings(judged: Judged) -> int:
+def trainings(folds: Folds) -> int:
     """How many regressions of each variant `held_out` fits."""
-    return len(_trainings(judged))
+    return len(_trainings(folds))
 
 
 def _key(*cells: tuple[int, int]) -> Training:
     return frozenset(family for family, _ in cells), frozenset(question for _, question in cells)
 
 
-def _trainings(judged: Judged) -> list[Training]:
+def _trainings(folds: Folds) -> list[Training]:
     """Every set of answers that something is fitted on, by what it lacks: one cell's family and question, or two's."""
-    single = [_key(cell) for cell in judged.cells()]
+    single = [_key(cell) for cell in folds.cells()]
     double = [
         (frozenset(families), frozenset(questions))
-        for families in combinations(range(judged.n_families), 2)
-        for questions in combinations(range(judged.n_questions), 2)
+        for families in combinations(range(folds.n_families), 2)
+        for questions in combinations(range(folds.n_questions), 2)
     ]
     return [*single, *double]
 
 
-def _scored(judged: Judged, out: Training) -> Int[np.ndarray, " row"]:
+def _scored(folds: Folds, out: Training) -> Int[np.ndarray, " row"]:
     """The answers of a left-out family to a left-out question."""
-    return np.flatnonzero(np.isin(judged.family, list(out[0])) & np.isin(judged.question, list(out[1])))
+    return np.flatnonzero(np.isin(folds.family, list(out[0])) & np.isin(folds.question, list(out[1])))
 
 
-def _of(judged: Judged, logits: np.ndarray, out: Training, rows: Int[np.ndarray, " row"]) -> np.ndarray:
-    return logits[np.searchsorted(_scored(judged, out), rows)]
+def _of(folds: Folds, logits: np.ndarray, out: Training, rows: Int[np.ndarray, " row"]) -> np.ndarray:
+    return logits[np.searchsorted(_scored(folds, out), rows)]
 
 
 def _choice(
-    judged: Judged,
+    folds: Folds,
     logits: Mapping[Training, Float[np.ndarray, "row head"]],
     cells: Iterable[tuple[Int[np.ndarray, " row"], Training]],
 ) -> tuple[int, float, float]:
     """The recipe with the highest AUROC over these cells, each scored without itself, and its calibrating line."""
-    parts = [(rows, _of(judged, logits[out], out, rows)) for rows, out in cells]
-    below = judged.below[np.concatenate([rows for rows, _ in parts])]
+    parts = [(rows, _of(folds, logits[out], out, rows)) for rows, out in cells]
+    below = folds.below[np.concatenate([rows for rows, _ in parts])]
     scores = np.concatenate([found for _, found in parts])
     if not 0 < below.sum() < len(below):
         raise InterpError("of the answers that a recipe is chosen on, all or none are below the threshold; add files")
@@ -230,12 +230,12 @@ def _choice(
     return best, *platt(scores[:, best], below)
 
 
-def fitted_head(judged: Judged, aspect: str, recipe: Recipe, line: tuple[float, float], found: Mapping[str, Any]) -> Head:
+def head_of(folds: Folds, aspect: str, recipe: Recipe, line: tuple[float, float], found: Mapping[str, Any]) -> Head:
     """The head that is fitted on all answers."""
     variant = Variant(recipe.features, recipe.own_pairs, recipe.within)
-    every = np.ones(len(judged.scores), dtype=bool)
-    fit = judged.lines(variant, [recipe], every)[0]
-    return Head(aspect, judged.threshold, recipe, fit, *line, float(judged.below.mean()), found)
+    every = np.ones(len(folds.scores), dtype=bool)
+    fit = folds.lines(variant, [recipe], every)[0]
+    return Head(aspect, folds.threshold, recipe, fit, *line, float(folds.below.mean()), found)
 
 
 # figures
@@ -301,16 +301,16 @@ def calibration(p: Float[np.ndarray, " row"], below: Float[np.ndarray, " row"]) 
     return {"brier": brier, "brier_constant": constant, "expected_error": error, "bins": bins}
 
 
-def rates(judged: Judged, scored: HeldOut) -> list[dict[str, Any]]:
+def rates(folds: Folds, scored: HeldOut) -> list[dict[str, Any]]:
     """Of every model: its share below the threshold by the reference, by the mean probability, and corrected."""
     rows = []
-    for model in dict.fromkeys(judged.models):
-        of = np.array([name == model for name in judged.models])
+    for model in dict.fromkeys(folds.models):
+        of = np.array([name == model for name in folds.models])
         rows.append(
             {
                 "model": model,
                 "n": int(of.sum()),
-                "reference": float(judged.below[of].mean()),
+                "reference": float(folds.below[of].mean()),
                 "mean_probability": float(expit(scored.logits[of]).mean()),
                 "corrected": prevalence(scored.ratios[of]),
             }
@@ -318,41 +318,41 @@ def rates(judged: Judged, scored: HeldOut) -> list[dict[str, Any]]:
     return rows
 
 
-def figures(
-    judged: Judged, scored: HeldOut, *, clusters: Sequence[str], seed: int = 0
-) -> dict[str, Any]:
+def figures(folds: Folds, scored: HeldOut, *, clusters: Sequence[str], seed: int = 0) -> dict[str, Any]:
     """All held-out figures, as a JSON-like value.
 
     Args:
         clusters: What is drawn as a model in the intervals: the same for answers of finetunes of one model.
     """
-    weights = crossed_weights(clusters, judged.questions, DRAWS, seed)
-    every = np.ones((1, len(judged.below)))
-    value = float(weighted_auroc(scored.logits, judged.below, every)[0])
-    draws = weighted_auroc(scored.logits, judged.below, weights)
+    weights = crossed_weights(clusters, folds.questions, DRAWS, seed)
+    every = np.ones((1, len(folds.below)))
+    value = float(weighted_auroc(scored.logits, folds.below, every)[0])
+    draws = weighted_auroc(scored.logits, folds.below, weights)
     low, high = np.nanpercentile(draws, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     parts: dict[str, dict[str, Any]] = {}
-    for name, labels in (("by_model", clusters), ("by_question", judged.questions)):
+    for name, labels in (("by_model", clusters), ("by_question", folds.questions)):
         parts[name] = {}
         for label in dict.fromkeys(labels):
             of = np.array([other == label for other in labels])
-            area = float(weighted_auroc(scored.logits[of], judged.below[of], every[:, of])[0])
+            area = float(weighted_auroc(scored.logits[of], folds.below[of], every[:, of])[0])
             parts[name][label] = None if np.isnan(area) else area
-    names = [f"{r.features}, own pairs {r.own_pairs}, within {r.within}, {r.target}, {r.strength:g}"
-             for r in scored.recipes.values()]
-    per_model = rates(judged, scored)
+    names = [
+        f"{r.features}, own pairs {r.own_pairs}, within {r.within}, {r.target}, {r.strength:g}"
+        for r in scored.recipes.values()
+    ]
+    per_model = rates(folds, scored)
     off = {
         how: float(np.mean([abs(row[how] - row["reference"]) for row in per_model]))
         for how in ("mean_probability", "corrected")
     }
     return {
-        "auroc": Estimate(value, float(low), float(high), len(judged.below)).row(),
-        "n_below": int(judged.below.sum()),
+        "auroc": Estimate(value, float(low), float(high), len(folds.below)).row(),
+        "n_below": int(folds.below.sum()),
         "n_models": len(set(clusters)),
-        "n_families": judged.n_families,
-        "n_questions": judged.n_questions,
+        "n_families": folds.n_families,
+        "n_questions": folds.n_questions,
         **parts,
-        "calibration": calibration(expit(scored.logits), judged.below),
+        "calibration": calibration(expit(scored.logits), folds.below),
         "rates": per_model,
         "rate_error": off,
         "recipes": {name: names.count(name) for name in dict.fromkeys(names)},
