@@ -1,4 +1,4 @@
-"""Can a small judge be trained on a reference judge's scores? Fits one, and says what it does where all is new to it."""
+"""Can a small judge be trained on a reference judge's scores? Fits one, and says what it does where all is new."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -98,7 +98,7 @@ def fitted_head(aspect: Column, rows: list[tuple[Path, Judged]], vectors: Vector
         own=own,
     )
     recipes = [recipe for recipe in RECIPES if own is not None or not recipe.own_pairs]
-    n = held_out.trainings(folds) * len({(r.features, r.own_pairs, r.within) for r in recipes})
+    n = held_out.trainings(folds) * len({(r.features, r.own_pairs) for r in recipes})
     with bar(f"{aspect}: fitting without what is held out", n) as advance:
         scored, recipe, line = held_out.held_out(folds, recipes, advance)
     found = held_out.figures(folds, scored, clusters=models)
@@ -112,8 +112,8 @@ def show(result: dict[str, Any]) -> None:
         area = found["auroc"]
         verdict = "is used" if found["passes"] else "is not used"
         print(
-            f"{aspect}: AUROC {area['value']:.3f} [{area['ci_low']:.3f}, {area['ci_high']:.3f}] on families and questions "
-            f"held out, n={area['n']}, {found['n_below']} of them below; {verdict} (bar {result['bar']:g})"
+            f"{aspect}: AUROC {area['value']:.3f} [{area['ci_low']:.3f}, {area['ci_high']:.3f}] on families and "
+            f"questions held out, n={area['n']}, {found['n_below']} of them below; {verdict} (bar {result['bar']:g})"
         )
         parts = {**found["by_model"], **found["by_question"]}
         table(

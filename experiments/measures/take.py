@@ -11,7 +11,7 @@ from interp.behaviour.em import Em
 from interp.behaviour.judging import Judge, tally
 from interp.behaviour.measure import Measure, Row, Setting
 from interp.behaviour.trained_judge import TrainedJudge
-from interp.behaviour.validation import validation_note
+from interp.behaviour.validation import THRESHOLDS, validation_note
 from interp.interventions import Edit
 from interp.model import Model
 from interp.runs import content_key
@@ -60,9 +60,18 @@ class Behaviour:
         if config is not None:
             validation_note("", "", config.validation)
             if config.trained is not None:
-                judge_of(config, self.journal)
+                self._check_thresholds(judge_of(config, self.journal))
             if config.remote:
                 config.endpoint()
+
+    def _check_thresholds(self, judge: Judge) -> None:
+        """Raise ValueError if a measure asks about another threshold than the one that a trained judge was fitted to."""
+        for measure in self.measures:
+            if isinstance(measure, Em) and measure.aligned_below != THRESHOLDS["aligned"]:
+                raise ValueError(
+                    f"{measure.name}.aligned_below is {measure.aligned_below:g}, and {judge.name} knows only "
+                    f"{THRESHOLDS['aligned']:g}; leave it as it is, or take another judge"
+                )
 
     def take(
         self,

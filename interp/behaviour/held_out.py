@@ -36,7 +36,6 @@ class Variant(NamedTuple):
 
     features: Features
     own_pairs: bool
-    within: bool
 
 
 @dataclass(frozen=True)
@@ -116,15 +115,13 @@ class Folds:
         x, own_x = self.matrices(variant.features)
         targets = {"below": self.below[rows], "graded": self.graded[rows]}
         y = np.stack([targets[recipe.target] for recipe in recipes], axis=1)
-        x, groups = x[rows], [str(code) for code in self.question[rows]]
+        x = x[rows]
         if variant.own_pairs:
             if self.own is None or own_x is None:
                 raise ValueError("a recipe asks for this project's own pairs, and there are none for this aspect")
             x = np.concatenate([x, own_x])
             y = np.concatenate([y, np.repeat(self.own.below[:, None], len(recipes), axis=1)])
-            groups += ["own pairs"] * len(own_x)
-        strengths = [recipe.strength for recipe in recipes]
-        return fitted(x, y, strengths, groups if variant.within else None)
+        return fitted(x, y, [recipe.strength for recipe in recipes])
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ def held_out(
     """
     by_variant: dict[Variant, list[Recipe]] = {}
     for recipe in recipes:
-        by_variant.setdefault(Variant(recipe.features, recipe.own_pairs, recipe.within), []).append(recipe)
+        by_variant.setdefault(Variant(recipe.features, recipe.own_pairs), []).append(recipe)
     order = [recipe for some in by_variant.values() for recipe in some]
     known: dict[Training, list[Float[np.ndarray, "row head"]]] = {}
     for variant, some in by_variant.items():
@@ -232,7 +229,7 @@ def _choice(
 
 def head_of(folds: Folds, aspect: str, recipe: Recipe, line: tuple[float, float], found: Mapping[str, Any]) -> Head:
     """The head that is fitted on all answers."""
-    variant = Variant(recipe.features, recipe.own_pairs, recipe.within)
+    variant = Variant(recipe.features, recipe.own_pairs)
     every = np.ones(len(folds.scores), dtype=bool)
     fit = folds.lines(variant, [recipe], every)[0]
     return Head(aspect, folds.threshold, recipe, fit, *line, float(folds.below.mean()), found)
@@ -336,10 +333,7 @@ def figures(folds: Folds, scored: HeldOut, *, clusters: Sequence[str], seed: int
             of = np.array([other == label for other in labels])
             area = float(weighted_auroc(scored.logits[of], folds.below[of], every[:, of])[0])
             parts[name][label] = None if np.isnan(area) else area
-    names = [
-        f"{r.features}, own pairs {r.own_pairs}, within {r.within}, {r.target}, {r.strength:g}"
-        for r in scored.recipes.values()
-    ]
+    names = [f"{r.features}, own pairs {r.own_pairs}, {r.target}, {r.strength:g}" for r in scored.recipes.values()]
     per_model = rates(folds, scored)
     off = {
         how: float(np.mean([abs(row[how] - row["reference"]) for row in per_model]))

@@ -28,13 +28,12 @@ from interp.runs import InterpError, load_tensors, save_tensors
 BAR = 0.8
 """AUROC on answers of unseen model families to unseen questions from which a head is used."""
 KIND = "trained judge"
-BLOCKS = (1, 3, 5)
+BLOCKS = (3, 5)
 """Encoder blocks that are read; the last of them gives the sentence vector."""
-Features = Literal["answer", "product", "apart", "depths"]
+Features = Literal["answer", "product", "depths"]
 Target = Literal["below", "graded"]
 STEPS = 500
-_QUESTION_SCALE = 3.0  # question indicators are penalised a ninth as much as features
-_CONSTANT = 10.0  # and the constant a hundredth
+_CONSTANT = 10.0  # so that the constant is penalised a hundredth as much as features
 
 
 @dataclass(frozen=True)
@@ -42,27 +41,23 @@ class Recipe:
     """How a head is fitted.
 
     Attributes:
-        features: `answer`: the answer's sentence vector; `product`: answer, question and their product; `apart`: the
-            answer without its part along the question, and the product; `depths`: the answer after blocks 1, 3 and 5.
+        features: `answer`: the answer's sentence vector; `product`: that and its product with the question's;
+            `depths`: the answer after blocks 3 and 5.
         own_pairs: Whether this project's own pairs of an aligned and a misaligned answer are fitted too.
-        within: Whether every fitted question has an offset of its own, so that answers are told apart within questions;
-            a new question has the mean of the offsets.
         target: What is fitted: whether the score is `below` the threshold, or `graded`, one minus the score over 100.
         strength: Inverse of the ridge penalty.
     """
 
     features: Features
     own_pairs: bool
-    within: bool
     target: Target
     strength: float
 
 
 RECIPES = tuple(
-    Recipe(features, own_pairs, within, target, strength)
+    Recipe(features, own_pairs, target, strength)
     for features in get_args(Features)
     for own_pairs in (False, True)
-    for within in (False, True)
     for target in get_args(Target)
     for strength in (1e-4, 1e-3, 1e-2)
 )
@@ -96,14 +91,10 @@ class Vectors:
         """The numbers of a recipe's `features` (float64); every block of them has the root mean square 1."""
         answer, question = self.answers[:, -1].astype(np.float64), self.questions.astype(np.float64)
         width = answer.shape[1]
-        product = answer * question * width  # both have entries of about width ** -.5
         if features == "answer":
             parts = [answer * width**0.5]
-        elif features == "product":
-            parts = [answer * width**0.5, question * width**0.5, product]
-        elif features == "apart":
-            along = (answer * question).sum(1, keepdims=True)
-            parts = [(answer - along * question) * width**0.5, product]
+        elif features == "product":  # both factors have entries of about width ** -.5
+            parts = [answer * width**0.5, answer * question * width]
         else:
             parts = [self.answers[:, k].astype(np.float64) * width**0.5 for k in range(len(BLOCKS))]
         return np.concatenate(parts, axis=1)
@@ -149,23 +140,16 @@ def fitted(
     x: Float[np.ndarray, "row feature"],
     y: Float[np.ndarray, "row head"],
     strengths: Sequence[float],
-    groups: Sequence[Any] | None = None,
 ) -> list[Line]:
     """One regression for each column of `y`, on centred features.
 
     Args:
         strengths: Inverse of each one's penalty.
-        groups: Question of each row, if every question is to have an offset of its own; the lines have their mean.
     """
     centre = x.mean(0)
-    columns = [x - centre, np.full((len(x), 1), _CONSTANT)]
-    if groups is not None:
-        codes = np.unique(np.array([str(group) for group in groups]), return_inverse=True)[1]
-        offsets = np.eye(codes.max() + 1)[codes] * _QUESTION_SCALE
-        columns.append(offsets - offsets.mean(0))
-    weights = logistic(np.concatenate(columns, axis=1), y, 1 / np.asarray(strengths, dtype=np.float64))
-    width = x.shape[1]
-    return [Line(w[:width], float(_CONSTANT * w[width] - centre @ w[:width])) for w in weights.T]
+    columns = np.concatenate([x - centre, np.full((len(x), 1), _CONSTANT)], axis=1)
+    weights = logistic(columns, y, 1 / np.asarray(strengths, dtype=np.float64))
+    return [Line(w[:-1], float(_CONSTANT * w[-1] - centre @ w[:-1])) for w in weights.T]
 
 
 def platt(logits: Float[np.ndarray, " row"], below: Float[np.ndarray, " row"]) -> tuple[float, float]:
