@@ -65,7 +65,7 @@ class Behaviour:
                 config.endpoint()
 
     def _check_thresholds(self, judge: Judge) -> None:
-        """Raise ValueError if a measure asks about another threshold than the one that a trained judge was fitted to."""
+        """Raise ValueError if a measure has another threshold than the one that a trained judge was fitted to."""
         for measure in self.measures:
             if isinstance(measure, Em) and measure.aligned_below != THRESHOLDS["aligned"]:
                 raise ValueError(
