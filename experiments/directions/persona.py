@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from experiments.console import bar, note
-from experiments.directions.files import nulls_file, trait_file
+from experiments.directions.files import nulls_file
+from experiments.directions.placebo import load_trait, placebo_directions, placebo_file, placebo_traits, save_placebos
 from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
 from interp.activations import Pooling, pooled, window
 from interp.behaviour.judging import COHERENT, Judge, Rubric
@@ -328,9 +329,15 @@ def run(
     dtype: str,
     adapters: list[Path],
     template: TemplateSettings = AS_IS,
+    placebos: int = 0,
 ) -> dict[str, Any]:
-    """The `extract` command: what it made, for a person or as JSON."""
-    loaded_trait = Trait.load(trait_file(trait))
+    """The `extract` command: what it made, for a person or as JSON.
+
+    Args:
+        placebos: Placebo directions to make beside it, of the same size and with the same questions.
+    """
+    loaded_trait = load_trait(trait)
+    meaningless = placebo_traits(placebos, like=loaded_trait) if placebos else []
     target = fresh(out / "direction.safetensors")
     for what, held in (("pairs", loaded_trait.instructions), ("questions", loaded_trait.questions)):
         if said := cut(what, len(held), what, getattr(config, what)):
@@ -343,8 +350,21 @@ def run(
         loaded, loaded_trait, config, seed=seed, direction_file=target, rollouts_file=rollouts, judge=judge
     )
     header = direction.header
+    if meaningless:
+        vectors = placebo_directions(
+            loaded,
+            meaningless,
+            lambda trait: _asked(loaded, trait, config),
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            pooling=config.pooling,
+            seed=seed,
+        )
+        about = {**loaded.description(), "stack": header["stack"], "config": header["config"], "seed": seed}
+        save_placebos(target, vectors, meaningless, about)
     return {
         "direction": str(target),
+        **({"placebos": str(placebo_file(target))} if meaningless else {}),
         "trait": direction.name,
         "layer": direction.layer,
         "held_out_auroc": header["held_out_auroc"][direction.layer],

@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from experiments.console import bar, note
 from interp.behaviour.endpoint import OPENAI, Endpoint
 from interp.behaviour.judging import MIN_MASS, READING, EndpointJudge, Item, Judge, Mode, Score, estimate
+from interp.behaviour.trained_judge import TrainedJudge
 from interp.runs import InterpError
+from interp.sources import sha256_of
 
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 WORDS = ("", "CODE", "REFUSAL")
@@ -27,6 +29,8 @@ class JudgeConfig(BaseModel):
 
     judge: str = "smollm2-135m"
     """A model of ours by its spec, or the URL of an OpenAI-compatible server (`openai` for OpenAI's own)."""
+    trained: Path | None = None
+    """A judge of `sgtr judge fit`, in place of a model."""
     judge_model: str | None = None
     """The server's name for the model; for a URL only."""
     mode: Mode = "auto"
@@ -51,8 +55,27 @@ class JudgeConfig(BaseModel):
     validation: Path | None = None
     """A validation.json of `sgtr judge validate`; every number made with this judge says what it found."""
 
+    @model_validator(mode="after")
+    def _one_judge(self) -> "JudgeConfig":
+        other = self.judge_model or (self.judge if self.judge != type(self).model_fields["judge"].default else None)
+        if self.trained is not None and other is not None:
+            raise ValueError(f"two judges are named, {str(self.trained)!r} and {other!r}; give one of them")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields, `trained` only where it is set: keys from before it are what they were."""
+        return {name: value for name, value in handler(self).items() if (name, value) != ("trained", None)}
+
+    @classmethod
+    def named(cls, name: str) -> dict[str, str]:
+        """The field that a judge's name on the command line fills: `trained` for a .safetensors file, else `judge`."""
+        return {"trained" if name.endswith(".safetensors") else "judge": name}
+
     def declared(self) -> list[Any]:
         """All that the scores depend on, for their key."""
+        if self.trained is not None:
+            return [{"trained": sha256_of(self.trained)}]
         return [self.model_dump(mode="json", exclude=COSTS), *self.reading]
 
     @property
@@ -95,6 +118,10 @@ def judge_of(config: JudgeConfig, journal: Path) -> Judge:
     Raises:
         ValueError: the judge cannot be what `config` says.
     """
+    if config.trained is not None:
+        judge = TrainedJudge.load(config.trained)
+        judge.check()
+        return judge
     if config.remote:
         return EndpointJudge(config.endpoint(), journal, mode=config.mode)
     if config.judge_model is not None:

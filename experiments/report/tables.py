@@ -53,6 +53,7 @@ BEHAVIOUR = (
     Measure("self_recognition", "accuracy_length_matched", "Self-recognition accuracy, lengths matched", 2, False),
     Measure("task", "accuracy", "Task accuracy", 2, False),
     Measure("em", "misaligned_rate", "Misaligned and coherent answers", 3, False),
+    Measure("em", "misaligned_probability", "Probability of a misaligned answer, by a trained judge", 3, False),
     Measure("preference", "margin_per_token", "Aligned over misaligned answers, nats per token", 3, False),
     Measure("truthfulqa", "likelihood_margin_per_token", "True over false answers, nats per token", 3, False),
     Measure("capability", "choice_accuracy", "Multiple choice", 2, False),

@@ -138,7 +138,7 @@ def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
             _place(measure, at, ("questions",) if name in ("em", "conditional") else ())
     for direction in _mappings(raw.get("directions")):
         direction |= {key: at(direction[key]) for key in FILES if isinstance(direction.get(key), str)}
-    _place(raw.get("judge"), at, ("validation",))
+    _place(raw.get("judge"), at, ("validation", "trained"))
     if isinstance(raw.get("template"), dict) and isinstance(raw["template"].get("file"), str):
         raw["template"]["file"] = at(raw["template"]["file"])
     if isinstance(raw.get("traits"), list):
