@@ -305,9 +305,7 @@ def _crossed(
     return value, by_family, [(of_questions, n_questions - 1), (beyond, n_families - 1)]
 
 
-def _residual(
-    apart: Float[np.ndarray, "family question"], present: np.ndarray
-) -> Float[np.ndarray, "family question"]:
+def _residual(apart: Float[np.ndarray, "family question"], present: np.ndarray) -> Float[np.ndarray, "family question"]:
     """What families and questions together leave, by least squares; 0 in missing cells."""
     left = apart
     for _ in range(1 if present.all() else 50):

@@ -43,7 +43,7 @@ def gate(name: str, evidence: Evidence, quantity: str) -> GateResult:
 
 
 def doses(outcomes: Outcomes) -> list[tuple[float, str]]:
-    """Doses of the positive control that were measured, ascending, each with its reference's name; the full one last."""
+    """Doses of the positive control that were measured, ascending, with the names of their references."""
     parts = [(name.removeprefix("persona "), name) for name in outcomes.references if name.startswith("persona ")]
     return [*sorted((float(dose), name) for dose, name in parts), (1.0, "persona")]
 

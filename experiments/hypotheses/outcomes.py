@@ -3,8 +3,8 @@
 1. An `Outcomes` holds one quantity: the projection on one trait's directions, the preference margin out of domain, or
    the judged rate of misaligned answers. Every arm is an array over directions, units, seeds and questions, NaN where
    there is no number.
-2. The units of most arms are the EM families. Those of references (`persona`, `placebo`, …) are replicates of them, each
-   made with other instructions and other questions. The base model has one unit and one seed.
+2. The units of most arms are the EM families. Those of references (`persona`, `placebo`, …) are replicates, each made
+   with other instructions and other questions. The base model has one unit and one seed.
 3. An arm's name says what was trained: `em`, `twin`, `em>sgtr` (SGTR after EM), `sgtr>em` (before it), and
    `em>sgtr@parent` for another anchor than the study's own.
 4. A difference of arms is taken cell by cell, in the seeds that all its arms have, and then averaged over seeds.

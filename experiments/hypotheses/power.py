@@ -1,4 +1,4 @@
-"""How large must an effect be for a claim to see it? Asked of the very tests that give the verdicts, before a study runs.
+"""How large must an effect be for a claim to see it? Asked of the tests that give the verdicts, before a study runs.
 
 1. A design is families, seeds, questions, replicates of the positive control and re-made directions.
 2. Noise is what the stored run of the embedded model shows (`experiments/results`): spread over seeds and questions is
@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import stdtr
 
-from experiments.hypotheses.gates import EM_SHOWN, MARGIN_PREFERENCE, PERSONA_EQUIVALENT
+from experiments.hypotheses.gates import EM_SHOWN, PERSONA_EQUIVALENT
 from experiments.hypotheses.register import JUDGED, PREFERENCE, Claim
 from experiments.hypotheses.verdict import ALPHA
 from interp.contrasts import MOST_EXACT, sign_patterns
@@ -144,9 +144,10 @@ def _drawn(claim: Claim, design: Design, effect: float) -> _Drawn:
         between, of_questions = between + margin**2 * em.family**2, of_questions + margin**2 * em.question**2
     families = min(n.n_families, MOST_EXACT)
     by_family = scale * (effect - margin) + rng.normal(size=(DRAWS, families)) * math.sqrt(between + within)
+    free = n.n_questions - 1
     parts = [
         (by_family.var(axis=1, ddof=1) / families, families - 1),
-        (of_questions / n.n_questions * rng.chisquare(n.n_questions - 1, DRAWS) / (n.n_questions - 1), n.n_questions - 1),
+        (of_questions / n.n_questions * rng.chisquare(free, DRAWS) / free, free),
     ]
     common = rng.normal(size=DRAWS) * math.sqrt(of_questions / n.n_questions)
     if claim.yardstick is not None and not shared:

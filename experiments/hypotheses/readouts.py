@@ -1,7 +1,7 @@
 """From a run folder to arrays: what claims look at, read again from the records that a study keeps.
 
 1. `records/projections.jsonl` has one line for a stage, seed, kind of texts and question: the projection on every
-   direction, averaged over the band. Fixed texts have levels; own texts have moves from the base model, at equal length.
+   direction, averaged over the band. Fixed texts have levels, own texts have moves from the base model at equal length.
 2. `records/placebo_projections.jsonl` has one line for a stage and seed: the mean over the fixed texts along every
    placebo direction.
 3. `records/measure-preference.jsonl` and `records/measure-em.jsonl` are the records of these measures.
@@ -114,7 +114,9 @@ def _projections(run: _Run) -> dict[str, Outcomes]:
     for record in run.records(PROJECTIONS):
         cells[record["texts"]][record["stage"], record["seed"]][record["id"]] = record["along"]
     placebos = {(record["stage"], record["seed"]): record["values"] for record in run.records(PLACEBO_PROJECTIONS)}
-    known = {name for by_node in cells.values() for lines in by_node.values() for along in lines.values() for name in along}
+    known = {
+        name for of_node in cells.values() for lines in of_node.values() for line in lines.values() for name in line
+    }
     made = {}
     for trait in run.claims.references:
         directions = [trait, *sorted(name for name in known if name.startswith(f"{trait}#"))]

@@ -108,7 +108,9 @@ def _shared(id: str, title: str, statement: str, terms: Terms) -> Claim:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    _inside("persona", "Misaligned persona", "EM moves the model along {trait} further than its benign twin does.", _EM),
+    _inside(
+        "persona", "Misaligned persona", "EM moves the model along {trait} further than its benign twin does.", _EM
+    ),
     _inside(
         "persona_own",
         "Misaligned persona, own answers",
@@ -197,7 +199,7 @@ CLAIMS: tuple[Claim, ...] = (
     _shared(
         "anchor_by_label",
         "Anchor by label",
-        "What SGTR's labels do beyond picking the longer text is more with the base model's rehearsal than the parent's.",
+        "What SGTR's labels do beyond picking the longer text is more with rehearsal of the base than of the parent.",
         {
             "em>sgtr@base": 1.0,
             "em>pick_longer@base": -1.0,

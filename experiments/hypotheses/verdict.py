@@ -1,4 +1,4 @@
-"""From contrasts to verdicts: gates first, then the interval against the margin, then the adjustment for several claims.
+"""From contrasts to verdicts: gates first, then interval against margin, then the adjustment for several claims.
 
 1. A claim is that an effect is larger than a margin, which was written down before. *Supported*: the whole interval
    lies beyond the margin. *Contradicted*: the whole interval lies inside minus and plus the margin, or wholly on the
@@ -156,9 +156,7 @@ def decided(findings: Sequence[Finding], primary: Sequence[str]) -> list[Verdict
     rest = [one for one in findings if one.claim not in in_sequence and one.by_student and not _failed(one)]
     adjusted = [benjamini_hochberg([one.by_student[side] for one in rest if one.by_student]) for side in (0, 1)]
     by_student = {one.claim: pair for one, pair in zip(rest, zip(*adjusted, strict=True), strict=True)}
-    return [
-        _verdict(one, by_student.get(one.claim, one.by_student), one.claim in in_sequence) for one in findings
-    ]
+    return [_verdict(one, by_student.get(one.claim, one.by_student), one.claim in in_sequence) for one in findings]
 
 
 def _failed(finding: Finding) -> bool:

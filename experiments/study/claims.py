@@ -183,8 +183,8 @@ def _check_twin(where: str, em: Any, twin: Any) -> None:
     for field in ("train", "compose", "defences"):
         if getattr(em, field) != getattr(twin, field):
             raise ValueError(
-                f"{where}: the twin's {field} differs from the EM stage's, so more than harm would tell them apart; give "
-                "both the same"
+                f"{where}: the twin's {field} differs from the EM stage's, so more than harm would tell them apart; "
+                "give both the same"
             )
 
 

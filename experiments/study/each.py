@@ -16,8 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from interp.runs import did_you_mean
-
 
 def written_out(raw: Mapping[str, Any]) -> dict[str, Any]:
     """A study's raw fields with `each` applied and taken away.
@@ -47,8 +45,8 @@ def _value(value: Any, names: Mapping[str, Sequence[str]], where: str) -> Any:
         ]
     if isinstance(value, str) and (words := _words(value, names)):
         raise ValueError(
-            f"{where}: {value!r} holds {{{words[0]}}}, which stands for several names; put it into the entry's own name "
-            "too, or into a list"
+            f"{where}: {value!r} holds {{{words[0]}}}, which stands for several names; put it into the entry's own "
+            "name too, or into a list"
         )
     return value
 
@@ -89,15 +87,3 @@ def _filled(value: Any, chosen: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_filled(item, chosen) for item in value]
     return value
-
-
-# did_you_mean is for words in braces that are no word of `each` but nearly one
-def unknown_words(raw: Mapping[str, Any]) -> str:
-    """A message on an entry's name that holds a word which `each` does not have; empty if there is none."""
-    names = [str(word) for word in raw.get("each") or {}]
-    for section in ("data", "stages", "arms"):
-        for key in raw.get(section) or {}:
-            if isinstance(key, str) and "{" in key:
-                word = key.partition("{")[2].partition("}")[0]
-                return f"{section}: {key!r}: " + did_you_mean("word of each", word, names)
-    return ""

@@ -41,7 +41,8 @@ class World:
     """What is planted, and each claim's true effect; those not named have none.
 
     Attributes:
-        blind: Nothing moves the positive control, so effects along the trait have no unit: any verdict on them is false.
+        blind: Nothing moves the positive control, so effects along the trait have no unit, and verdicts on them are
+            false.
     """
 
     name: str
@@ -56,7 +57,7 @@ def _at(share: float, em: float, harm: float = HARM, **more: float) -> World:
     behaviour |= {"rehearsal@base": share * harm, "sgtr@base": share * harm}
     inside = {"sgtr": -share, "sgtr>em": -share, "rehearsal@base": -share}
     about = ("reversal", "prevention", "confusion", "anchor")
-    effects = {name: share for name in (*about, *(f"{one}_inside" for one in about))}
+    effects = dict.fromkeys((*about, *(f"{one}_inside" for one in about)), share)
     effects |= {"confusion_before": share, "anchor_by_label": share}
     effects |= {"persona": em, "persona_own": em, "disruption": em, "behaviour": harm}
     return World("", Truth(em=em, harm=harm, behaviour=behaviour, inside=inside, **more), effects)
@@ -91,7 +92,9 @@ def _capped(one: World, ceiling: float) -> World:
     for claim in CLAIMS:
         if claim.quantity not in (PREFERENCE, JUDGED):
             about = claim.about("evil")
-            values = [world(seed, truth, large)[about.quantity].contrast(about.terms, about.yardstick) for seed in range(5)]
+            values = [
+                world(seed, truth, large)[about.quantity].contrast(about.terms, about.yardstick) for seed in range(5)
+            ]
             effects[claim.id] = float(np.mean([value.estimate() for value in values]))
     return World(one.name, truth, effects)
 
@@ -138,7 +141,7 @@ def surely_above(rate: float, n: int) -> bool:
 
 
 def powers(design: Design, n: int) -> list[tuple[str, float, float, float]]:
-    """For every claim: the effect that the plan says is found, the power it reckons with, and the share that found it."""
+    """For every claim: the effect that the plan names, the power it reckons with, and the share that found it."""
     rows = []
     for claim in CLAIMS:
         pairs = PAIRS if claim.quantity == PREFERENCE else design.n_questions
@@ -177,7 +180,9 @@ def main() -> None:
     asked = parser.parse_args()
     design, n, found = Design(asked.families, asked.seeds, 60), asked.worlds, []
     print(f"{n} studies a world, {design}, {PAIRS} pairs")
-    print(f"{'world':48}{'claim':20}{'effect':>8}{'false':>8} {'as verdict':>11}   supported / contradicted / cannot tell")
+    print(
+        f"{'world':48}{'claim':20}{'effect':>8}{'false':>8} {'as verdict':>11}   supported / contradicted / cannot tell"
+    )
     for one in worlds():
         start, counts = time.monotonic(), studied(one.truth, design, n)
         for name, count in counts.items():

@@ -87,7 +87,9 @@ def test_primary_claims_are_tested_in_their_order_and_those_behind_a_failure_are
 
 
 def test_exploratory_claims_are_adjusted_for_one_another_and_primary_ones_are_not() -> None:
-    told = decided([found_with("p", 0.02), *(found_with(f"e{i}", p) for i, p in enumerate((0.02, 0.9, 0.9, 0.9)))], ["p"])
+    told = decided(
+        [found_with("p", 0.02), *(found_with(f"e{i}", p) for i, p in enumerate((0.02, 0.9, 0.9, 0.9)))], ["p"]
+    )
     assert [one.verdict for one in told][:2] == ["supported", "undecided"]
     assert told[1].p_adjusted == pytest.approx(0.08)
     assert told[0].p_adjusted == 0.02

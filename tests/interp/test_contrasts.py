@@ -135,6 +135,6 @@ def test_a_place_among_nulls_counts_the_value_itself() -> None:
         (lambda: rank_p(1.0, np.zeros(0)), "one null or more"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(make, message: str) -> None:  # noqa: ANN001
+def test_what_cannot_be_asked_is_refused(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()

@@ -86,7 +86,12 @@ def _along(rng: np.random.Generator, truth: Truth, design: Design, name: str) ->
         return Outcomes(name, "residual-stream norm", _names(n), arms, references)
     placebos = {}
     spread = {"em": 0.2}
-    for key, units in (("em", n.n_families), ("twin", n.n_families), ("persona", n.n_replicates), ("placebo", n.n_replicates)):
+    for key, units in (
+        ("em", n.n_families),
+        ("twin", n.n_families),
+        ("persona", n.n_replicates),
+        ("placebo", n.n_replicates),
+    ):
         wide = spread.get(key, truth.benign)
         common = rng.normal(0, wide, (PLACEBOS, 1)) if key in ("em", "persona") else 0.0
         placebos[key] = common + rng.normal(0, wide, (PLACEBOS, units))

@@ -1,0 +1,125 @@
+"""Verdicts of a finished run: read again from its records, and written to verdicts.json.
+
+A study that names families makes the claims of `experiments.hypotheses.register`. One that names roles is of the plan
+before, and keeps the verdicts that this plan gives (`experiments.hypotheses.claims`).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.hypotheses import claims as superseded
+from experiments.hypotheses.outcomes import Outcomes
+from experiments.hypotheses.readouts import evidence_of
+from experiments.hypotheses.register import BY_ID, CLAIMS, INSTRUMENT_OWN, Claim, findings
+from experiments.hypotheses.verdict import Verdict, decided
+from experiments.study.claims import ClaimsConfig, of_study
+from interp.runs import read_yaml, write_atomic
+
+Row = dict[str, Any]
+TEST = (
+    "Student's t over families and questions, crossed, with the yardstick's error (Fieller); exact sign-flip test over "
+    "families"
+)
+AGAINST_PLACEBOS = f"{TEST}; one-sided place among placebo directions"
+WHY_SUPERSEDED = (
+    "These verdicts are of a plan that is superseded. Its measure of a shift divides a move by itself, so size "
+    "cancels; its nulls do not describe finetuning; it counts seeds and data sets alike as units; and it does not see a "
+    "model trained on its own answers under the trait's instructions, which has to move along the trait. They are shown "
+    "as they were, and nothing should be concluded from them."
+)
+
+
+def verdicts(run: Path) -> list[Row]:
+    """Every claim's verdict, with effect, interval, n, test, gates and what each family shows.
+
+    Raises:
+        FileNotFoundError: `run` is no run folder.
+        ValueError: a file of it is damaged.
+    """
+    claims = of_study(read_yaml(run / "study.yaml")) if (run / "study.yaml").is_file() else None
+    if claims is None:
+        return superseded.verdicts(run)
+    evidence, asked = evidence_of(run), claims_of(claims)
+    told = decided(findings(asked, evidence, claims.trait), claims.primary)
+    return [
+        _row(claim.about(claims.trait), verdict, evidence, claims.primary)
+        for claim, verdict in zip(asked, told, strict=True)
+    ]
+
+
+def write_verdicts(run: Path) -> list[Row]:
+    """`verdicts`, also written to RUN/verdicts.json."""
+    rows = verdicts(run)
+    write_atomic(run / "verdicts.json", json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return rows
+
+
+def is_superseded(study: Mapping[str, Any]) -> bool:
+    """Whether a stored study's verdicts are of the plan before the present one."""
+    return bool(study.get("roles")) and not study.get("claims")
+
+
+def claims_of(config: ClaimsConfig) -> list[Claim]:
+    """Every claim of a study: those about its trait, and the first one about each other trait that has references."""
+    first = BY_ID["persona"]
+    others = [trait for trait in config.references if trait != config.trait]
+    return [*CLAIMS, *(_of_trait(first, trait) for trait in others)]
+
+
+def _of_trait(claim: Claim, trait: str) -> Claim:
+    """A claim about another trait than the study's own; placebo directions are made for that one alone."""
+    called = {"id": f"{claim.id}_{trait}", "title": f"{claim.title}, {trait}"}
+    return replace(claim.about(trait), **called, against_placebos=False, gates=INSTRUMENT_OWN)
+
+
+def _row(claim: Claim, verdict: Verdict, evidence: Mapping[str, Outcomes], primary: tuple[str, ...]) -> Row:
+    finding, outcomes = verdict.finding, evidence.get(claim.quantity)
+    estimate = finding.estimate
+    untested = outcomes is None or finding.by_student is None
+    return {
+        "hypothesis": claim.id,
+        "title": claim.title,
+        "statement": claim.statement,
+        "effect": estimate.value,
+        "ci_low": estimate.ci_low,
+        "ci_high": estimate.ci_high,
+        "unit": claim.unit,
+        "n": estimate.n,
+        "n_seeds": None if untested else outcomes.n_seeds(claim.terms),
+        "smallest_effect": claim.margin,
+        "test": AGAINST_PLACEBOS if claim.against_placebos else TEST,
+        "place": primary.index(claim.id) + 1 if claim.id in primary else None,
+        "confirmatory": verdict.primary,
+        "verdict": verdict.verdict,
+        "p": finding.p,
+        "p_adjusted": verdict.p_adjusted,
+        "p_against": finding.p_against,
+        "p_against_adjusted": verdict.p_against_adjusted,
+        "p_among_placebos": finding.null_p,
+        "why": verdict.why,
+        "gates": [{"gate": gate.gate, "passed": gate.passed, "why": gate.why} for gate in finding.gates],
+        "left_out": [] if outcomes is None else list(outcomes.left_out),
+        "evidence": [] if untested else _by_family(claim, outcomes),
+    }
+
+
+def _by_family(claim: Claim, outcomes: Outcomes) -> list[Row]:
+    """Each family's difference in the quantity's own unit, with what one unit of the claim is worth."""
+    contrast = outcomes.contrast(claim.terms, claim.yardstick)
+    return [
+        {
+            "family": family,
+            "quantity": claim.quantity,
+            "difference": float(value),
+            "unit": outcomes.unit,
+            "yardstick": contrast.unit(),
+            "n_questions": contrast.n_questions,
+        }
+        for family, value in zip(outcomes.families, contrast.by_family(), strict=True)
+        if not np.isnan(value)
+    ]
