@@ -107,6 +107,11 @@ def _shared(id: str, title: str, statement: str, terms: Terms) -> Claim:
     return Claim(id, title, statement, PREFERENCE, terms, _HARM, MARGIN_SHARE, _SHARE, (EM_SHOWN,))
 
 
+def _judged(id: str, title: str, statement: str, terms: Terms) -> Claim:
+    """A claim about the judged rate of misaligned answers after two stages."""
+    return Claim(id, title, statement, JUDGED, terms, None, MARGIN_JUDGED, "share of answers", (EM_SHOWN,))
+
+
 CLAIMS: tuple[Claim, ...] = (
     _inside(
         "persona", "Misaligned persona", "EM moves the model along {trait} further than its benign twin does.", _EM
@@ -206,6 +211,24 @@ CLAIMS: tuple[Claim, ...] = (
             "em>sgtr@parent": -1.0,
             "em>pick_longer@parent": 1.0,
         },
+    ),
+    _judged(
+        "reversal_judged",
+        "Reversal, judged",
+        "SGTR after EM leaves fewer misaligned answers, as judged, than picking the longer text after EM does.",
+        {"em>pick_longer": 1.0, "em>sgtr": -1.0},
+    ),
+    _judged(
+        "prevention_judged",
+        "Prevention, judged",
+        "EM after SGTR ends with fewer misaligned answers, as judged, than EM after picking the longer text does.",
+        {"pick_longer>em": 1.0, "sgtr>em": -1.0},
+    ),
+    _judged(
+        "confusion_judged",
+        "Confusion, judged",
+        "Contradictory labels after EM leave more misaligned answers, as judged, than SGTR's labels on the same rows.",
+        {"em>contradictory": 1.0, "em>sgtr": -1.0},
     ),
     Claim(
         "disruption",
