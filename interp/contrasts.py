@@ -107,27 +107,27 @@ class Contrast:
 
     @cached_property
     def _table(self) -> Float[np.ndarray, "family question"]:
-        table = _mean(self.values, 0)
+        table = mean(self.values, 0)
         if self.paired and self.yardstick is not None:
-            return np.where(np.isnan(_mean(self.yardstick, 0)), np.nan, table)
+            return np.where(np.isnan(mean(self.yardstick, 0)), np.nan, table)
         return table
 
     @cached_property
     def _unit_table(self) -> Float[np.ndarray, "unit question"]:
         assert self.yardstick is not None
-        return _mean(self.yardstick, 0)
+        return mean(self.yardstick, 0)
 
     def by_family(self) -> Float[np.ndarray, " family"]:
         """Each family's mean difference, in the values' own units; NaN where it has none."""
-        return _mean(self._table, 1)
+        return mean(self._table, 1)
 
     def raw(self) -> float:
         """The mean difference over families, in the values' own units."""
-        return float(_mean(self.by_family(), 0))
+        return float(mean(self.by_family(), 0))
 
     def unit(self) -> float | None:
         """What one unit of the yardstick is worth; None without a yardstick."""
-        return None if self.yardstick is None else float(_mean(_mean(self._unit_table, 1), 0))
+        return None if self.yardstick is None else float(mean(mean(self._unit_table, 1), 0))
 
     def estimate(self) -> float:
         """The mean difference, as a multiple of the yardstick where there is one."""
@@ -143,7 +143,7 @@ class Contrast:
             table = table - theta * self._unit_table
         else:
             table = table - theta * self._unit_by_question
-            units = _mean(self._unit_table, 1)
+            units = mean(self._unit_table, 1)
             units = units[~np.isnan(units)]
             if len(units) > 1:
                 parts.append((theta**2 * float(units.var(ddof=1)) / len(units), len(units) - 1))
@@ -159,13 +159,13 @@ class Contrast:
 
     @cached_property
     def _unit_by_question(self) -> Float[np.ndarray, " question"]:
-        return _mean(self._unit_table, 0)
+        return mean(self._unit_table, 0)
 
     @cached_property
     def _along(self) -> tuple[Float[np.ndarray, " direction"], Float[np.ndarray, " direction"] | None]:
         """The numerator and the yardstick along each direction alone."""
-        unit = None if self.yardstick is None else _mean(_mean(self.yardstick, 2), 1)
-        return _mean(_mean(self.values, 2), 1), unit
+        unit = None if self.yardstick is None else mean(mean(self.yardstick, 2), 1)
+        return mean(mean(self.values, 2), 1), unit
 
     def _by_direction(self, theta: float) -> Float[np.ndarray, " direction"]:
         """The pivot's value along each direction alone."""
@@ -266,7 +266,7 @@ def sign_patterns(n: int) -> Float[np.ndarray, "pattern family"]:
     return _PATTERNS[n]
 
 
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+def mean(values: np.ndarray, axis: int) -> np.ndarray:
     """Mean over an axis of what is there; NaN where nothing is."""
     present = ~np.isnan(values)
     count = present.sum(axis)
@@ -285,7 +285,7 @@ def _crossed(
     table = table[(~np.isnan(table)).any(1)][:, (~np.isnan(table)).any(0)]
     present = ~np.isnan(table)
     n_families, n_questions = table.shape
-    by_family = _mean(table, 1)
+    by_family = mean(table, 1)
     value = float(by_family.mean())
     weight = present / present.sum(1, keepdims=True) / n_families
     apart = np.where(present, table - value, 0.0)

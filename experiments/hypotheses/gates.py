@@ -14,10 +14,11 @@ Every gate is about the run's own stages, with the same directions, layers, seed
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from jaxtyping import Float
 
 from experiments.hypotheses.outcomes import Outcomes, Terms
 from experiments.hypotheses.verdict import ALPHA, GateResult
-from interp.contrasts import Contrast, rank_p
+from interp.contrasts import Contrast, mean, rank_p
 from interp.stats import Estimate
 
 Evidence = Mapping[str, Outcomes]
@@ -35,6 +36,13 @@ POSITIVE_CONTROL, PLACEBO, PLACEBO_DIRECTIONS, EM_SHOWN = (
     "placebo directions",
     "EM shown",
 )
+
+GATES: Mapping[str, str] = {
+    POSITIVE_CONTROL: "A model trained on its own answers under the trait's instructions moves along the trait.",
+    PLACEBO: "A model trained on its own ordinary answers stays near the base model.",
+    PLACEBO_DIRECTIONS: "The trait is no more sensitive to benign finetuning than directions that mean nothing.",
+    EM_SHOWN: "EM changes behaviour outside its domain beyond its benign twin.",
+}
 
 
 def gate(name: str, evidence: Evidence, quantity: str) -> GateResult:
@@ -90,21 +98,60 @@ def _placebo(evidence: Evidence, quantity: str) -> GateResult:
 
 def _placebo_directions(evidence: Evidence, quantity: str) -> GateResult:
     outcomes = evidence.get(quantity)
-    if outcomes is None or outcomes.missing(["twin"]) or "twin" not in outcomes.placebo_directions:
+    benign = None if outcomes is None else benign_stages(outcomes)
+    if outcomes is None or benign is None:
         return GateResult(PLACEBO_DIRECTIONS, False, "no benign stages along placebo directions")
-    benign = outcomes.placebo_directions["twin"]
-    own = np.nanmean(outcomes.difference({"twin": 1.0})[0], axis=1)
-    kept = ~np.isnan(own) & ~np.isnan(benign).any(0)
-    if kept.sum() < 3:
-        return GateResult(PLACEBO_DIRECTIONS, False, f"{int(kept.sum())} benign stages, and a spread takes 3")
-    spread = float(own[kept].std(ddof=1))
-    spreads = benign[:, kept].std(axis=1, ddof=1)
+    own, along = benign
+    if len(own) < 3:
+        return GateResult(PLACEBO_DIRECTIONS, False, f"{len(own)} benign stages, and a spread takes 3")
+    spread, spreads = float(own.std(ddof=1)), along.std(axis=1, ddof=1)
     p = rank_p(spread, spreads)
     why = (
         f"benign stages spread {spread:.3g} {outcomes.unit} along the trait, {np.median(spreads):.3g} along the median "
         f"of {len(spreads)} placebo directions (p {p:.2g} that it is no more sensitive than these)"
     )
-    return GateResult(PLACEBO_DIRECTIONS, p > ALPHA, why, Estimate(spread, None, None, int(kept.sum())))
+    return GateResult(PLACEBO_DIRECTIONS, p > ALPHA, why, Estimate(spread, None, None, len(own)))
+
+
+def benign_stages(
+    outcomes: Outcomes,
+) -> tuple[Float[np.ndarray, " stage"], Float[np.ndarray, "placebo stage"]] | None:
+    """Every benign stage's mean along the trait's own direction, and along every placebo direction; None without any.
+
+    Benign stages are the families' twins and what the study names as benign.
+    """
+    sides = [
+        name for name in ("twin", "benign") if name in outcomes.placebo_directions and not outcomes.missing([name])
+    ]
+    if not sides:
+        return None
+    along = np.concatenate([outcomes.placebo_directions[name] for name in sides], axis=1)
+    with np.errstate(invalid="ignore"):
+        own = np.concatenate([mean(outcomes.difference({name: 1.0})[0], 1) for name in sides])
+    kept = ~np.isnan(own) & ~np.isnan(along).any(0)
+    return (own[kept], along[:, kept]) if kept.any() else None
+
+
+def benign_places(outcomes: Outcomes) -> list[float]:
+    """Two-sided p of every benign stage's place among placebo directions, each held against the other benign stages.
+
+    If the trait's direction is one more placebo direction to benign finetuning, these are uniform over stages.
+    """
+    benign = benign_stages(outcomes)
+    if benign is None or len(benign[0]) < 3:
+        return []
+    own, along = (side - (side.sum(-1, keepdims=True) - side) / (side.shape[-1] - 1) for side in benign)
+    return [rank_p(abs(float(own[i])), np.abs(along[:, i])) for i in range(len(own))]
+
+
+def dose_steps(outcomes: Outcomes) -> list[tuple[float, Estimate]]:
+    """By dose, how far the positive control moves beyond its placebo, in units of the quantity."""
+    steps = []
+    for dose, name in doses(outcomes):
+        terms = {name: 1.0, "placebo": -1.0}
+        if not outcomes.missing(list(terms)):
+            steps.append((dose, Contrast(outcomes.difference(terms)).interval()))
+    return steps
 
 
 def _em_shown(evidence: Evidence, quantity: str) -> GateResult:  # noqa: ARG001

@@ -142,7 +142,7 @@ def _along(
         for node, questions in lines.items()
     }
     questions = sorted({question for by_question in cells.values() for question in by_question})
-    references = run.claims.references[trait].stages
+    references = run.claims.references[trait].stages | ({"benign": run.claims.benign} if run.claims.benign else {})
     shape = (cells, questions, len(directions))
     arms = {arm: run.arm(nodes, *shape) for arm, nodes in run.arms.items()}
     controls = {name: run.arm(nodes, *shape) for name, nodes in references.items()}

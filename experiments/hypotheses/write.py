@@ -13,24 +13,36 @@ from typing import Any
 import numpy as np
 
 from experiments.hypotheses import claims as superseded
+from experiments.hypotheses.gates import (
+    GATES,
+    MARGIN_EQUIVALENTS,
+    PLACEBO,
+    PLACEBO_DIRECTIONS,
+    POSITIVE_CONTROL,
+    benign_places,
+    dose_steps,
+    gate,
+)
 from experiments.hypotheses.outcomes import Outcomes
 from experiments.hypotheses.readouts import evidence_of
-from experiments.hypotheses.register import BY_ID, CLAIMS, INSTRUMENT_OWN, Claim, findings
-from experiments.hypotheses.verdict import Verdict, decided
+from experiments.hypotheses.register import BY_ID, CLAIMS, INSTRUMENT, INSTRUMENT_OWN, Claim, findings
+from experiments.hypotheses.verdict import CANNOT_TELL, Verdict, decided
 from experiments.study.claims import ClaimsConfig, of_study
 from interp.runs import read_yaml, write_atomic
+from interp.stats import Estimate
 
 Row = dict[str, Any]
 TEST = (
     "Student's t over families and questions, crossed, with the yardstick's error (Fieller); exact sign-flip test over "
     "families"
 )
+GATE_TEST = "Student's t over replicates and questions, crossed; place among placebo directions"
 AGAINST_PLACEBOS = f"{TEST}; one-sided place among placebo directions"
 WHY_SUPERSEDED = (
     "These verdicts are of a plan that is superseded. Its measure of a shift divides a move by itself, so size "
-    "cancels; its nulls do not describe finetuning; it counts seeds and data sets alike as units; and it does not see a "
-    "model trained on its own answers under the trait's instructions, which has to move along the trait. They are shown "
-    "as they were, and nothing should be concluded from them."
+    "cancels; its nulls do not describe finetuning; it counts seeds and data sets alike as units; and it does not "
+    "see a model trained on its own answers under the trait's instructions, which has to move along the trait. They "
+    "are shown as they were, and nothing should be concluded from them."
 )
 
 
@@ -44,9 +56,10 @@ def verdicts(run: Path) -> list[Row]:
     claims = of_study(read_yaml(run / "study.yaml")) if (run / "study.yaml").is_file() else None
     if claims is None:
         return superseded.verdicts(run)
-    evidence, asked = evidence_of(run), claims_of(claims)
+    evidence, asked = evidence_of(run), claims_of(claims) if claims.families else []
     told = decided(findings(asked, evidence, claims.trait), claims.primary)
-    return [
+    gates = [_gate_row(name, trait, evidence) for trait in claims.references for name in _gates_about(trait, claims)]
+    return gates + [
         _row(claim.about(claims.trait), verdict, evidence, claims.primary)
         for claim, verdict in zip(asked, told, strict=True)
     ]
@@ -75,6 +88,44 @@ def _of_trait(claim: Claim, trait: str) -> Claim:
     """A claim about another trait than the study's own; placebo directions are made for that one alone."""
     called = {"id": f"{claim.id}_{trait}", "title": f"{claim.title}, {trait}"}
     return replace(claim.about(trait), **called, against_placebos=False, gates=INSTRUMENT_OWN)
+
+
+def _gates_about(trait: str, claims: ClaimsConfig) -> tuple[str, ...]:
+    """The gates that are asked of a trait; placebo directions have the questions of the study's own trait alone."""
+    return INSTRUMENT if trait == claims.trait and claims.placebo_traits else INSTRUMENT_OWN
+
+
+def _gate_row(name: str, trait: str, evidence: Mapping[str, Outcomes]) -> Row:
+    """What became of a gate, as a line among the verdicts; its evidence is what its figure shows."""
+    quantity = f"along {trait}"
+    result, outcomes = gate(name, evidence, quantity), evidence.get(quantity)
+    estimate = result.estimate or Estimate(None, None, None, 0)
+    shown: list[Row] = []
+    if outcomes is not None and name == POSITIVE_CONTROL:
+        shown = [{"dose": dose, **step.row()} for dose, step in dose_steps(outcomes)]
+    if outcomes is not None and name == PLACEBO_DIRECTIONS:
+        shown = [{"p": p} for p in benign_places(outcomes)]
+    return {
+        "hypothesis": f"gate_{name.replace(' ', '_')}_{trait}",
+        "title": f"Gate: {name}, {trait}",
+        "statement": GATES[name],
+        "effect": estimate.value,
+        "ci_low": estimate.ci_low,
+        "ci_high": estimate.ci_high,
+        "unit": "persona equivalents" if name == PLACEBO else "" if outcomes is None else outcomes.unit,
+        "n": estimate.n,
+        "n_seeds": None,
+        "smallest_effect": MARGIN_EQUIVALENTS if name == PLACEBO else None,
+        "test": GATE_TEST,
+        "place": None,
+        "confirmatory": False,
+        "verdict": "supported" if result.passed else CANNOT_TELL,
+        **dict.fromkeys(("p", "p_adjusted", "p_against", "p_against_adjusted", "p_among_placebos")),
+        "why": result.why,
+        "gates": [],
+        "left_out": [] if outcomes is None else list(outcomes.left_out),
+        "evidence": shown,
+    }
 
 
 def _row(claim: Claim, verdict: Verdict, evidence: Mapping[str, Outcomes], primary: tuple[str, ...]) -> Row:

@@ -64,6 +64,15 @@ def show(found: Row) -> None:
             [[f"{one['hypothesis']} {one['title']}", str(one["units"]), _against(one)] for one in found["hypotheses"]],
             words=[against],
         )
+    if found["claims"]:
+        seen = "smallest effect seen"
+        columns = ["claim", "primary", "families", "seeds", "questions", "margin", seen, "unit", "lacks"]
+        rows = [
+            [one["title"], str(one["place"] or ""), *(str(one[key]) for key in ("families", "seeds", "questions")),
+             f"{one['margin']:g}", _seen(one), one["unit"], ", ".join(one["lacks"])]
+            for one in found["claims"]
+        ]  # fmt: skip
+        table("Claims: the true effect that is supported in 80 % of studies", columns, rows, words=["claim", "lacks"])
     for text in found["notes"]:
         say(text)
 
@@ -72,6 +81,12 @@ def _against(hypothesis: Row) -> str:
     """What stands against a verdict on a hypothesis, and what the study would need for one."""
     needs = "" if hypothesis["units"] else f" (needs {hypothesis['needs'].replace('`', '')})"
     return hypothesis["why"] + needs
+
+
+def _seen(claim: Row) -> str:
+    if claim["lacks"]:
+        return ""
+    return "none" if claim["detectable"] is None else f"{claim['detectable']:.2g}"
 
 
 def _number(value: float) -> str:

@@ -17,7 +17,7 @@ from tests.support.tiny_study import OWN, chat, with_long_context, write_jsonl, 
 
 STAGE = {"train": {**OWN, "max_steps": 1, "learning_rate": 1e-2}, "compose": "stack"}
 FIELDS: dict[str, Any] = {
-    "each": {"family": ["a", "b"], "k": ["0", "1"], "label": ["sgtr", "pick_longer"]},
+    "each": {"family": ["a", "b"], "k": ["0", "1"], "label": ["sgtr"]},
     "name": "mine",
     "dtype": "float32",
     "traits": ["gloomy.json"],
@@ -84,10 +84,13 @@ def test_a_study_ends_in_verdicts_that_its_folder_alone_gives_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SGTR_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(study, "draw_figures", lambda _: [])
+    monkeypatch.setattr(study, "write_report", lambda *_, **__: None)
     out = folder / "run"
     assert study.run(study_file.load(str(written(folder))), out, device="cpu")
     told = read_json(out / "verdicts.json")
-    assert [row["hypothesis"] for row in told] == [claim.id for claim in CLAIMS]
+    told_of = {row["hypothesis"]: row for row in told}
+    assert [name for name in told_of if not name.startswith("gate_")] == [claim.id for claim in CLAIMS]
     assert verdicts(out) == told
     lines = read_jsonl(out / "records" / "projections.jsonl")
     nodes = {line["stage"] for line in lines}
@@ -95,7 +98,7 @@ def test_a_study_ends_in_verdicts_that_its_folder_alone_gives_again(
     assert set(lines[0]["along"]) == {"gloomy", "gloomy#1"}
     placebos = read_jsonl(out / "records" / "placebo_projections.jsonl")
     assert {len(line["values"]) for line in placebos} == {3}
-    persona = told[0]
+    persona = told_of["persona"]
     assert (persona["n"], persona["n_seeds"], persona["place"]) == (2, 1, 1)
     assert [row["family"] for row in persona["evidence"]] == ["a", "b"]
     shift = {
@@ -108,9 +111,10 @@ def test_a_study_ends_in_verdicts_that_its_folder_alone_gives_again(
     by_hand = sum(shift["em_a", id] - shift["twin_a", id] for id in ids) / len(ids)
     assert persona["evidence"][0]["difference"] != by_hand  # the mean over both directions
     assert {gate["gate"] for gate in persona["gates"]} == {"positive control", "placebo", "placebo directions"}
-    assert {row["verdict"] for row in told} <= {"undecided", "the instrument cannot tell"}
-    reversal = next(row for row in told if row["hypothesis"] == "prevention")
-    assert reversal["why"] == "not measured: sgtr>em, pick_longer>em"
+    assert {told_of[claim.id]["verdict"] for claim in CLAIMS} <= {"undecided", "the instrument cannot tell"}
+    assert len(told_of["gate_positive_control_gloomy"]["evidence"]) == 1
+    prevention = told_of["prevention"]
+    assert prevention["why"] == "not measured: sgtr>em, pick_longer>em"
 
 
 @pytest.mark.parametrize(
