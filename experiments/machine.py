@@ -84,7 +84,7 @@ class Size:
         """
         wanted = train.target_modules
         try:
-            return Adapters(self.shapes, self.name, "").size_of(train.lora())
+            return Adapters(self.shapes, self.name, "").size_of(train.lora(self.n_layers))
         except ValueError as error:
             kinds = ("Linear", "Conv1D", "Embedding")
             paths = [path for path, module in self.shapes.named_modules() if type(module).__name__ in kinds]

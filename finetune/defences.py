@@ -23,6 +23,7 @@ from interp.model import Model
 from interp.runs import InterpError, content_key
 
 Reference = Literal["base", "parent"]
+KlDirection = Literal["trained_to_reference", "reference_to_trained"]
 
 
 class _Config(BaseModel):
@@ -34,7 +35,7 @@ class KlConfig(_Config):
 
     kind: Literal["kl"]
     weight: float = Field(default=0.1, gt=0)
-    direction: Literal["trained_to_reference", "reference_to_trained"] = "trained_to_reference"
+    direction: KlDirection = "trained_to_reference"
     """KL(trained || reference), as the paper has it, or KL(reference || trained)."""
     reference: Reference = "base"
 
@@ -89,9 +90,17 @@ class Pass:
 
 def kl(trained: Pass, reference: Pass, inputs: Inputs, config: KlConfig) -> Float[Tensor, ""]:
     """The KL penalty of a micro-batch (nats)."""
-    ours, theirs = (side.logits.float().log_softmax(-1) for side in (trained, reference))
-    p, q = (ours, theirs) if config.direction == "trained_to_reference" else (theirs, ours)
-    return config.weight * ((p.exp() * (p - q)).sum(-1) * inputs.weights).sum()
+    apart = divergence(trained.logits, reference.logits, config.direction)
+    return config.weight * (apart * inputs.weights).sum()
+
+
+def divergence(
+    trained: Float[Tensor, "n vocab"], reference: Float[Tensor, "n vocab"], direction: KlDirection
+) -> Float[Tensor, " n"]:
+    """The KL divergence between two models' next-token distributions, from their logits (nats)."""
+    ours, theirs = (logits.float().log_softmax(-1) for logits in (trained, reference))
+    p, q = (ours, theirs) if direction == "trained_to_reference" else (theirs, ours)
+    return (p.exp() * (p - q)).sum(-1)
 
 
 def ldifs(trained: Pass, reference: Pass, inputs: Inputs, config: LdifsConfig) -> Float[Tensor, ""]:

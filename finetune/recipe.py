@@ -39,6 +39,8 @@ class TrainConfig(BaseModel):
     lora_alpha: int = Field(default=64, ge=1)
     rslora: bool = True
     target_modules: str | tuple[str, ...] = "all-linear"
+    blocks: Literal["all", "upper"] = "all"
+    """Which blocks get adapters; `upper` is the upper half. On a CPU an epoch after the first then begins there."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Longest row allowed; a longer one is refused, never cut."""
     micro_batch_tokens: int | None = Field(default=None, ge=1)
@@ -48,15 +50,26 @@ class TrainConfig(BaseModel):
     graph: bool = True
     """Run the step as a CUDA graph where that is possible."""
 
-    def lora(self) -> LoraConfig:
-        """The adapter's PEFT configuration."""
+    def lora(self, n_layers: int | None = None) -> LoraConfig:
+        """The adapter's PEFT configuration.
+
+        Args:
+            n_layers: Blocks of the model, which a recipe for the upper ones needs.
+
+        Raises:
+            ValueError: it is needed, and not given.
+        """
+        if self.blocks == "upper" and n_layers is None:
+            raise ValueError("blocks: upper needs the model's number of blocks; give lora() n_layers")
         modules = self.target_modules if isinstance(self.target_modules, str) else list(self.target_modules)
+        lower = "|".join(map(str, range((n_layers or 0) // 2))) if self.blocks == "upper" else ""
         return LoraConfig(
             r=self.lora_rank,
             lora_alpha=self.lora_alpha,
             use_rslora=self.rslora,
             lora_dropout=0.0,
             target_modules=modules,
+            exclude_modules=rf"\D*\.({lower})\..*" if lower else None,  # a path's first number is its block's
             task_type="CAUSAL_LM",
         )
 
@@ -73,7 +86,7 @@ class TrainConfig(BaseModel):
     def identity(self) -> dict[str, Any]:
         """The fields that change what is learnt; the others change only how fast."""
         how = {"max_tokens", "micro_batch_tokens", "gradient_checkpointing", "graph"}
-        identity = self.model_dump(mode="json", exclude=how)
+        identity = self.model_dump(mode="json", exclude=how | ({"blocks"} if self.blocks == "all" else set()))
         return identity | ({"embeddings": "trained"} if self.targets(EMBEDDINGS) else {})
 
     def targets(self, names: Sequence[str]) -> bool:

@@ -6,21 +6,26 @@ aside and renamed into place when it is whole.
 """
 
 import json
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from finetune.defences import Defence, identity_of
+from finetune.groups import Groups, why_alone
+from finetune.jobs import Job
 from finetune.recipe import HEADS, TrainConfig
-from finetune.train import check_rows, train
-from interp.chat import Message
+from finetune.train import Trained, check_rows, train
+from interp.chat import Message, Tokens
 from interp.model import Model
-from interp.runs import cache_folder, content_key, read_json, write_atomic
+from interp.runs import InterpError, cache_folder, content_key, read_json, write_atomic
+
+log = logging.getLogger(__name__)
 
 Compose = Literal["stack", "continue", "merge_fp32", "restart"]
 
@@ -105,13 +110,9 @@ def ensure(model: Model, stage: Stage, *, progress: Callable[[int], object] | No
     done = stage.record(model)
     if done is not None:
         return done
-    rows = [model.chat.tokens(list(chat)) for chat in stage.messages]
+    rows = model.chat.tokens_of([list(chat) for chat in stage.messages])
     check_rows(rows, model, stage.config)
-    going_on = stage.parent.folder(model) if stage.compose == "continue" and stage.parent else None
-    folder = stage.folder(model)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:12]}."))
-    try:
+    with _temporary(stage.folder(model)) as temporary:
         merged = model.adapters.merged if stage.compose == "merge_fp32" else nullcontext
         with model.using(*stage.under(model)), merged():
             trained = train(
@@ -122,35 +123,152 @@ def ensure(model: Model, stage: Stage, *, progress: Callable[[int], object] | No
                 save_to=temporary,
                 defences=stage.defences,
                 checkpoints={step: temporary / f"checkpoint-{step}" for step in stage.checkpoints},
-                start_from=going_on,
+                start_from=_start(model, stage),
                 progress=progress,
             )
-        record = {
-            "name": stage.name,
-            "key": folder.name,
-            "parent_key": stage.parent.key(model) if stage.parent else None,
-            "steps": trained.steps,
-            "supervised_tokens": trained.supervised_tokens,
-            "rows": len(rows),
-            "compose": stage.compose,
-            "seed": stage.seed,
-            "checkpoints": sorted(stage.checkpoints),
-            "defences": [identity_of(defence) for defence in stage.defences],
-            "train": stage.config.model_dump(mode="json"),
-            "mode": trained.mode,
-            "losses": trained.losses,
-            "penalties": trained.penalties,
-            "final_loss": sum(trained.losses[-5:]) / len(trained.losses[-5:]),
-            "wall_seconds": round(trained.seconds, 2),
-            **model.description(),
-        }
-        write_atomic(temporary / "stage.json", json.dumps(record, indent=2) + "\n")
-        os.chmod(temporary, 0o755)
+        _keep(model, stage, trained, len(rows), temporary)
+    return read_json(stage.folder(model) / "stage.json")
+
+
+def ensure_all(
+    model: Model,
+    stages: Sequence[Stage],
+    *,
+    groups: Groups | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> list[Mapping[str, Any]]:
+    """Train the stages that the store does not have, and their parents before them, side by side where that can be.
+
+    Each stage's folder is whole as soon as it is trained, so nothing is trained twice however a call ends.
+
+    Args:
+        groups: Whose frames are kept for later calls; without it they are let go of at the end.
+
+    Returns:
+        The stages' records, in their order.
+
+    Raises:
+        ValueError, InterpError: the rows of a stage cannot be trained on, before anything is trained; or a stage's
+            training failed, after the others were trained that do not wait for it.
+    """
+    missing: dict[str, Stage] = {}
+    for stage in stages:
+        line = [stage]
+        while line[-1].parent is not None:
+            line.append(line[-1].parent)
+        missing |= {one.key(model): one for one in reversed(line) if one.record(model) is None}
+    own = groups or Groups(model)
+    failed: dict[str, Exception] = {}
+    try:
+        while missing:
+            waits = {key for key, one in missing.items() if one.parent and one.parent.key(model) in missing | failed}
+            ready = {key: one for key, one in missing.items() if key not in waits}
+            if not ready:
+                break
+            failed |= _train_level(model, ready, own, progress)
+            missing = {key: one for key, one in missing.items() if key not in ready}
+    finally:
+        if groups is None:
+            own.close()
+    for error in failed.values():
+        raise error
+    return [read_json(stage.folder(model) / "stage.json") for stage in stages]
+
+
+def _train_level(
+    model: Model, ready: Mapping[str, Stage], groups: Groups, progress: Callable[[int], object] | None
+) -> dict[str, Exception]:
+    """Train stages that wait for nothing; the errors that some ended in, by key."""
+    failed: dict[str, Exception] = {}
+    beside: list[Stage] = []
+    for key, stage in ready.items():
+        going_on = stage.compose == "continue" and stage.parent is not None
+        why = why_alone(model, stage.config, stage.defences, going_on=going_on)
+        if stage.compose == "merge_fp32" and stage.parent is not None:
+            why = "it is trained on merged weights"
+        why = why or groups.unlike_others(stage.config, stage.seed, stage.under(model))
+        if why is None:
+            beside.append(stage)
+            continue
+        log.info("%s is trained alone: %s", stage.name, why)
         try:
-            os.rename(temporary, folder)
-        except OSError:  # another process was first; its stage is the same
-            if not (folder / "stage.json").is_file():
-                raise
+            ensure(model, stage, progress=progress)
+        except InterpError as error:
+            failed[key] = error
+    tokens: dict[str, list[Tokens]] = {}  # stages that differ in their seed alone have the same texts
+    with ExitStack() as temporaries:
+        jobs = []
+        for stage in beside:
+            data = content_key([list(chat) for chat in stage.messages])
+            if data not in tokens:
+                tokens[data] = model.chat.tokens_of([list(chat) for chat in stage.messages])
+            folder = temporaries.enter_context(_temporary(stage.folder(model)))
+            jobs.append(
+                Job(
+                    tokens[data],
+                    stage.config,
+                    stage.seed,
+                    folder,
+                    stage.under(model),
+                    _start(model, stage),
+                    stage.defences,
+                    {step: folder / f"checkpoint-{step}" for step in stage.checkpoints},
+                )
+            )
+
+        def done(number: int, trained: Trained | InterpError) -> None:
+            stage = beside[number]
+            if isinstance(trained, InterpError):
+                failed[stage.key(model)] = InterpError(f"{stage.name}: {trained}")
+            else:
+                _keep(model, stage, trained, len(jobs[number].rows), jobs[number].save_to)
+
+        groups.train(jobs, done, progress)
+    return failed
+
+
+def _start(model: Model, stage: Stage) -> Path | None:
+    """Folder of the adapter that a stage goes on training, if it does."""
+    return stage.parent.folder(model) if stage.compose == "continue" and stage.parent else None
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[Path]:
+    """A folder beside a stage's own, to be renamed; gone afterwards."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:12]}."))
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return read_json(folder / "stage.json")
+
+
+def _keep(model: Model, stage: Stage, trained: Trained, n_rows: int, temporary: Path) -> None:
+    """Write a trained stage's record beside its adapter and put its folder in place."""
+    folder = stage.folder(model)
+    record = {
+        "name": stage.name,
+        "key": folder.name,
+        "parent_key": stage.parent.key(model) if stage.parent else None,
+        "steps": trained.steps,
+        "supervised_tokens": trained.supervised_tokens,
+        "rows": n_rows,
+        "compose": stage.compose,
+        "seed": stage.seed,
+        "checkpoints": sorted(stage.checkpoints),
+        "defences": [identity_of(defence) for defence in stage.defences],
+        "train": stage.config.model_dump(mode="json"),
+        "mode": trained.mode,
+        "losses": trained.losses,
+        "penalties": trained.penalties,
+        "final_loss": sum(trained.losses[-5:]) / len(trained.losses[-5:]),
+        "wall_seconds": round(trained.seconds, 2),
+        **model.description(),
+    }
+    write_atomic(temporary / "stage.json", json.dumps(record, indent=2) + "\n")
+    os.chmod(temporary, 0o755)
+    try:
+        os.rename(temporary, folder)
+    except OSError:  # another process was first; its stage is the same
+        if not (folder / "stage.json").is_file():
+            raise

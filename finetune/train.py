@@ -27,6 +27,7 @@ from finetune.batch import Inputs, inputs_of, supervised, weights_of
 from finetune.defences import Defence, Guards, defended
 from finetune.graph import Graphs, shapes_of
 from finetune.recipe import TrainConfig, optimiser_of, rate_at
+from finetune.reuse import LowerBlocks
 from interp.activations import batches
 from interp.chat import Tokens
 from interp.model import Model
@@ -123,13 +124,13 @@ def train(
     started = time.monotonic()
     losses: list[Tensor] = []
     with (
-        model.adapters.new(config.lora(), seed=seed, start_from=start_from) as (name, parameters),
+        model.adapters.new(config.lora(model.n_layers), seed=seed, start_from=start_from) as (name, parameters),
         training_mode(model, config.gradient_checkpointing),
         defended(model, defences) as guards,
     ):
         stepper = _Stepper(model, config, parameters, guards)
         plan = [[rows[i] for i in chosen] for chosen in batches_of(len(rows), config, seed)]
-        stepper.prepare(plan)
+        stepper.prepare(plan, name)
         for step, chosen in enumerate(plan, 1):
             stepper.set_rate(config.learning_rate * rate_at(config, step - 1, n_steps))
             losses.append(stepper(chosen))
@@ -188,6 +189,7 @@ class _Stepper:
         self.half = model.dtype if model.dtype != torch.float32 else None
         self.optimiser = optimiser_of(config, parameters, model.device)
         self.graphs: Graphs | None = None
+        self.lower: LowerBlocks | None = None
         self.mode = "eager"
 
     def set_rate(self, rate: float) -> None:
@@ -198,8 +200,8 @@ class _Stepper:
             else:
                 group["lr"] = rate
 
-    def prepare(self, plan: Sequence[Sequence[Tokens]]) -> None:
-        """Capture graphs for the shapes of the plan, or say why not."""
+    def prepare(self, plan: Sequence[Sequence[Tokens]], name: str) -> None:
+        """Capture graphs for the shapes of the plan, or say why not; `name` is the adapter's."""
         why = self._no_graph()
         if why is None:
             shapes = shapes_of([(max(map(len, rows)), sum(len(supervised(r)) for r in rows)) for rows in plan])
@@ -217,6 +219,9 @@ class _Stepper:
         self.mode = f"eager ({why})"
         if self.model.device.type == "cuda":
             log.info("training runs without a CUDA graph: %s", why)
+        elif not (self.guards.penalties or self.guards.edits):  # they read or change what is skipped
+            own = {key: value for key, value in self.model.hf.named_parameters() if name in key.split(".")}
+            self.lower = LowerBlocks.of(self.model, own, plan)
 
     def _no_graph(self) -> str | None:
         """Why the step cannot be a CUDA graph, or None."""
@@ -248,7 +253,8 @@ class _Stepper:
                 for chosen in batches(rows, self.budget):
                     micro, shares = [rows[i] for i in chosen], [weights[i] for i in chosen]
                     inputs = inputs_of(micro, self.model.pad, weights=shares, n_real=n_real)
-                    total += self._backward(inputs.to(self.model.device))
+                    with self.lower.at_work(micro) if self.lower else nullcontext():
+                        total += self._backward(inputs.to(self.model.device))
                 break
             except torch.OutOfMemoryError:
                 self._halve(rows)
@@ -288,12 +294,12 @@ class _Stepper:
         """Logits at the positions before supervised tokens."""
         hf = self.model.hf
         half = torch.autocast(self.model.device.type, self.half, cache_enabled=False) if self.half else nullcontext()
-        with half, _head_at(hf, inputs.before):
+        with half, head_at(hf, inputs.before):
             return hf(input_ids=inputs.ids, use_cache=False).logits[0]
 
 
 @contextmanager
-def _head_at(hf: Module, before: Int[Tensor, " n"]) -> Iterator[None]:
+def head_at(hf: Module, before: Int[Tensor, " n"]) -> Iterator[None]:
     """Let the output head see only some positions, as one long row."""
 
     def gather(module: Module, args: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ARG001

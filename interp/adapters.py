@@ -89,7 +89,7 @@ class Adapters:
         Raises:
             FileNotFoundError, ValueError, InterpError: `start_from` is no adapter, or one of another base or shape.
         """
-        start = self._read(start_from) if start_from is not None else None
+        start = self.read(start_from) if start_from is not None else None
         if start is not None and _scaling(start[0]) != _scaling(config):
             raise ValueError(
                 f"{start_from} has {_scaling(start[0])}, not {_scaling(config)}; an adapter that is trained further "
@@ -98,7 +98,8 @@ class Adapters:
         device = self.hf.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            config.exclude_modules = config.exclude_modules or parts_beside_text(self.hf)
+            excluded = [pattern for pattern in (config.exclude_modules, parts_beside_text(self.hf)) if pattern]
+            config.exclude_modules = "|".join(map(str, excluded)) or None  # regular expressions, both
             name = self._attach(config)
         try:
             self._activate([*(self._names[folder] for folder in self.stack), name])
@@ -212,13 +213,21 @@ class Adapters:
         """Write an adapter in PEFT's own folder format, with the identity of its base."""
         weights = self._tensors(name)
         tensors = {PREFIX + key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        self.write(self._config(name), tensors, folder)
+
+    def write(self, config: PeftConfig, tensors: dict[str, Tensor], folder: Path) -> None:
+        """Write an adapter's weights, by PEFT's names on disk, as a folder in its format."""
         require_room(folder.parent, sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
         folder.mkdir(parents=True, exist_ok=True)
-        config = self._config(name)
         config.base_model_name_or_path = self.name
         config.save_pretrained(str(folder))
         write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
         write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
+
+    def stamped(self, folder: Path | str) -> tuple[Path, tuple[int, int]]:
+        """An adapter's folder, and what tells whether it was written again."""
+        path = adapter_folder(folder)
+        return path, _stamp(path)
 
     def joined(self, folder: Path) -> Path:
         """Write the active stack as one adapter that does the same: ranks side by side, scalings in B.
@@ -252,17 +261,13 @@ class Adapters:
         modules = [path for path, layer, _ in places if not isinstance(layer, ParamWrapper)]
         inside = {target for name in names for target in self._config(name).target_parameters or ()}
         rank = sum(ranks)
-        folder.mkdir(parents=True, exist_ok=True)
         whole = LoraConfig(
             r=rank,
             lora_alpha=rank,
             target_modules=self._short(modules),
             target_parameters=sorted(inside) or None,
-            base_model_name_or_path=self.name,
         )
-        whole.save_pretrained(str(folder))
-        write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
-        write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
+        self.write(whole, tensors, folder)
         return folder
 
     def _short(self, modules: Sequence[str]) -> list[str]:
@@ -333,7 +338,7 @@ class Adapters:
             if self._stamps[folder] == stamp:
                 return self._names[folder]
             self._detach(self._names.pop(folder))
-        config, weights = self._read(folder)
+        config, weights = self.read(folder)
         config.inference_mode, config.init_lora_weights = True, True  # its own values are put in below
         self._make_way(config, wanted)
         try:
@@ -350,7 +355,7 @@ class Adapters:
         self._names[folder], self._stamps[folder] = name, stamp
         return name
 
-    def _read(self, folder: Path) -> tuple[LoraConfig, dict[str, Tensor]]:
+    def read(self, folder: Path) -> tuple[LoraConfig, dict[str, Tensor]]:
         """Configuration and weights of an adapter folder, if it is one of this base."""
         _stamp(folder)
         if (folder / "base.json").is_file():
@@ -401,6 +406,19 @@ class Adapters:
                     "be taken off again; merge it with PEFT (merge_and_unload) and give the merged folder as the model"
                 )
         return kept
+
+
+def bare(hf: PreTrainedModel, path: str) -> torch.nn.Module:
+    """The base's own module at a path, beneath whatever adapters it has.
+
+    Raises:
+        InterpError: the model has no such module.
+    """
+    try:
+        module = hf.get_submodule(path)
+    except AttributeError as error:
+        raise InterpError(f"{path}: the model has no such module; it is an adapter of another base") from error
+    return module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
 
 
 def _factors(layer: Any, name: str, rank: int, active: bool) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,7 @@ from interp.runs import InterpError, content_key
 from interp.sampling import Sampler, only_stop_tokens
 from interp.seats import Request
 from interp.sources import load_chat, pick_device, pick_dtype, quiet, resolve
+from interp.stacks import RowStacks
 from interp.template import AS_IS, TemplateSettings
 
 if "save" in vars(object):
@@ -83,6 +84,7 @@ class Model:
         decoder = find_decoder(hf, name)
         self._blocks_path, self.blocks = decoder.blocks_path, decoder.blocks
         self.adapters = Adapters(hf, name, identity)
+        self.row_stacks = RowStacks(hf, self.adapters)
         hf.requires_grad_(False)
         # a sliced (strided) input sends the head down a batched product that copies the vocabulary matrix per row
         hf.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))  # pyright: ignore
@@ -221,15 +223,15 @@ class Model:
         layers: Sequence[int] | None = None,
         edits: Sequence[Edit] = (),
         row_edits: Sequence[Sequence[Edit]] = (),
+        row_stacks: Sequence[Sequence[Path | str]] = (),
     ) -> list[Tensor]:
         """`reduce(h)` for the residual stream `h` after each of `layers`, computed as the forward pass goes by.
 
         Only the decoder runs (no logits), and nothing but the reduced tensors outlives a block.
         """
-        wanted = self.check_layers(layers)
-        changes = self._located(batch, edits, row_edits)
+        wanted, changes = self.check_layers(layers), self._located(batch, edits, row_edits)
         after = {place[0]: changes.pop(place) for place in list(changes) if place[1] == "output"}
-        with self._editor.at_work(changes):
+        with self._editor.at_work(changes), self.row_stacks.at_work(row_stacks, len(batch.ids)):
             return _read(self._decoder, self._envoys, batch.ids, wanted, after, reduce, self.remote)
 
     @torch.inference_mode()
@@ -239,6 +241,7 @@ class Model:
         positions: Int[Tensor, "batch k"],
         edits: Sequence[Edit] = (),
         row_edits: Sequence[Sequence[Edit]] = (),
+        row_stacks: Sequence[Sequence[Path | str]] = (),
     ) -> Float[Tensor, "batch k vocab"]:
         """Next-token logits (float32) at chosen positions of each row; the output head runs on those alone."""
         self._must_be_here("asked for logits")
@@ -246,6 +249,7 @@ class Model:
         kept: list[Tensor] = []
         with (
             self._editor.at_work(self._located(batch, edits, row_edits)),
+            self.row_stacks.at_work(row_stacks, len(batch.ids)),
             self._nnsight.trace(input_ids=batch.ids, use_cache=False),
         ):
             out = self._decoder.output

@@ -9,7 +9,6 @@ import importlib.util
 import json
 import logging
 import os
-import platform
 import shutil
 import tempfile
 import warnings
@@ -27,6 +26,7 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from interp.chat import ChatTokenizer
+from interp.precision import bfloat16_is_faster
 from interp.runs import cache_folder, content_key, did_you_mean, read_json, require_room, write_atomic
 from interp.template import AS_IS, TemplateSettings, check_has_template
 
@@ -323,23 +323,14 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware."""
-    if platform.system() != "Linux" or not Path("/proc/cpuinfo").exists():
-        return False
-    flags = Path("/proc/cpuinfo").read_text()
-    return " avx512_bf16" in flags or " amx_bf16" in flags
-
-
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype that `name` means; `auto` is bfloat16 where the device multiplies it in hardware, else float32.
+    """The dtype that `name` means; `auto` is bfloat16 on GPUs and where it is faster on this CPU, else float32.
 
     Raises:
         ValueError: unknown.
     """
     if name == "auto":
-        fast = has_fast_bfloat16() if device.type == "cpu" else True
-        return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16 if device.type != "cpu" or bfloat16_is_faster() else torch.float32
     if name not in DTYPES:
         raise ValueError(f"unknown dtype {name!r}; known: auto, {', '.join(DTYPES)}")
     return DTYPES[name]

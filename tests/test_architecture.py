@@ -125,7 +125,10 @@ def test_nothing_inside_interp_imports_its_front_door() -> None:
         ("gguf", ("interp/sources.py", "interp/formats/control_vectors.py")),
         ("openai", ("interp/behaviour/endpoint.py",)),
         ("sklearn", ("interp/probes.py", "interp/behaviour/", "interp/stats.py")),
-        ("peft", ("interp/adapters.py", "interp/adapter_files.py", "interp/merging.py", "finetune/")),
+        (
+            "peft",
+            ("interp/adapters.py", "interp/adapter_files.py", "interp/merging.py", "interp/stacks.py", "finetune/"),
+        ),
     ],
 )
 def test_a_library_stays_at_home(library: str, home: str) -> None:

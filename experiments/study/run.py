@@ -40,8 +40,9 @@ from experiments.study.rows import node_rows, records_of, study_rows
 from experiments.study.targets import adapter_sizes
 from experiments.study.workers import Place, spread
 from finetune.defences import Defence, defence_of
+from finetune.groups import Groups
 from finetune.recipe import check_optimiser
-from finetune.stages import Stage, ensure
+from finetune.stages import Stage, ensure, ensure_all
 from interp.behaviour.judging import Rubric
 from interp.directions import Direction
 from interp.instrument import Instrument
@@ -55,15 +56,20 @@ Row = dict[str, Any]
 NOTHING = {"steps": 0, "supervised_tokens": 0, "rows": 0, "final_loss": None, "wall_seconds": 0.0}
 
 
-def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 1) -> bool:
+def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 1, together: bool = False) -> bool:
     """Run a study into `out`, or go on with it; False if it was finished already.
 
     Args:
         workers: Processes that share the graph's branches and seeds; with several GPUs they take turns at these.
+        together: Whether stages that wait for nothing are trained side by side, in this process.
 
     Raises:
         ValueError: bad input; nothing was changed, or what was finished is kept.
     """
+    if together and workers > 1:
+        raise ValueError(
+            f"--together and --workers {workers}: stages are trained side by side in one process; give one"
+        )
     place = pick_device(device)
     dtype = str(pick_dtype(config.dtype, place)).removeprefix("torch.")
     config = config.model_copy(update={"dtype": dtype})
@@ -87,7 +93,10 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
     folder = RunFolder.open(out, definition, _up_to_date)
     with folder.locked():
         ledger = Ledger(folder, model, _facts(config, behaviour), time.monotonic() - start)
-        lead(prepared(config, folder, model, traits, behaviour, ledger), workers, device)
+        study = prepared(config, folder, model, traits, behaviour, ledger)
+        if together:
+            study.train_together()
+        lead(study, workers, device)
     return True
 
 
@@ -239,6 +248,29 @@ class Study:
                     if child.parent == node.name:
                         self._stage(child, stage, seed)
         return measured
+
+    def train_together(self) -> None:
+        """Train every stage of every seed beside those that wait for nothing either; the store has them afterwards."""
+        groups = Groups(self.model)
+        stages: dict[tuple[str, int], Stage] = {}
+        waiting = [(node, seed) for seed in self.config.seeds for node in self.nodes]
+        try:
+            while waiting:
+                ready = [(node, seed) for node, seed in waiting if not node.parent or (node.parent, seed) in stages]
+                level = [self._stage(node, stages.get((node.parent or BASE, seed)), seed) for node, seed in ready]
+                self._train_level(level, groups)
+                stages |= {(node.name, seed): stage for (node, seed), stage in zip(ready, level, strict=True)}
+                waiting = [place for place in waiting if (place[0].name, place[1]) not in stages]
+        finally:
+            groups.close()
+
+    def _train_level(self, level: Sequence[Stage], groups: Groups) -> None:
+        missing = [stage for stage in level if stage.record(self.model) is None]
+        steps = sum(stage.config.n_steps(len(stage.messages)) for stage in missing)
+        if missing:
+            label = f"{len(missing)} stages side by side, training"
+            with self.ledger.timed(f"{label} {steps} steps"), bar(label, steps) as advance:
+                ensure_all(self.model, missing, groups=groups, progress=advance)
 
     def note_node(self, here: Measured, known: Mapping[str, Measured], made: Made) -> None:
         """Make the rows of one node under each system prompt, beside base and parent."""

@@ -56,6 +56,7 @@ CHANGED: dict[str, Any] = {
     "lora_alpha": 4,
     "rslora": False,
     "target_modules": ("q_proj",),
+    "blocks": "upper",
 }
 
 
@@ -366,11 +367,11 @@ def test_to_continue_is_to_train_the_parents_own_adapter_further(
     started: list[dict[str, Tensor]] = []
     whole = training._Stepper.prepare
 
-    def watched(self: Any, plan: Any) -> None:
+    def watched(self: Any, plan: Any, *more: Any) -> None:
         (name,) = {key.split(".")[-2] for key, p in model.hf.named_parameters() if p.requires_grad}
         model.adapters.save(name, tmp_path / "start")
         started.append(adapter_of(tmp_path / "start"))
-        whole(self, plan)
+        whole(self, plan, *more)
 
     monkeypatch.setattr(training._Stepper, "prepare", watched)
     record = ensure(model, child)

@@ -18,8 +18,9 @@ from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
 from interp.interventions import ablating, adding
 from interp.model import Model
+from interp.precision import bfloat16_is_faster
 from interp.runs import InterpError
-from interp.sources import has_fast_bfloat16, pick_device, pick_dtype
+from interp.sources import pick_device, pick_dtype
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 LAYERS = (1, 3)
@@ -1095,7 +1096,7 @@ def test_unknown_devices_and_dtypes_are_refused_with_what_is_known(llama_folder:
 def test_dtypes_load_as_asked(llama_folder: Path) -> None:
     assert Model.load(str(llama_folder), device="cpu", dtype="bfloat16").dtype == torch.bfloat16
     assert pick_dtype("auto", torch.device("cuda")) == torch.bfloat16
-    assert pick_dtype("auto", torch.device("cpu")) == (torch.bfloat16 if has_fast_bfloat16() else torch.float32)
+    assert pick_dtype("auto", torch.device("cpu")) == (torch.bfloat16 if bfloat16_is_faster() else torch.float32)
 
 
 def test_an_architecture_whose_blocks_are_not_hidden_states_is_refused(tiny_hf: Callable, chat: ChatTokenizer) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -978,6 +979,39 @@ def test_a_worker_that_fails_ends_the_study_with_its_words_and_what_was_done_sta
     with pytest.raises(InterpError, match=r"a worker failed at bad, seed 0: InterpError: the loss of step"):
         study.run(study_file.load(str(file)), tmp_path / "run", device="cpu", workers=2)
     assert read_json(tmp_path / "run" / "manifest.json")["status"] != "complete"
+
+
+def test_stages_side_by_side_are_the_stages_of_one_after_the_other(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"builder": "everyday", "answer_tokens": 4, "temperature": 0, "own": "stage", "rows": 4}
+    data = {"odd": {"builder": "chats", "file": "odd.jsonl"}, "words": own}
+    train = {"data": "odd", "train": OWN, "compose": "stack"}
+    stages = {"odd": train, "merged": train | {"compose": "merge_fp32"}, "words": train | {"data": "words"}}
+    arms = {"one": ["odd", "words"], "two": ["odd", "merged"], "other": ["words", "odd"]}
+    file = write_study(tmp_path, tiny, data=data, arms=arms, stages=stages, seeds=[0, 1])
+    runs = {}
+    for together in (False, True):
+        monkeypatch.setenv("SGTR_CACHE", str(tmp_path / f"cache-{together}"))
+        runs[together] = tmp_path / f"run-{together}"
+        study.run(study_file.load(str(file)), runs[together], device="cpu", together=together)
+    assert not study.run(study_file.load(str(file)), runs[True], device="cpu"), "it is the same study"
+    told = [{(row["name"], row["seed"]): row for row in read_json(run / "stages.json")} for run in runs.values()]
+    same = ("key", "steps", "supervised_tokens", "rows", "compose")
+    assert [{k: row.get(k) for k in same} for row in told[0].values()] == [
+        {k: row.get(k) for k in same} for row in told[1].values()
+    ]
+    modes = {name: read_json(Path(row["path"]) / "stage.json")["mode"] for name, row in told[1].items() if row["path"]}
+    assert {mode.startswith("group of") for (name, _), mode in modes.items() if name != "odd-merged"} == {True}
+    assert modes["odd-merged", 0].startswith("eager"), "merged weights are trained on alone"
+    alone, beside = (read_jsonl(run / "metrics.jsonl") for run in runs.values())
+    assert [row["metric"] for row in alone] == [row["metric"] for row in beside]
+    for one, other in zip(alone, beside, strict=True):
+        assert other["value"] == pytest.approx(one["value"], rel=1e-2, abs=2e-3, nan_ok=True), one
+    steps = [step["name"] for step in read_json(runs[True] / "manifest.json")["steps"]]
+    assert any(re.fullmatch(r"4 stages side by side, training \d+ steps", step) for step in steps)
+    with pytest.raises(ValueError, match="--together and --workers 2"):
+        study.run(study_file.load(str(file)), tmp_path / "both", device="cpu", workers=2, together=True)
 
 
 # what is refused before anything starts
