@@ -19,6 +19,7 @@ from experiments.console import table
 from interp import stats
 from interp.behaviour.truthfulqa import csv_rows
 from interp.comparisons import Arm, Difference, equivalence, holm, share_difference
+from interp.rows import write_rows
 from interp.runs import content_key, did_you_mean, environment, fresh, write_atomic, write_jsonl
 from interp.sources import sha256_of
 
@@ -302,7 +303,7 @@ def run(*, files: Sequence[Path], pattern: str, out: Path, against: str | None =
     numbers, differences = arm_rows(arms), difference_rows(arms, against)
     checked = _checked(everything)
     write_jsonl(records, (_record(one, reply) for one in everything for reply in one.replies))
-    write_jsonl(metrics, [*numbers, *differences])
+    write_rows(metrics, [*numbers, *differences])
     made = {"imported": MEASURE, "pattern": pattern, "against": against, "files": [_file(one) for one in everything]}
     held = {**made, "is_correct": checked, **environment(), "status": "complete"}
     write_atomic(manifest, json.dumps(held, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -29,6 +29,7 @@ from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import random_like
 from interp.projection import project, shift
+from interp.rows import write_rows
 from interp.runs import (
     RunFolder,
     content_key,
@@ -37,7 +38,6 @@ from interp.runs import (
     load_tensors,
     read_json,
     save_tensors,
-    write_jsonl,
 )
 from interp.sources import ADAPTER_FILES, adapter_folder, describe, load_chat, pick_device, pick_dtype, resolve
 from interp.store import check_claim, claim
@@ -140,7 +140,7 @@ def run(
                     _keep(loaded, rows, places, _stack(adapters, c), _tensor_file(out, c.step), advance, header)
         means = {c.step: load_tensors(_tensor_file(out, c.step), kind=KIND)[0]["means"] for c in checkpoints}
         metrics = [row for one in followed for row in _metrics(one, places.index(one.place), means, checkpoints)]
-        write_jsonl(out / "metrics.jsonl", metrics)
+        write_rows(out / "metrics.jsonl", metrics)
         draw(out)
         ledger.finish()
     return {

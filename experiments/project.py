@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -26,7 +25,7 @@ from interp.instrument import Instrument
 from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import nulls_for
-from interp.projection import cosine, project, token_projections, unit_vectors
+from interp.projection import NullBand, cosine, project, token_projections, unit_vectors
 from interp.runs import content_key, read_json, read_yaml, write_jsonl
 from interp.sources import pick_device, pick_dtype, sha256_of
 from interp.template import AS_IS, TemplateSettings
@@ -183,11 +182,10 @@ class _Texts:
         ]
         for kind, null in nulls.items():
             units = null.double() / null.double().norm(dim=-1, keepdim=True)
-            of_null = (units @ h.double().mean(0)).numpy()
-            low, high = np.percentile(of_null, [2.5, 97.5])
-            value = {"value": stats.percentile(float(mean.value or 0.0), of_null), "ci_low": None, "ci_high": None}
-            band = {"null": kind, "n_null": len(of_null), "null_low": float(low), "null_high": float(high)}
-            rows.append({**about, "metric": "null_percentile", **value, "n": mean.n, "unit": "percentile", **band})
+            band = NullBand.of(float(mean.value or 0.0), (units @ h.double().mean(0)).numpy())
+            value = {"value": band.percentile, "ci_low": None, "ci_high": None}
+            beside = {"null": kind, "n_null": band.n_null, "null_low": band.low, "null_high": band.high}
+            rows.append({**about, "metric": "null_percentile", **value, "n": mean.n, "unit": "percentile", **beside})
         return rows
 
     def _by_token(self) -> Row:

@@ -17,7 +17,8 @@ import torch
 
 from experiments.console import note
 from interp.model import Model
-from interp.runs import RunFolder, content_key, environment, now, read_jsonl, write_jsonl
+from interp.rows import write_rows
+from interp.runs import RunFolder, content_key, environment, now, read_jsonl
 from interp.sources import sha256_of
 
 Row = dict[str, Any]
@@ -170,7 +171,7 @@ def run_once(out: Path, definition: Mapping[str, Any], prepare: Callable[[], Wor
         folder = RunFolder.open(out, definition)
         with folder.locked():
             ledger = Ledger(folder, work.model, work.facts, time.monotonic() - start)
-            write_jsonl(out / "metrics.jsonl", work.measure(ledger))
+            write_rows(out / "metrics.jsonl", work.measure(ledger))
             if work.draw:
                 work.draw(out)
             ledger.finish()

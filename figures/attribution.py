@@ -13,7 +13,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -25,17 +25,18 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from figures import style
+from figures.captions import collapse_text, n_text
+from figures.run import StudyRun, collapsed_nodes, opened
 from figures.style import Row
-from figures.trajectory import collapse_text, collapsed_nodes, n_text, over_seeds, primary_metrics
-from interp.runs import read_jsonl, read_yaml
+from interp.metrics import LensView, Metric
+from interp.rows import MetricRow, Rows, over_seeds
 
-Metric = Literal["attribution", "patching"]
 _STREAM = (("last", "the stream's last token"), ("ending", "all tokens that both prompts end in"))
 _GAP = 0.6  # between the heads and what stands beside them, in cells
 _GREY = "#C8C8C8"
 
 
-def attribution(run: Path) -> list[Row]:
+def attribution(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/attribution.{png,svg,csv} and return the plotted numbers.
 
     Units: logits.
@@ -44,10 +45,10 @@ def attribution(run: Path) -> list[Row]:
         FileNotFoundError: `run` has no metrics.jsonl.
         ValueError: nothing was attributed in it.
     """
-    return _draw_all(run, "attribution")
+    return _draw_all(run, LensView.attribution)
 
 
-def patching(run: Path) -> list[Row]:
+def patching(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/patching.{png,svg,csv} and return the plotted numbers.
 
     Units: shares of the logit difference between the two prompts.
@@ -56,15 +57,17 @@ def patching(run: Path) -> list[Row]:
         FileNotFoundError: `run` has no metrics.jsonl.
         ValueError: nothing was patched in it.
     """
-    return _draw_all(run, "patching")
+    return _draw_all(run, LensView.patching)
 
 
-def _draw_all(run: Path, metric: Metric) -> list[Row]:
-    metrics = _metrics(run)
-    found = [row for row in metrics if row["measure"] == "lens" and row["metric"] == metric]
-    if not found:
-        raise ValueError(f"{run / 'metrics.jsonl'}: no {metric} in it; `sgtr lens` makes it, or a study with it")
-    rows = _plotted(found, collapsed_nodes(metrics))
+def _draw_all(run: str | Path | StudyRun, metric: Metric) -> list[Row]:
+    read = opened(run, "sgtr lens")
+    metrics = _metrics(read)
+    components = metrics.of(metric)
+    if not components:
+        path = read.path / "metrics.jsonl"
+        raise ValueError(f"{path}: no {metric.name} in it; `sgtr lens` makes it, or a study with it")
+    rows = _plotted(components, collapsed_nodes(metrics))
     panels = list(dict.fromkeys((row["stage"], row["data"]) for row in rows))
     n_layers = 1 + max(row["layer"] for row in rows if row["layer"] is not None)
     n_heads = 1 + max(row["head"] for row in rows if row["head"] is not None)
@@ -81,28 +84,24 @@ def _draw_all(run: Path, metric: Metric) -> list[Row]:
         _colour_bars(figure, axes, metric, limit)
         figure.suptitle(
             "What adds to the right answer: direct logit attribution"
-            if metric == "attribution"
+            if metric == LensView.attribution
             else "Where the answer is decided: activation patching"
         )
-        style.save(figure, run / "figures", metric, rows)
+        style.save(figure, read.path / "figures", metric.name, rows)
     return rows
 
 
-def _metrics(run: Path) -> list[Row]:
+def _metrics(run: StudyRun) -> Rows:
     """All rows of a run that looked inside one stack; of a study, those that its figures show."""
-    path, study = run / "metrics.jsonl", run / "study.yaml"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; `sgtr lens --out {run}` makes it")
-    if study.is_file() and read_yaml(study).get("arms"):
-        return primary_metrics(run)
-    return read_jsonl(path)
+    is_study = (run.path / "study.yaml").is_file() and bool(run.study.get("arms"))
+    return run.primary if is_study else run.metrics
 
 
-def _plotted(found: Sequence[Row], collapsed: frozenset[tuple[str, Any]]) -> list[Row]:
+def _plotted(components: Rows, collapsed: frozenset[tuple[str, Any]]) -> list[Row]:
     """A row for each stage and component: the one seed's, or the mean over seeds."""
     keys = ("stage", "data", "component", "layer", "head", "position")
-    cells: dict[tuple[Any, ...], list[Row]] = {}
-    for row in found:
+    cells: dict[tuple[Any, ...], list[MetricRow]] = {}
+    for row in components:
         cells.setdefault(tuple(row.get(key) for key in keys), []).append(row)
     rows = []
     for cell, here in cells.items():
@@ -115,7 +114,7 @@ def _plotted(found: Sequence[Row], collapsed: frozenset[tuple[str, Any]]) -> lis
         fallen = sorted({str(row.get("seed")) for row in here if (row["stage"], row.get("seed")) in collapsed})
         n = min((row["n"] for row in here if row.get("n") is not None), default=None)
         numbers["n"] = n if numbers["n"] is None else numbers["n"]
-        extra = {**more, "why": why} if found[0]["metric"] == "patching" else {}
+        extra = {**more, "why": why} if LensView.patching.is_of(components[0]) else {}
         rows.append(dict(zip(keys, cell, strict=True)) | numbers | extra | {"collapsed_seeds": ", ".join(fallen)})
     return rows
 
@@ -173,7 +172,7 @@ def _colours() -> Any:
 def _title(axis: Axes, rows: Sequence[Row], name: str, metric: Metric) -> None:
     """The stage, and below it n and the whole that is split, or that the prompts differ by."""
     detail = n_text(rows, "articles")
-    if metric == "attribution":
+    if metric == LensView.attribution:
         wholes = [row["value"] for row in rows if row["component"] == "total" and row["value"] is not None]
         detail += f", sum {wholes[0]:+.2f} logits" if wholes else ""
     else:
@@ -191,8 +190,12 @@ def _title(axis: Axes, rows: Sequence[Row], name: str, metric: Metric) -> None:
 def _colour_bars(figure: Figure, axes: Sequence[Axes], metric: Metric, limit: float) -> None:
     from matplotlib.cm import ScalarMappable
 
-    what = "logits that a head or an MLP adds" if metric == "attribution" else "share that a head or an MLP restores"
-    scales = [(limit, what)] + ([(1.0, "share that the stream restores")] if metric == "patching" else [])
+    what = (
+        "logits that a head or an MLP adds"
+        if metric == LensView.attribution
+        else "share that a head or an MLP restores"
+    )
+    scales = [(limit, what)] + ([(1.0, "share that the stream restores")] if metric == LensView.patching else [])
     for size, label in scales:
         shown = ScalarMappable(Normalize(-size, size), _colours())
         bar = figure.colorbar(shown, ax=list(axes), shrink=0.8, pad=0.015, aspect=30)
@@ -202,7 +205,7 @@ def _colour_bars(figure: Figure, axes: Sequence[Axes], metric: Metric, limit: fl
 
 def _keys(rows: Sequence[Row], metric: Metric) -> list[Artist]:
     keys: list[Artist] = []
-    if metric == "attribution":
+    if metric == LensView.attribution:
         keys.append(style.key("logit of the right label minus the others', at the last token of the prompt"))
     else:
         keys.append(style.key("a prompt's activation put into the article's other order, both ways"))

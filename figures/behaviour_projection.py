@@ -15,16 +15,18 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from figures import style
-from figures.quantities import NotMeasuredError, Quantity, all_metrics, quantities, signed
+from figures.captions import collapse_text, missing_notes
+from figures.quantities import Quantity, quantities, signed
+from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import Mark, Row
-from figures.trajectory import collapse_text, collapsed_nodes, missing_notes, primary_metrics, read_arms
+from interp.rows import MetricRow
 
 MOST_PANELS = 6
 _FEWEST = 4
 """Points that a correlation takes."""
 
 
-def behaviour_projection(run: Path) -> list[Row]:
+def behaviour_projection(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/behaviour_projection.{png,svg,csv} and return the plotted numbers.
 
     Units: `shift` counts standard deviations of the random directions' shifts; `value` is in the measure's `unit`. `r`
@@ -34,23 +36,20 @@ def behaviour_projection(run: Path) -> list[Row]:
         FileNotFoundError: `run` is not a run folder.
         NotMeasuredError: it has no stage with both a shift and a behaviour measure beside the base model.
     """
-    metrics = primary_metrics(run)
-    found = quantities(metrics)
-    traits = [Path(str(trait)).stem for trait in all_metrics(run)[1].get("traits") or ()]
-    pairs = _pairs(list(found), traits)
-    collapsed = collapsed_nodes(metrics)
-    by_pair = {pair: rows for pair in pairs if (rows := _points(pair, found, collapsed))}
+    read = opened(run)
+    rows_of = quantities(read.primary)
+    pairs = _pairs(list(rows_of), read.traits)
+    by_pair = {pair: rows for pair in pairs if (rows := _points(pair, rows_of, read.collapsed))}
     if not by_pair:
         raise NotMeasuredError(
-            f"{run / 'metrics.jsonl'}: no stage has both a shift and a behaviour measure beside base; "
+            f"{read.path / 'metrics.jsonl'}: no stage has both a shift and a behaviour measure beside base; "
             "take one in the study's measures (preference, truthfulqa)"
         )
     shown, left = list(by_pair)[:MOST_PANELS], list(by_pair)[MOST_PANELS:]
     rows = [row for pair in shown for row in by_pair[pair]]
     looks = style.marks(row["arm"] for row in rows)
-    nodes = dict.fromkeys(node.name for arm in read_arms(run).values() for node in arm[1:])
-    seeds = sorted({row["seed"] for some in found.values() for row in some}, key=str)
-    asked = [(node, seed) for node in nodes for seed in seeds]
+    seeds = sorted({row.seed for measured in rows_of.values() for row in measured}, key=str)
+    asked = [(name, seed) for name in read.trained for seed in seeds]
     with style.house():
         keys = _keys(rows, looks, _missing({pair: by_pair[pair] for pair in shown}, asked), left)
         figure, axes = style.panels(len(shown), 3.7, 3.2, keys)
@@ -59,20 +58,20 @@ def behaviour_projection(run: Path) -> list[Row]:
             _draw(axis, mine, looks)
             axis.set_xlabel(direction.axis.replace("\n", " "))
             axis.set_ylabel(measure.axis)
-            r, n, seeds = mine[0]["r"], mine[0]["n_points"], len({row["seed"] for row in mine})
-            said = f"r = {signed(r)}" if r is not None else "no correlation"
-            of = f"n = {n} points" + (f" of {seeds} seeds" if seeds > 1 else "")
-            style.title(axis, f"{measure.name} by {direction.name}", f"{said}, {of}, {direction.detail}")
+            r, n, n_seeds = mine[0]["r"], mine[0]["n_points"], len({row["seed"] for row in mine})
+            correlation = f"r = {signed(r)}" if r is not None else "no correlation"
+            counts = f"n = {n} points" + (f" of {n_seeds} seeds" if n_seeds > 1 else "")
+            style.title(axis, f"{measure.name} by {direction.name}", f"{correlation}, {counts}, {direction.detail}")
         figure.suptitle("Behaviour and where the model moved inside, both minus base")
-        style.save(figure, run / "figures", "behaviour_projection", rows)
+        style.save(figure, read.path / "figures", "behaviour_projection", rows)
     return rows
 
 
-def _pairs(held: Sequence[Quantity], traits: Sequence[str]) -> list[tuple[Quantity, Quantity]]:
+def _pairs(measured: Sequence[Quantity], traits: Sequence[str]) -> list[tuple[Quantity, Quantity]]:
     """Measures with directions, the most telling first: every measure has a panel before one has its next; traits take
     turns with other directions."""
-    shifts = [one for one in held if one.kind == "shift"]
-    measures = [one for one in held if one.kind == "behaviour"]
+    shifts = [one for one in measured if one.kind == "shift"]
+    measures = [one for one in measured if one.kind == "behaviour"]
     personas = [one for one in shifts if one.name in traits]
     others = [one for one in shifts if one.name not in traits]
     in_turn = [one for one in chain.from_iterable(zip_longest(personas, others)) if one is not None]
@@ -83,13 +82,13 @@ def _pairs(held: Sequence[Quantity], traits: Sequence[str]) -> list[tuple[Quanti
 
 def _points(
     pair: tuple[Quantity, Quantity],
-    found: Mapping[Quantity, Sequence[Row]],
+    rows_of: Mapping[Quantity, Sequence[MetricRow]],
     collapsed: frozenset[tuple[str, Any]],
 ) -> list[Row]:
     measure, direction = pair
-    shifts = {(row["stage"], row["seed"]): row for row in found[direction]}
+    shifts = {(row["stage"], row["seed"]): row for row in rows_of[direction]}
     rows = []
-    for row in found[measure]:
+    for row in rows_of[measure]:
         place = row["stage"], row["seed"]
         beside = shifts.get(place)
         if beside is None or None in (row["value"], beside["value"]):

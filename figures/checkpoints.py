@@ -13,43 +13,45 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from figures import style
-from figures.quantities import NotMeasuredError, Quantity, all_metrics, prompts_of, quantities, with_mean
+from figures.captions import collapse_text, missing_notes, n_text, without_value
+from figures.quantities import Quantity, quantities, with_mean
+from figures.run import NotMeasuredError, StudyRun, collapsed_nodes, opened
 from figures.style import Mark, Row
-from figures.trajectory import (
-    collapse_text,
-    collapsed_nodes,
-    missing_notes,
-    n_text,
-    read_arms,
-    run_file,
-    without_value,
-)
-from interp.runs import read_json
+from interp.rows import MetricRow
+from interp.runs import BASE, Node
 
 
-def checkpoints(run: Path) -> list[Row]:
+def checkpoints(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/checkpoints.{png,svg,csv} and return the plotted numbers.
 
     Raises:
         FileNotFoundError: `run` is not a run folder.
         NotMeasuredError: no stage of it has checkpoints.
     """
-    metrics, study = all_metrics(run)
-    first = next(iter(prompts_of(study)))
-    nodes = dict.fromkeys(node.name for arm in read_arms(run).values() for node in arm)
-    metrics = [row for row in metrics if row.get("system_prompt") in (None, first)]
-    whole = dict.fromkeys(row["stage"].partition("@")[0] for row in metrics if "@" in row["stage"])
-    stages = [name for name in nodes if name in whole]
-    about = {row["name"]: row for row in read_json(run_file(run, "stages.json"))}
-    found = {one: rows for one, rows in quantities(metrics).items() if any("@" in row["stage"] for row in rows)}
-    if not stages or not found:
-        raise NotMeasuredError(f"{run / 'metrics.jsonl'}: no stage has checkpoints; give one `checkpoints`")
+    read = opened(run)
+    metrics = read.under_first_prompt
+    measured = [Node(name) for name in dict.fromkeys(row.stage for row in metrics)]
+    with_steps = {node.whole for node in measured if node.step is not None}
+    stages = [name for name in read.nodes if name in with_steps]
+    about = {row["name"]: row for row in read.stages}
+    rows_of = {
+        quantity: rows
+        for quantity, rows in quantities(metrics).items()
+        if any(Node(row.stage).step is not None for row in rows)
+    }
+    if not stages or not rows_of:
+        raise NotMeasuredError(f"{read.path / 'metrics.jsonl'}: no stage has checkpoints; give one `checkpoints`")
     collapsed = collapsed_nodes(metrics)
-    rows = [row for one in found for stage in stages for row in _plotted(one, found[one], stage, about, collapsed)]
+    rows = [
+        row
+        for quantity in rows_of
+        for stage in stages
+        for row in _plotted(quantity, rows_of[quantity], stage, about, collapsed)
+    ]
     looks = style.marks(stages)
     with style.house():
-        figure, axes = style.panels(len(found), 3.6, 2.8, _keys(rows, looks, about))
-        for axis, one in zip(axes, found, strict=True):
+        figure, axes = style.panels(len(rows_of), 3.6, 2.8, _keys(rows, looks, about))
+        for axis, one in zip(axes, rows_of, strict=True):
             mine = [row for row in rows if (row["kind"], row["name"], row["detail"]) == one[:3]]
             _draw(axis, mine, looks)
             axis.set_xlabel("optimiser steps")
@@ -58,43 +60,48 @@ def checkpoints(run: Path) -> list[Row]:
             name = one.name if one.kind == "shift" else one.detail
             style.title(axis, name, f"{one.detail}, {n}" if one.kind == "shift" else n)
         figure.suptitle("Change from base during training")
-        style.save(figure, run / "figures", "checkpoints", rows)
+        style.save(figure, read.path / "figures", "checkpoints", rows)
     return rows
 
 
 def _plotted(
-    one: Quantity,
-    found: Sequence[Row],
+    quantity: Quantity,
+    measured: Sequence[MetricRow],
     stage: str,
     about: Mapping[str, Row],
     collapsed: frozenset[tuple[str, Any]],
 ) -> list[Row]:
     """A row for each step and seed, and the mean over seeds."""
-    at = {(row["stage"], row["seed"]): row for row in found}
-    of_stage = {name for name, _ in at if name.partition("@")[0] == stage}
-    seeds = sorted({seed for name, seed in at if name in of_stage}, key=str)
+    row_at = {(row.stage, row.seed): row for row in measured}
+    of_stage = {node for node in map(Node, dict.fromkeys(name for name, _ in row_at)) if node.whole == stage}
+    seeds = sorted({seed for name, seed in row_at if Node(name) in of_stage}, key=str)
     begun = _trained_on(stage, about)
     last = about.get(stage, {}).get("steps")
-    steps = {int(name.partition("@")[2]): name for name in of_stage if "@" in name}
+    steps = {node.step: node.name for node in of_stage if node.step is not None}
     places_of = {0: begun, **dict(sorted(steps.items())), **({int(last): stage} if last else {})}
     rows = []
     for step, name in places_of.items():
-        here = []
+        of_seeds = []
         for seed in seeds:
-            row = at.get((name, seed))
+            row = row_at.get((name, seed))
             numbers = {key: row.get(key) if row else None for key in ("value", "ci_low", "ci_high", "n")}
-            if name == "base":
+            if name == BASE:
                 numbers["value"] = 0.0
-            place = {"kind": one.kind, "name": one.name, "detail": one.detail, "unit": one.unit}
+            place = {
+                "kind": quantity.kind,
+                "name": quantity.name,
+                "detail": quantity.detail,
+                "unit": quantity.unit,
+            }
             place |= {"stage": stage, "step": step, "measured_at": name, "seed": seed}
-            here.append({**place, **numbers, "collapsed": (name, seed) in collapsed})
-        rows += with_mean(here)
+            of_seeds.append({**place, **numbers, "collapsed": (name, seed) in collapsed})
+        rows += with_mean(of_seeds)
     return rows
 
 
 def _trained_on(stage: str, about: Mapping[str, Row]) -> str:
     row = about.get(stage, {})
-    return "base" if row.get("compose") == "restart" else str(row.get("parent") or "base")
+    return BASE if row.get("compose") == "restart" else str(row.get("parent") or BASE)
 
 
 def _draw(axis: Axes, rows: Sequence[Row], looks: Mapping[str, Mark]) -> None:
@@ -117,7 +124,7 @@ def _keys(rows: Sequence[Row], looks: Mapping[str, Mark], about: Mapping[str, Ro
     keys: list[Artist] = []
     for stage, look in looks.items():
         begun = _trained_on(stage, about)
-        keys.append(style.key(f"{stage}, from {begun}" + (" (0)" if begun == "base" else ""), look))
+        keys.append(style.key(f"{stage}, from {begun}" + (" (0)" if begun == BASE else ""), look))
     n_seeds = len({row["seed"] for row in rows} - {"mean"})
     bars = {1: "bars: 95 % interval over texts or questions; one seed", 2: "thick: mean of 2 seeds; thin: each seed"}
     keys.append(style.key(bars.get(n_seeds, f"thick: mean of {n_seeds} seeds, 95 % t interval; thin: each seed")))

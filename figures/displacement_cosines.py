@@ -13,66 +13,73 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from figures import style
+from figures.captions import collapse_text, missing_notes, n_text
 from figures.grids import draw_grid, fewer_key, missing_key
-from figures.quantities import NotMeasuredError, numbers_of, seeds_without
+from figures.quantities import numbers_of, seeds_without
+from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import Row
-from figures.trajectory import collapse_text, collapsed_nodes, missing_notes, n_text, primary_metrics, read_arms
+from interp.metrics import Displacement, Projection
+from interp.rows import MetricRow, Rows
+from interp.runs import Node
 
 METRICS = {
-    "corrected_cosine_between_stages": "noise of the texts taken out",
-    "cosine_between_stages": "noise of the texts left in, which makes them smaller",
+    Displacement.corrected_cosine_between_stages: "noise of the texts taken out",
+    Displacement.cosine_between_stages: "noise of the texts left in, which makes them smaller",
 }
 _MOST_WITH_NUMBERS = 30
 
 
-def displacement_cosines(run: Path) -> list[Row]:
+def displacement_cosines(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/displacement_cosines.{png,svg,csv} and return the plotted numbers, each pair once.
 
     Raises:
         FileNotFoundError: `run` is not a run folder.
         NotMeasuredError: it has no cosines between stages.
     """
-    metrics = primary_metrics(run)
-    found = [row for row in metrics if row["measure"] == "displacement" and row["metric"] in METRICS]
-    if not found:
-        raise NotMeasuredError(f"{run / 'metrics.jsonl'}: no cosines between stages; a study of two or more has them")
-    metric = next(name for name in METRICS if any(row["metric"] == name for row in found))
-    layer = _middle(metrics, {row["layer"] for row in found})
-    found = [row for row in found if (row["metric"], row["layer"]) == (metric, layer)]
-    order = _grouped(list(dict.fromkeys(node.name for arm in read_arms(run).values() for node in arm)))
-    rows = _plotted(found, order, collapsed_nodes(metrics))
+    read = opened(run)
+    number, cosines = next(((one, rows) for one in METRICS if (rows := read.primary.of(one))), (None, None))
+    if number is None or cosines is None:
+        raise NotMeasuredError(
+            f"{read.path / 'metrics.jsonl'}: no cosines between stages; a study of two or more has them"
+        )
+    every_layer = {row.layer for one in METRICS for row in read.primary.of(one)}
+    layer = _middle(read.primary, every_layer)
+    order = _grouped(list(read.nodes.values()))
+    rows = _plotted(cosines.of(layer=layer), order, read.collapsed)
     stages = [name for name in order if any(name in (row["stage"], row["other_stage"]) for row in rows)]
     side = max(3.6, min(12.0, 0.46 * len(stages)))
     longest = 0.075 * max(map(len, stages))
     with style.house():
-        figure, (axis,) = style.panels(1, side + longest + 0.6, side + longest + 0.9, _keys(rows, metric, len(stages)))
+        figure, (axis,) = style.panels(
+            1, side + longest + 0.6, side + longest + 0.9, _keys(rows, METRICS[number], len(stages))
+        )
         _draw(axis, rows, stages)
         style.title(axis, f"Cosines between displacements, layer {layer}", n_text(rows))
-        style.save(figure, run / "figures", "displacement_cosines", rows)
+        style.save(figure, read.path / "figures", "displacement_cosines", rows)
     return rows
 
 
-def _middle(metrics: Sequence[Row], layers: set[int]) -> int:
+def _middle(metrics: Rows, layers: set[int]) -> int:
     """The model's middle layer, of which the shifts at every layer know; else the middle one of `layers`."""
-    told = [row["layer"] for row in metrics if row["measure"] == "displacement" and row.get("headline")]
-    every = sorted({row["layer"] for row in metrics if row["measure"] == "projection"})
-    middle = told[0] if told else every[len(every) // 2] if every else None
+    headline = [row.layer for row in metrics.of(measure=Displacement.name, headline=True)]
+    every = sorted({row.layer for row in metrics.of(measure=Projection.name)})
+    middle = headline[0] if headline else every[len(every) // 2] if every else None
     return middle if middle in layers else sorted(layers)[len(layers) // 2]
 
 
-def _grouped(nodes: Sequence[str]) -> list[str]:
-    """Nodes by their first stage, in order of appearance."""
-    first = list(dict.fromkeys(name.partition("-")[0] for name in nodes))
-    return sorted(nodes, key=lambda name: first.index(name.partition("-")[0]))
+def _grouped(nodes: Sequence[Node]) -> list[str]:
+    """The names of nodes by their first stage, in order of appearance."""
+    first = list(dict.fromkeys(node.stages[:1] for node in nodes))
+    return [node.name for node in sorted(nodes, key=lambda node: first.index(node.stages[:1]))]
 
 
-def _plotted(found: Sequence[Row], order: Sequence[str], collapsed: frozenset[tuple[str, Any]]) -> list[Row]:
-    pairs: dict[tuple[str, str], list[Row]] = {}
-    for row in found:
+def _plotted(cosines: Rows, order: Sequence[str], collapsed: frozenset[tuple[str, Any]]) -> list[Row]:
+    pairs: dict[tuple[str, str], list[MetricRow]] = {}
+    for row in cosines:
         a, b = sorted((row["stage"], row["other_stage"]), key=order.index)
         pairs.setdefault((a, b), []).append(row)
     place = {name: i for i, name in enumerate(order)}
-    seeds = sorted({row["seed"] for row in found}, key=str)
+    seeds = sorted({row["seed"] for row in cosines}, key=str)
     rows = []
     for a, b in sorted(pairs, key=lambda pair: (place[pair[0]], place[pair[1]])):
         here = pairs[a, b]
@@ -98,7 +105,7 @@ def _draw(axis: Axes, rows: Sequence[Row], stages: Sequence[str]) -> None:
     some = [(at[row["stage"]], at[row["other_stage"]]) for row in rows if row["missing_seeds"] and row["n_seeds"]]
     fewer = [cell for i, j in some for cell in ((i, j), (j, i))]
     draw_grid(axis, values, words, limit=1.0, rows=stages, columns=stages, fontsize=size, slanted=True, fewer=fewer)
-    first = [name.partition("-")[0] for name in stages]
+    first = [Node(name).stages[0] for name in stages]
     for i in range(1, len(stages)):
         if first[i] != first[i - 1]:
             axis.axhline(i - 0.5, color=style.INK, linewidth=1.2)
@@ -138,8 +145,8 @@ def _missing(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     return [("", f"all of {name}", seed) for name in of for _, seed in sorted(w for w in whole if w[0] == name)] + alone
 
 
-def _keys(rows: Sequence[Row], metric: str, n_stages: int) -> list[Artist]:
-    keys: list[Artist] = [style.key(f"1: the same way, 0: unrelated, −1: opposite; {METRICS[metric]}")]
+def _keys(rows: Sequence[Row], noise: str, n_stages: int) -> list[Artist]:
+    keys: list[Artist] = [style.key(f"1: the same way, 0: unrelated, −1: opposite; {noise}")]
     keys.append(style.key("lines: groups by the stage trained first"))
     if any(row["value"] is None for row in rows) or len(rows) < n_stages * (n_stages - 1) // 2:
         keys.append(missing_key())

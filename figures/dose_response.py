@@ -16,22 +16,24 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from figures import style
+from figures.captions import n_range
+from figures.run import StudyRun, opened
 from figures.style import Mark, Row
-from figures.trajectory import n_range
-from interp.runs import read_jsonl
+from interp.metrics import Steer
+from interp.rows import MetricRow, Rows
 
 READOUTS = {
-    "projection": "projection of the answers\non the direction",
-    "degenerate_share": "degenerate answers\n(share)",
-    "nll_under_base": "surprise of the base model\n(nats per token)",
-    "trait_score": "trait, as judged\n(0-100)",
-    "coherence": "coherence, as judged\n(0-100)",
+    Steer.projection.name: "projection of the answers\non the direction",
+    Steer.degenerate_share.name: "degenerate answers\n(share)",
+    Steer.nll_under_base.name: "surprise of the base model\n(nats per token)",
+    Steer.trait_score.name: "trait, as judged\n(0-100)",
+    Steer.coherence.name: "coherence, as judged\n(0-100)",
 }
 """The metrics that are drawn, and their axes."""
-_FROM_ZERO = ("degenerate_share", "trait_score", "coherence")
+_FROM_ZERO = tuple(number.name for number in (Steer.degenerate_share, Steer.trait_score, Steer.coherence))
 
 
-def dose_response(run: Path) -> list[Row]:
+def dose_response(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/dose_response.{png,svg,csv} and return the plotted numbers.
 
     Units: `relative_strength` is alpha times the direction's length over the mean length of the residual stream;
@@ -42,12 +44,10 @@ def dose_response(run: Path) -> list[Row]:
         FileNotFoundError: `run` has no metrics.jsonl.
         ValueError: nothing was added in it.
     """
-    path = run / "metrics.jsonl"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; `sgtr steer --out {run}` makes it")
-    rows = _plotted([row for row in read_jsonl(path) if row["measure"] == "steer"])
+    read = opened(run, "sgtr steer")
+    rows = _plotted(read.rows(measure=Steer.name))
     if not rows:
-        raise ValueError(f"{path}: no treatments in it; `sgtr steer` measures them")
+        raise ValueError(f"{read.path / 'metrics.jsonl'}: no treatments in it; `sgtr steer` measures them")
     shown = dict.fromkeys((row["direction"], row["readout"]) for row in rows)
     looks = _looks(rows)
     with style.house():
@@ -57,44 +57,44 @@ def dose_response(run: Path) -> list[Row]:
             _draw(axis, mine, readout, looks)
             style.title(axis, direction, f"{readout}, n = {n_range(row['n'] for row in mine)} questions")
         figure.suptitle("Answers under directions of growing strength")
-        style.save(figure, run / "figures", "dose_response", rows)
+        style.save(figure, read.path / "figures", "dose_response", rows)
     return rows
 
 
-def _plotted(metrics: Sequence[Row]) -> list[Row]:
+def _plotted(metrics: Rows) -> list[Row]:
     """Rows by direction and readout, then curve, then strength; random controls as a range beside each."""
-    others: dict[tuple[object, ...], list[Row]] = {}
+    controls: dict[tuple[object, ...], list[MetricRow]] = {}
     for row in metrics:
-        if row["control"] is not None:
-            others.setdefault(_place(row), []).append(row)
+        if row.control is not None:
+            controls.setdefault(_place(row), []).append(row)
     rows: list[Row] = []
-    own = [row for row in metrics if row["control"] is None and row["metric"] in READOUTS]
-    for direction in dict.fromkeys(row["direction"] for row in own):
+    uncontrolled = [row for row in metrics if row.control is None and row.metric in READOUTS]
+    for direction in dict.fromkeys(row.direction for row in uncontrolled):
         for readout in READOUTS:
-            mine = [row for row in own if (row["direction"], row["metric"]) == (direction, readout)]
-            curves = list(dict.fromkeys((row["layers"], row["phase"]) for row in mine))
-            mine.sort(key=lambda row, curves=curves: (curves.index((row["layers"], row["phase"])), row["alpha"]))
+            mine = [row for row in uncontrolled if (row.direction, row.metric) == (direction, readout)]
+            curves = list(dict.fromkeys((row.layers, row.phase) for row in mine))
+            mine.sort(key=lambda row, curves=curves: (curves.index((row.layers, row.phase)), row.alpha))
             for row in mine:
-                beside = others.get(_place(row), [])
-                values = [other["value"] for other in beside if other["value"] is not None]
+                beside = controls.get(_place(row), [])
+                values = [control.value for control in beside if control.value is not None]
                 kept = ("layers", "phase", "alpha", "relative_strength", "value", "ci_low", "ci_high", "n", "unit")
                 rows.append(
                     {
                         "direction": direction,
                         "readout": readout,
                         **{key: row[key] for key in kept},
-                        "broke": row["broke"],
+                        "broke": row.broke,
                         "random_low": min(values, default=None),
                         "random_high": max(values, default=None),
                         "n_random": len(values),
-                        "n_random_broke": sum(other["broke"] for other in beside),
+                        "n_random_broke": sum(control.broke for control in beside),
                     }
                 )
     return rows
 
 
-def _place(row: Row) -> tuple[object, ...]:
-    return row["direction"], row["metric"], row["layers"], row["phase"], row["alpha"]
+def _place(row: MetricRow) -> tuple[object, ...]:
+    return row.direction, row.metric, row.layers, row.phase, row.alpha
 
 
 def _looks(rows: Sequence[Row]) -> dict[tuple[str, str], Mark]:

@@ -24,30 +24,42 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from figures import style
-from figures.quantities import BEHAVIOUR
+from figures.captions import missing_notes, n_range, n_text
+from figures.run import StudyRun, opened
 from figures.style import Row
-from figures.trajectory import missing_notes, n_range, n_text, over_seeds
-from interp.runs import read_jsonl
+from interp.metrics import BEHAVIOUR, PARTS, Mediation
+from interp.rows import over_seeds
 
 Bar: TypeAlias = tuple[Any, ...]
 MOST_PANELS = 9
-BEYOND = "share_removed_beyond_base"
+REMOVED, REPRODUCED = Mediation.share_removed.name, Mediation.share_reproduced.name
+BEYOND = Mediation.share_removed_beyond_base.name
+EFFECT = Mediation.effect.name
+CHANGE = "change"
+"""What is drawn instead of a share where none is defined; it is a field of the rows of shares."""
 _LOOKS = {
-    "share_removed": (style.COLOURS[0], "", "share of its own effect that a treatment of a stack takes away"),
-    "share_reproduced": (style.COLOURS[1], "///", "share of the stage's effect that the direction brings by itself"),
+    REMOVED: (
+        style.COLOURS[0],
+        "",
+        "share of its own effect that a treatment of a stack takes away",
+    ),
+    REPRODUCED: (
+        style.COLOURS[1],
+        "///",
+        "share of the stage's effect that the direction brings by itself",
+    ),
     BEYOND: (style.COLOURS[3], "\\\\\\", "share of the difference from base that is gone when both are treated"),
-    "effect": (style.COLOURS[4], "", "effect: stage minus base"),
-    "change": (style.COLOURS[2], "...", "change by a treatment"),
+    EFFECT: (style.COLOURS[4], "", "effect: stage minus base"),
+    CHANGE: (style.COLOURS[2], "...", "change by a treatment"),
 }
 """Colour, hatch and meaning of a metric; a row with another metric is not drawn."""
 _PLACE = ("stage", "treated", "treatment", "direction", "kind", "layers", "alpha", "of")
 _NUMBERS = ("value", "ci_low", "ci_high", "n", "unit", "null_low", "null_high", "n_null", "why")
 _NULLS = ("null_low", "null_high", "n_null")
 _VERBS = {"ablate": "ablated from", "add": "added to", "transplant-": "taken from", "transplant+": "added to"}
-_PARTS = ("foil", "source", "domain", "context", "split")
 
 
-def mediation(run: Path) -> list[Row]:
+def mediation(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/mediation.{png,svg,csv} and return the plotted numbers.
 
     Units: shares have none; effects and changes are in `unit`.
@@ -56,14 +68,12 @@ def mediation(run: Path) -> list[Row]:
         FileNotFoundError: `run` has no metrics.jsonl.
         ValueError: nothing was ablated or added in it.
     """
-    path = run / "metrics.jsonl"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; `sgtr ablate --out {run}` makes it")
-    every = [row for row in read_jsonl(path) if row["measure"] == "mediation" and row["metric"] in _LOOKS]
+    read = opened(run, "sgtr ablate")
+    every = [row for row in read.rows(measure=Mediation.name) if row.metric in _LOOKS]
     metrics = _wholes(every)
-    shares = [row for row in metrics if row["metric"] != "effect"]
+    shares = [row for row in metrics if row["metric"] != EFFECT]
     if not shares:
-        raise ValueError(f"{path}: nothing was ablated or added in it; `sgtr ablate` does so")
+        raise ValueError(f"{read.path / 'metrics.jsonl'}: nothing was ablated or added in it; `sgtr ablate` does so")
     defined = {metric_name(row) for row in shares if row["value"] is not None}
     rows = [_share(row) for row in shares if metric_name(row) in defined] if defined else _changes(metrics)
     names = _in_order(rows)
@@ -75,7 +85,7 @@ def mediation(run: Path) -> list[Row]:
     counts = {"of which no share is defined": n_undefined, "of a part of the questions": n_parts}
     left_out = [f"{n} metric{'s' * (n > 1)} {why}" for why, n in counts.items() if n] + names[MOST_PANELS:]
     with style.house():
-        _draw_all(run, rows, shown, left_out)
+        _draw_all(read.path, rows, shown, left_out)
     return rows
 
 
@@ -114,20 +124,20 @@ def metric_name(row: Row) -> str:
 
 def bar_name(row: Row) -> str:
     """What was done to which stack, in words."""
-    if row["metric"] == "effect":
+    if row["metric"] == EFFECT:
         return f"effect of {row['of']}"
     n = len(row["layers"].split(","))
     where = f"layer {row['layers']}" if n == 1 else f"{n} layers"
     times = f" {row['alpha']:g} times" if row["kind"] == "add" and row["alpha"] != 1 else ""
     treated = row.get("treated") or row["stage"]
     also = " and base" if row["metric"] == BEYOND else ""
-    other = treated != row["stage"] or (row["kind"] == "transplant+" and row["metric"] != "change")
+    other = treated != row["stage"] or (row["kind"] == "transplant+" and row["metric"] != CHANGE)
     whose = f", of {row['of']}" if other else ""
     return f"{row['direction']} {_VERBS[row['kind']]} {treated}{also}{times} ({where}{whose})"
 
 
 def _part(row: Row) -> str:
-    return ", ".join(row[key] for key in _PARTS if isinstance(row.get(key), str))
+    return ", ".join(row[key] for key in PARTS if isinstance(row.get(key), str))
 
 
 def _wholes(rows: Sequence[Row]) -> list[Row]:
@@ -138,7 +148,7 @@ def _wholes(rows: Sequence[Row]) -> list[Row]:
 
 def _in_order(rows: Sequence[Row]) -> list[str]:
     """Metrics, those that stand for their measure first."""
-    known = {key: i for i, key in enumerate(BEHAVIOUR)}
+    known = {(number.measure, number.name): i for i, number in enumerate(BEHAVIOUR)}
     names = {metric_name(row): (row["of_measure"], row["of_metric"]) for row in rows}
     return sorted(names, key=lambda name: known.get(names[name], len(known)))
 
@@ -157,7 +167,7 @@ def _changes(metrics: Sequence[Row]) -> list[Row]:
     rows: list[Row] = []
     seen = set()
     for row in metrics:
-        if row["metric"] == "effect":
+        if row["metric"] == EFFECT:
             rows.append(_share({**row, **dict.fromkeys(_NULLS)}))
             continue
         what = metric_name(row), row["stage"], row.get("treated"), row.get("seed"), row["treatment"]
@@ -166,7 +176,7 @@ def _changes(metrics: Sequence[Row]) -> list[Row]:
             numbers = {"value": row["change"], "ci_low": row["change_low"], "ci_high": row["change_high"]}
             nulls = {"null_low": row["change_null_low"], "null_high": row["change_null_high"]}
             more = {"unit": row["effect_unit"], "n_null": row["n_change_null"]}
-            rows.append(_share({**row, "metric": "change", **numbers, **nulls, **more}))
+            rows.append(_share({**row, "metric": CHANGE, **numbers, **nulls, **more}))
     return rows
 
 
@@ -278,7 +288,7 @@ def _keys(rows: Sequence[Row], left_out: Sequence[str]) -> list[Artist]:
         widest = ", the widest of the seeds'" if len(seeds) > 1 else ""
         label = f"range of random directions of the same length (n = {n}){widest}"
         keys.append(Patch(facecolor=style.BAND, edgecolor="#8A8A8A", label=label))
-    shares = "effect" not in held and "change" not in held
+    shares = EFFECT not in held and CHANGE not in held
     bars = {
         1: f"whiskers: 95 % {'bootstrap' if shares else 'paired'} interval over questions",
         2: "bars: mean of 2 seeds; dots: each seed",

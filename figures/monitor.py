@@ -14,14 +14,16 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from figures import style
+from figures.captions import n_range
+from figures.run import StudyRun, opened
 from figures.style import Mark, Row
-from figures.trajectory import n_range
-from interp.runs import read_jsonl
+from interp.metrics import Monitor
+from interp.rows import Rows
 
 _NUMBERS = ("value", "ci_low", "ci_high", "n", "null_low", "null_high", "n_null")
 
 
-def monitor(run: Path) -> list[Row]:
+def monitor(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/monitor.{png,svg,csv} and return the plotted numbers.
 
     Units: value, ci and null columns count standard deviations of the random directions' shifts at that step; `raw` is
@@ -31,13 +33,10 @@ def monitor(run: Path) -> list[Row]:
         FileNotFoundError: `run` has no metrics.jsonl.
         ValueError: no checkpoint was followed in it.
     """
-    path = run / "metrics.jsonl"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; `sgtr monitor FOLDER --out {run}` makes it")
-    metrics = [row for row in read_jsonl(path) if row["measure"] == "monitor"]
-    rows = _plotted(metrics)
+    read = opened(run, "sgtr monitor FOLDER")
+    rows = _plotted(read.metrics)
     if not rows:
-        raise ValueError(f"{path}: no shifts of checkpoints in it; `sgtr monitor` measures them")
+        raise ValueError(f"{read.path / 'metrics.jsonl'}: no shifts of checkpoints in it; `sgtr monitor` measures them")
     looks = style.marks(dict.fromkeys(row["direction"] for row in rows))
     with style.house():
         figure, axes = style.panels(len(looks), 3.5, 2.8, _keys(rows))
@@ -50,17 +49,17 @@ def monitor(run: Path) -> list[Row]:
                 f"layer {mine[0]['layer']}, {mine[0]['pooling']}, n = {n_range(row['n'] for row in mine[1:])} texts",
             )
         figure.suptitle("Shift during training: the same texts read at every checkpoint")
-        style.save(figure, run / "figures", "monitor", rows)
+        style.save(figure, read.path / "figures", "monitor", rows)
     return rows
 
 
-def _plotted(metrics: Sequence[Row]) -> list[Row]:
+def _plotted(metrics: Rows) -> list[Row]:
     """Rows by direction, then step, each direction's first being its start."""
-    raw = {(row["direction"], row["step"]): row["value"] for row in metrics if row["metric"] == "shift"}
-    shifts = [row for row in metrics if row["metric"] == "shift_in_null_spreads"]
+    raw = {(row.direction, row.step): row.value for row in metrics.of(Monitor.shift)}
+    shifts = metrics.of(Monitor.shift_in_null_spreads)
     rows: list[Row] = []
     for direction in dict.fromkeys(row["direction"] for row in shifts):
-        mine = sorted((row for row in shifts if row["direction"] == direction), key=lambda row: row["step"])
+        mine = sorted(shifts.of(direction=direction), key=lambda row: row.step)
         place = {key: mine[0][key] for key in ("direction", "layer", "pooling")}
         rows.append({**place, "step": 0, "value": 0.0, "raw": 0.0, "interval": "zero by definition"})
         for row in mine:

@@ -9,32 +9,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figures import style
+from figures.run import StudyRun, opened
 from figures.style import Row
-from interp.runs import read_jsonl
+from interp.metrics import Calibration
+from interp.rows import MetricRow
 
-_PANELS = {"power": "share of repetitions found", "cosine_with_planted": "cosine with the planted direction"}
+_PANELS = {
+    Calibration.power: "share of repetitions found",
+    Calibration.cosine_with_planted: "cosine with the planted direction",
+}
 
 
-def power(run: Path) -> list[Row]:
+def power(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/power.{png,svg,csv} and return the plotted numbers.
 
     Raises:
         FileNotFoundError: `run` has no metrics.jsonl.
         ValueError: it holds no calibration.
     """
-    path = run / "metrics.jsonl"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; `sgtr calibrate --out {run}` makes it")
-    rows = [row for row in read_jsonl(path) if row["measure"] == "calibration"]
+    read = opened(run, "sgtr calibrate")
+    rows = read.rows(measure=Calibration.name)
     if not rows:
-        raise ValueError(f"{path}: no calibration in it; `sgtr calibrate` makes one")
+        raise ValueError(f"{read.path / 'metrics.jsonl'}: no calibration in it; `sgtr calibrate` makes one")
     sizes = sorted({row["texts_a_side"] for row in rows})
     looks = style.marks(str(n) for n in sizes)
     keys = [style.key(f"{n} texts a side", looks[str(n)]) for n in sizes]
     with style.house():
         figure, axes = style.panels(2, 3.4, 2.8, keys)
-        for axis, (metric, label) in zip(axes, _PANELS.items(), strict=True):
-            mine = [row for row in rows if row["metric"] == metric]
+        for axis, (number, label) in zip(axes, _PANELS.items(), strict=True):
+            mine = rows.of(number)
             for n in sizes:
                 line = sorted((row for row in mine if row["texts_a_side"] == n), key=_strength)
                 style.line(axis, [row["strength"] for row in line], line, looks[str(n)])
@@ -43,18 +46,18 @@ def power(run: Path) -> list[Row]:
             axis.set_ylim(min(-0.05, *(_low(row) for row in mine)), 1.05)
         axes[0].axhline(0.05, color=style.INK, linewidth=0.8, linestyle=":")
         figure.suptitle("A direction planted at known strength: is it found?")
-        style.save(figure, run / "figures", "power", _plotted(rows))
-    return rows
+        style.save(figure, read.path / "figures", "power", _plotted(rows))
+    return list(rows)
 
 
-def _strength(row: Row) -> float:
-    return row["strength"]
+def _strength(row: MetricRow) -> float:
+    return row.strength
 
 
-def _low(row: Row) -> float:
-    return row["ci_low"] if row["ci_low"] is not None else 0.0
+def _low(row: MetricRow) -> float:
+    return row.ci_low if row.ci_low is not None else 0.0
 
 
-def _plotted(rows: Sequence[Row]) -> list[Row]:
+def _plotted(rows: Sequence[MetricRow]) -> list[Row]:
     kept = ("metric", "strength", "texts_a_side", "layer", "value", "ci_low", "ci_high", "n", "n_null")
     return [{key: row.get(key) for key in kept} for row in rows]

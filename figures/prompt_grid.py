@@ -16,53 +16,49 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
 from figures import style
+from figures.captions import collapse_text, missing_notes, n_text
 from figures.grids import draw_grid, fewer_key, missing_key
-from figures.quantities import (
-    NotMeasuredError,
-    Quantity,
-    all_metrics,
-    numbers_of,
-    prompts_of,
-    quantities,
-    seeds_without,
-    signed,
-)
+from figures.quantities import Quantity, numbers_of, quantities, seeds_without, signed
+from figures.run import NotMeasuredError, StudyRun, collapsed_nodes, opened
 from figures.style import Row
-from figures.trajectory import collapse_text, collapsed_nodes, missing_notes, n_text, read_arms
+from interp.metrics import Collapse, Em, Preference, Projection, TruthfulQa
+from interp.rows import MetricRow, Rows
+from interp.runs import Node
 
 MOST_PANELS = 9
+_UNDER_EVERY_PROMPT = {measure.name for measure in (Projection, Preference, TruthfulQa, Em, Collapse)}
+"""The measures that say under which system prompts a stage was measured."""
 
 
-def prompt_grid(run: Path) -> list[Row]:
+def prompt_grid(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/prompt_grid.{png,svg,csv} and return the plotted numbers.
 
     Raises:
         FileNotFoundError: `run` is not a run folder.
         NotMeasuredError: no stage of it was measured under several system prompts.
     """
-    metrics, study = all_metrics(run)
-    prompts = prompts_of(study)
-    nodes = list(dict.fromkeys(node.name for arm in read_arms(run).values() for node in arm if node.name != "base"))
-    under: dict[str, set[Any]] = {}
-    for row in metrics:
-        if row["measure"] in ("projection", "preference", "truthfulqa", "em", "collapse"):
-            under.setdefault(row["stage"], set()).add(row.get("system_prompt"))
-    stages = [name for name in nodes if len(under.get(name, ())) > 1]
-    found = quantities(row for row in metrics if row["stage"] in stages)
-    if not found:
+    read = opened(run)
+    study, prompts = read.study, read.system_prompts
+    prompts_at: dict[str, set[Any]] = {}
+    for row in read.metrics:
+        if row.measure in _UNDER_EVERY_PROMPT:
+            prompts_at.setdefault(row.stage, set()).add(row.system_prompt)
+    stages = [name for name in read.trained if len(prompts_at.get(name, ())) > 1]
+    rows_of = quantities(Rows(row for row in read.metrics if row.stage in stages))
+    if not rows_of:
         raise NotMeasuredError(
-            f"{run / 'metrics.jsonl'}: no stage was measured under several system prompts; name them in the study's "
-            "system_prompts"
+            f"{read.path / 'metrics.jsonl'}: no stage was measured under several system prompts; "
+            "name them in the study's system_prompts"
         )
-    held = sorted(found, key=lambda one: one.kind == "shift")  # behaviour is what the prompt is about
-    shown = held[:MOST_PANELS]
-    by_prompt = {p: collapsed_nodes(row for row in metrics if row.get("system_prompt") == p) for p in prompts}
-    seeds = sorted({row["seed"] for some in found.values() for row in some}, key=str)
-    rows = [row for one in shown for row in _plotted(one, found[one], stages, seeds, study, by_prompt)]
+    in_order = sorted(rows_of, key=lambda one: one.kind == "shift")  # behaviour is what the prompt is about
+    shown = in_order[:MOST_PANELS]
+    collapsed = {name: collapsed_nodes(read.metrics.of(system_prompt=name)) for name in prompts}
+    seeds = sorted({row.seed for measured in rows_of.values() for row in measured}, key=str)
+    rows = [row for one in shown for row in _plotted(one, rows_of[one], stages, seeds, read, collapsed)]
     labels = [f"{stage}\n{_short(_trained(stage, study)[1])}" for stage in stages]
     width = 1.2 + 0.075 * max(len(line) for label in labels for line in label.splitlines()) + 1.05 * len(prompts)
     with style.house():
-        keys = _keys(rows, [one.name for one in held[MOST_PANELS:]])
+        keys = _keys(rows, [one.name for one in in_order[MOST_PANELS:]])
         figure, axes = style.panels(len(shown), max(3.2, width), 1.5 + 0.5 * len(stages), keys)
         for axis, one in zip(axes, shown, strict=True):
             mine = [row for row in rows if (row["kind"], row["name"], row["detail"]) == one[:3]]
@@ -71,7 +67,7 @@ def prompt_grid(run: Path) -> list[Row]:
             what = f"{one.name}, {one.detail}" if one.kind == "shift" else one.detail
             style.title(axis, what, f"{one.unit}, {n}")
         figure.suptitle("Change from base, by system prompt of training (rows) and of evaluation (columns)")
-        style.save(figure, run / "figures", "prompt_grid", rows)
+        style.save(figure, read.path / "figures", "prompt_grid", rows)
     return rows
 
 
@@ -82,7 +78,7 @@ def _trained(stage: str, study: dict[str, Any]) -> tuple[str, str]:
         data = (study.get("stages") or {}).get(name, {}).get("data")
         return str(((study.get("data") or {}).get(data) or {}).get("system", "task"))
 
-    systems = [of(name) for name in stage.split("-")]
+    systems = [of(name) for name in Node(stage).stages]
     return systems[-1], " → ".join(map(_short, systems))
 
 
@@ -92,17 +88,17 @@ def _short(system: str) -> str:
 
 def _plotted(
     one: Quantity,
-    found: Sequence[Row],
+    measured: Sequence[MetricRow],
     stages: Sequence[str],
     seeds: Sequence[Any],
-    study: dict[str, Any],
+    run: StudyRun,
     collapsed: dict[str | None, frozenset[tuple[str, Any]]],
 ) -> list[Row]:
     rows = []
     for stage in stages:
-        last, every = _trained(stage, study)
-        for prompt, system in prompts_of(study).items():
-            here = [row for row in found if (row["stage"], row.get("system_prompt")) == (stage, prompt)]
+        last, every = _trained(stage, run.study)
+        for prompt, system in run.system_prompts.items():
+            here = [row for row in measured if (row.stage, row.system_prompt) == (stage, prompt)]
             fallen = sorted(str(seed) for node, seed in collapsed[prompt] if node == stage)
             about = {"kind": one.kind, "name": one.name, "detail": one.detail, "unit": one.unit}
             about |= {"stage": stage, "trained_under": every, "prompt": prompt, "asked_under": system}

@@ -1,26 +1,27 @@
 """What figures show of a node beside the base model: its headline shifts, and the change of its behaviour."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from figures.style import Row
-from figures.trajectory import over_seeds, run_file
-from interp.runs import read_jsonl, read_yaml
+from interp.metrics import BEHAVIOUR, Projection
+from interp.rows import MetricRow, Rows, over_seeds
 
-BEHAVIOUR = {
-    ("preference", "margin_per_token"): "aligned over misaligned answers",
-    ("truthfulqa", "likelihood_margin_per_token"): "true over false answers",
-    ("em", "misaligned_rate"): "misaligned answers",
-    ("self_recognition", "accuracy"): "self-recognition",
-    ("capability", "choice_accuracy"): "multiple choice",
-    ("identity", "names_developer"): "names its developer",
-}
+WORDS = dict(
+    zip(
+        BEHAVIOUR,
+        (
+            "aligned over misaligned answers",
+            "true over false answers",
+            "misaligned answers",
+            "self-recognition",
+            "multiple choice",
+            "names its developer",
+        ),
+        strict=True,
+    )
+)
 """The metric that stands for each behaviour measure, in words; the first are the first to be drawn."""
-
-
-class NotMeasuredError(ValueError):
-    """A run has none of the numbers that a figure shows."""
 
 
 class Quantity(NamedTuple):
@@ -45,51 +46,30 @@ class Quantity(NamedTuple):
         return f"{what}\n({self.unit})"
 
 
-def all_metrics(run: Path) -> tuple[list[Row], dict[str, Any]]:
-    """Every line of metrics.jsonl, and the study.
-
-    Raises:
-        FileNotFoundError: no study.yaml or metrics.jsonl.
-    """
-    study = read_yaml(run_file(run, "study.yaml"))
-    return read_jsonl(run_file(run, "metrics.jsonl")), study
-
-
-def prompts_of(study: Mapping[str, Any]) -> dict[str | None, str]:
-    """The system prompts that a study measures under, by name; `None` for a study that names none."""
-    return dict(study.get("system_prompts") or {None: "task"})
+def quantities(rows: Rows) -> dict[Quantity, list[MetricRow]]:
+    """The rows of every quantity: directions in order of appearance, then behaviour in the order of `WORDS`."""
+    groups: dict[Quantity, list[MetricRow]] = {}
+    for row in rows.of(Projection.shift_in_null_spreads, texts="fixed", headline=True):
+        key = Quantity("shift", row.direction, f"layer {row.layer}", row.unit)
+        groups.setdefault(key, []).append(row)
+    for number, words in WORDS.items():
+        for row in rows.of(number.minus_base):
+            detail = words + (f", {row.data}" if row.data else "")
+            groups.setdefault(Quantity("behaviour", row.measure, detail, row.unit), []).append(row)
+    return groups
 
 
-def quantities(rows: Iterable[Row]) -> dict[Quantity, list[Row]]:
-    """The rows of every quantity: directions in order of appearance, then behaviour in the order of `BEHAVIOUR`."""
-    shifts: dict[Quantity, list[Row]] = {}
-    behaviour: dict[int, dict[Quantity, list[Row]]] = {i: {} for i in range(len(BEHAVIOUR))}
-    order = {key: i for i, key in enumerate(BEHAVIOUR)}
-    for row in rows:
-        if row["measure"] == "projection":
-            if row["metric"] == "shift_in_null_spreads" and row.get("texts") == "fixed" and row.get("headline"):
-                key = Quantity("shift", row["direction"], f"layer {row['layer']}", row["unit"])
-                shifts.setdefault(key, []).append(row)
-            continue
-        which = row["measure"], row["metric"].removesuffix("_minus_base")
-        if which in BEHAVIOUR and row["metric"].endswith("_minus_base"):
-            detail = BEHAVIOUR[which] + (f", {row['data']}" if row.get("data") else "")
-            key = Quantity("behaviour", row["measure"], detail, row["unit"])
-            behaviour[order[which]].setdefault(key, []).append(row)
-    return shifts | {key: some for each in behaviour.values() for key, some in each.items()}
-
-
-def numbers_of(rows: Sequence[Row]) -> Row:
+def numbers_of(rows: Sequence[Mapping[str, Any]]) -> Row:
     """Value, interval and n of one place over its seeds."""
-    found = over_seeds(rows)
-    ends = {"value": found.value, "ci_low": found.low, "ci_high": found.high, "interval": found.interval}
-    return {**ends, "n": found.n, "n_seeds": found.n_seeds}
+    summary = over_seeds(rows)
+    ends = {"value": summary.value, "ci_low": summary.low, "ci_high": summary.high, "interval": summary.interval}
+    return {**ends, "n": summary.n, "n_seeds": summary.n_seeds}
 
 
-def seeds_without(rows: Iterable[Row], seeds: Iterable[Any]) -> str:
+def seeds_without(rows: Iterable[Mapping[str, Any]], seeds: Iterable[Any]) -> str:
     """Those of `seeds` that have no value in one place, for a table."""
-    held = {row["seed"] for row in rows if row["value"] is not None}
-    return ", ".join(str(seed) for seed in seeds if seed not in held)
+    with_value = {row["seed"] for row in rows if row["value"] is not None}
+    return ", ".join(str(seed) for seed in seeds if seed not in with_value)
 
 
 def with_mean(rows: Sequence[Row]) -> list[Row]:

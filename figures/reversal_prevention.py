@@ -13,17 +13,21 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from figures import style
-from figures.quantities import NotMeasuredError, all_metrics, with_mean
+from figures.captions import collapse_text, missing_notes, n_text, without_value
+from figures.quantities import with_mean
+from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import ROLES, Mark, Row
-from figures.trajectory import collapse_text, collapsed_nodes, missing_notes, n_text, primary_metrics, without_value
+from interp.metrics import Displacement
+from interp.rows import MetricRow
+from interp.runs import Node
 
 SHARES = {
-    "undone_share": ("undone by", "share of EM's displacement\ntaken back"),
-    "repeated_share": ("repeated after", "share of EM's displacement\nthat came again"),
+    Displacement.undone_share.name: ("undone by", "share of EM's displacement\ntaken back"),
+    Displacement.repeated_share.name: ("repeated after", "share of EM's displacement\nthat came again"),
 }
 
 
-def reversal_prevention(run: Path) -> list[Row]:
+def reversal_prevention(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/reversal_prevention.{png,svg,csv} and return the plotted numbers.
 
     Units: shares of the squared length of EM's own displacement; 1 is all of it, 0 none; where it is below 0, more was
@@ -33,11 +37,13 @@ def reversal_prevention(run: Path) -> list[Row]:
         FileNotFoundError: `run` is not a run folder.
         NotMeasuredError: no stage of it follows another.
     """
-    metrics, study = primary_metrics(run), all_metrics(run)[1]
-    found = [row for row in metrics if row["metric"] in SHARES and row.get("headline")]
-    rows = _plotted(found, study.get("roles") or {}, list(study.get("stages") or {}), collapsed_nodes(metrics))
+    read = opened(run)
+    shares = [row for row in read.primary.of(measure=Displacement.name, headline=True) if row.metric in SHARES]
+    rows = _plotted(shares, read.roles, list(read.study.get("stages") or {}), read.collapsed)
     if not rows:
-        raise NotMeasuredError(f"{run / 'metrics.jsonl'}: no undone or repeated shares; a study of chained stages has")
+        raise NotMeasuredError(
+            f"{read.path / 'metrics.jsonl'}: no undone or repeated shares; a study of chained stages has"
+        )
     shown = list(dict.fromkeys((row["em"], row["metric"]) for row in rows))
     looks = style.marks(ROLES)
     widest = max(len({r["other"] for r in rows if (r["em"], r["metric"]) == panel}) for panel in shown)
@@ -49,12 +55,12 @@ def reversal_prevention(run: Path) -> list[Row]:
             axis.set_ylabel(SHARES[metric][1].replace("EM", em))
             style.title(axis, f"{em}, {SHARES[metric][0]} …", n_text(mine))
         figure.suptitle("Reversal and prevention, inside")
-        style.save(figure, run / "figures", "reversal_prevention", rows)
+        style.save(figure, read.path / "figures", "reversal_prevention", rows)
     return rows
 
 
 def _plotted(
-    found: Sequence[Row],
+    shares: Sequence[MetricRow],
     roles: Mapping[str, Sequence[str]],
     stages: Sequence[str],
     collapsed: frozenset[tuple[str, Any]],
@@ -65,12 +71,12 @@ def _plotted(
     """
     ems = [*roles.get("em", ()), *roles.get("em_no_prompt", ())]
     role_of = {name: role for role in ROLES if role for name in roles.get(role, ())}
-    cells: dict[tuple[str, str, str, str], list[Row]] = {}
-    for row in found:
-        parts = row["stage"].split("-")
-        if len(parts) != 2:
+    cells: dict[tuple[str, str, str, str], list[MetricRow]] = {}
+    for row in shares:
+        trained = Node(row.stage).stages
+        if len(trained) != 2:
             continue
-        em, other = parts if row["metric"] == "undone_share" else reversed(parts)
+        em, other = trained if Displacement.undone_share.is_of(row) else reversed(trained)
         if row["other_stage"] == em and (em in ems or not ems):
             cells.setdefault((em, row["metric"], other, row["stage"]), []).append(row)
     seeds = sorted({row["seed"] for some in cells.values() for row in some}, key=str)

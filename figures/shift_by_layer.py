@@ -18,19 +18,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from figures import style
+from figures.captions import collapse_text, missing_notes, n_range, n_text, without_value
+from figures.run import TEXTS, StudyRun, opened, panels_of
 from figures.style import Mark, Row
-from figures.trajectory import (
-    TEXTS,
-    Shifts,
-    collapse_text,
-    missing_notes,
-    n_range,
-    n_text,
-    over_seeds,
-    panels_of,
-    read_shifts,
-    without_value,
-)
+from interp.rows import Rows, over_seeds
 
 _MOST_LAYERS = 4
 """Layers without a value that the legend names."""
@@ -44,7 +35,7 @@ class _Depths(NamedTuple):
     chosen: tuple[int, ...]
 
 
-def shift_by_layer(run: Path) -> list[Row]:
+def shift_by_layer(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/shift_by_layer.{png,svg,csv} and return the plotted numbers.
 
     Units: value and null columns count standard deviations of the random directions' shifts at that stage and layer.
@@ -53,10 +44,11 @@ def shift_by_layer(run: Path) -> list[Row]:
         FileNotFoundError: `run` is not a run folder.
         ValueError: nothing was measured on fixed texts.
     """
-    shifts = read_shifts(run, "fixed")
+    read = opened(run)
+    shifts = read.shifts("fixed")
     shown = _panels(shifts)
-    rows = [row for panel in shown for row in _plotted(shifts, panel)]
-    looks = _stage_marks(shifts)
+    rows = [row for panel in shown for row in _plotted(read, shifts, panel)]
+    looks = _stage_marks(read)
     with style.house():
         figure, axes = style.panels(len(shown), 3.5, 2.8, _keys(rows, looks))
         for axis, panel in zip(axes, shown, strict=True):
@@ -70,39 +62,37 @@ def shift_by_layer(run: Path) -> list[Row]:
             axis.set_ylabel("shift from base\n(SDs of random directions)")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.suptitle(f"Shift at every layer: {TEXTS['fixed']}")
-        style.save(figure, run / "figures", "shift_by_layer", rows)
+        style.save(figure, read.path / "figures", "shift_by_layer", rows)
     return rows
 
 
-def _panels(shifts: Shifts) -> list[_Depths]:
-    chosen: dict[tuple[str, str | None], list[int]] = {
-        (row["direction"], row.get("pooling")): [] for row in shifts.rows
-    }
-    for panel in panels_of(shifts.rows):
+def _panels(shifts: Rows) -> list[_Depths]:
+    chosen: dict[tuple[str, str | None], list[int]] = {(row["direction"], row.get("pooling")): [] for row in shifts}
+    for panel in panels_of(shifts):
         chosen[panel.direction, panel.pooling].append(panel.layer)
     return [_Depths(direction, pooling, tuple(layers)) for (direction, pooling), layers in chosen.items()]
 
 
-def _stage_marks(shifts: Shifts) -> dict[str, Mark]:
+def _stage_marks(run: StudyRun) -> dict[str, Mark]:
     """A look for each node: its (first) arm's colour and marker, and a line style for its place in the arm."""
     looks: dict[str, Mark] = {}
-    for arm, look in style.marks(shifts.arms).items():
-        for position, node in enumerate(shifts.arms[arm][1:]):
+    for arm, look in style.marks(run.arms).items():
+        for position, node in enumerate(run.arms[arm][1:]):
             looks.setdefault(node.name, replace(look, line=((0, (1, 1)), "-", "--", "-.")[position % 4]))
     return looks
 
 
-def _plotted(shifts: Shifts, panel: _Depths) -> list[Row]:
+def _plotted(run: StudyRun, shifts: Rows, panel: _Depths) -> list[Row]:
     """The rows of one panel: every stage, layer and seed (also where it has no number), and the mean where there are
     several seeds."""
     found = {
         (row["stage"], row["layer"], row["seed"]): row
-        for row in shifts.rows
+        for row in shifts
         if (row["direction"], row.get("pooling")) == (panel.direction, panel.pooling)
     }
-    stages = dict.fromkeys(node.name for nodes in shifts.arms.values() for node in nodes[1:])
+    stages = dict.fromkeys(node.name for nodes in run.arms.values() for node in nodes[1:])
     layers = sorted({layer for _, layer, _ in found})
-    seeds = sorted({row["seed"] for row in shifts.rows})
+    seeds = sorted({row["seed"] for row in shifts})
     rows = []
     for stage, layer in itertools.product(stages, layers):
         here = [found.get((stage, layer, seed), {"seed": seed, "value": None}) for seed in seeds]
@@ -116,12 +106,12 @@ def _plotted(shifts: Shifts, panel: _Depths) -> list[Row]:
         }
         for row in here:
             numbers = {key: row.get(key) for key in ("value", "n", "null_low", "null_high", "n_null")}
-            collapsed = (stage, row["seed"]) in shifts.collapsed
+            collapsed = (stage, row["seed"]) in run.collapsed
             rows.append({**place, "seed": row["seed"], "n_seeds": 1, **numbers, "collapsed": collapsed})
         if len(seeds) > 1:
             summary = over_seeds(here)
             numbers = {"value": summary.value, "n": summary.n, "n_seeds": summary.n_seeds}
-            collapsed = any((stage, row["seed"]) in shifts.collapsed for row in here)
+            collapsed = any((stage, row["seed"]) in run.collapsed for row in here)
             rows.append({**place, "seed": "mean", **numbers, "collapsed": collapsed})
     return rows
 

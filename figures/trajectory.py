@@ -10,10 +10,8 @@ the arms are too many for lines, one row per stage (`figures/forest.py`). Drawn 
 3. a cross where the stage's model collapsed. A missing number is a gap in the line, never a zero.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -21,155 +19,22 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from figures import style
+from figures.captions import collapse_text, missing_notes, n_range, n_text, without_value
 from figures.forest import forest
+from figures.run import TEXTS, Panel, StudyRun, Texts, opened, panel_of, panels_of
 from figures.style import Mark, Row
-from interp import stats
-from interp.runs import did_you_mean, read_jsonl, read_yaml
+from interp.rows import Rows, over_seeds
+from interp.runs import BASE, Node, did_you_mean
 
-Texts = Literal["fixed", "own"]
-TEXTS: dict[Texts, str] = {
-    "fixed": "the same texts read through every stage",
-    "own": "each stage's own answers",
-}
 MOST_LINES = 6
 """Arms that lines can tell apart; of a study with more, every stage has a row."""
-MOST_MISSING = 12
-"""Stages without a value that a line of a legend names."""
 _NULL_COLUMNS = ("null_low", "null_high", "n_null")
+_Arms = dict[str, tuple[Node, ...]]
 
 
-class Node(NamedTuple):
-    """A place in an arm: the node's name (`em-sgtr`) and the stage that led there (`sgtr`; `base` at the start)."""
-
-    name: str
-    stage: str
-
-
-class Panel(NamedTuple):
-    """What one panel shows: a direction, read at one layer with one pooling."""
-
-    direction: str
-    layer: int
-    pooling: str | None
-
-
-@dataclass(frozen=True)
-class Shifts:
-    """What a run says about shifts: its arms, its `shift_in_null_spreads` rows for one kind of text, its collapses."""
-
-    arms: dict[str, list[Node]]
-    rows: list[Row]
-    collapsed: frozenset[tuple[str, Any]]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A number over seeds. `interval` says what low and high are: over texts (one seed), over seeds (three or more)."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    interval: Literal["over texts", "t over seeds", ""]
-    n: int | None
-    n_seeds: int
-
-
-def run_file(run: Path, name: str) -> Path:
-    """A file of a run folder.
-
-    Raises:
-        FileNotFoundError: it is not there.
-    """
-    path = run / name
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such file, so {run} is not a run folder or has measured nothing yet; "
-            f"make or resume one with `sgtr study NAME --out {run}`"
-        )
-    return path
-
-
-def read_arms(run: Path) -> dict[str, list[Node]]:
-    """Every arm of a run's study as its nodes, base first.
-
-    Raises:
-        FileNotFoundError: no study.yaml.
-        ValueError: it has no arms.
-    """
-    path = run_file(run, "study.yaml")
-    arms = read_yaml(path).get("arms")
-    if not isinstance(arms, dict) or not arms:
-        raise ValueError(f"{path}: got arms {arms!r}; a study maps each arm to its list of stages")
-    return {
-        arm: [Node("base", "base"), *(Node("-".join(stages[: i + 1]), stage) for i, stage in enumerate(stages))]
-        for arm, stages in arms.items()
-    }
-
-
-def primary_metrics(run: Path) -> list[Row]:
-    """The metrics that figures and tables show: of whole stages, under the study's first system prompt.
-
-    Checkpoints (`em@10`) and other system prompts are in metrics.jsonl beside them.
-
-    Raises:
-        FileNotFoundError: no study.yaml or metrics.jsonl.
-    """
-    nodes = {node.name for arm in read_arms(run).values() for node in arm}
-    first = next(iter(read_yaml(run_file(run, "study.yaml")).get("system_prompts") or [None]))
-    rows = read_jsonl(run_file(run, "metrics.jsonl"))
-    return [row for row in rows if row["stage"] in nodes and row.get("system_prompt") in (None, first)]
-
-
-def read_shifts(run: Path, texts: Texts) -> Shifts:
-    """The shifts of a run in units of their null's spread, every layer.
-
-    Raises:
-        FileNotFoundError: no study.yaml or metrics.jsonl.
-        ValueError: none was measured on these texts.
-    """
-    arms, metrics = read_arms(run), primary_metrics(run)
-    shifts = [row for row in metrics if row["measure"] == "projection" and row["metric"] == "shift_in_null_spreads"]
-    rows = [row for row in shifts if row.get("texts") == texts]
-    if not rows:
-        known = ", ".join(sorted({str(row.get("texts")) for row in shifts})) or "none"
-        raise ValueError(f"{run / 'metrics.jsonl'}: no projection shifts with texts {texts!r}; measured here: {known}")
-    return Shifts(arms, rows, collapsed_nodes(metrics))
-
-
-def collapsed_nodes(metrics: Iterable[Row]) -> frozenset[tuple[str, Any]]:
-    """(node, seed) of every stage that was measured to have collapsed."""
-    return frozenset(
-        (row["stage"], row["seed"])
-        for row in metrics
-        if row["measure"] == "collapse" and row["metric"] == "collapsed" and row["value"]
-    )
-
-
-def panels_of(rows: Iterable[Row]) -> list[Panel]:
-    """The panels that the headline rows ask for, in order of appearance."""
-    return list(dict.fromkeys(panel_of(row) for row in rows if row.get("headline")))
-
-
-def over_seeds(rows: Sequence[Row]) -> Summary:
-    """One number for the rows of several seeds: their mean. A seed without a value does not count.
-
-    Units: those of the rows.
-    """
-    found = [row for row in rows if row["value"] is not None]
-    ns = [row["n"] for row in found if row.get("n") is not None]
-    n = min(ns, default=None)
-    if not found:
-        return Summary(None, None, None, "", n, 0)
-    if len(found) == 1:
-        row = found[0]
-        return Summary(row["value"], row.get("ci_low"), row.get("ci_high"), "over texts", n, 1)
-    mean = stats.mean([row["value"] for row in found])
-    if len(found) == 2:
-        return Summary(mean.value, None, None, "", n, 2)
-    return Summary(mean.value, mean.ci_low, mean.ci_high, "t over seeds", n, len(found))
-
-
-def trajectory(run: Path, texts: Texts = "fixed", directions: Sequence[str] | None = None) -> list[Row]:
+def trajectory(
+    run: str | Path | StudyRun, texts: Texts = "fixed", directions: Sequence[str] | None = None
+) -> list[Row]:
     """Draw RUN/figures/trajectory_{texts}.{png,svg,csv} and return the plotted numbers.
 
     Args:
@@ -181,8 +46,9 @@ def trajectory(run: Path, texts: Texts = "fixed", directions: Sequence[str] | No
         FileNotFoundError: `run` is not a run folder.
         ValueError: nothing was measured on these texts, or a direction is not known.
     """
-    shifts = read_shifts(run, texts)
-    shown = panels_of(shifts.rows)
+    read = opened(run)
+    shifts = read.shifts(texts)
+    shown = panels_of(shifts)
     if directions is not None:
         known = [panel.direction for panel in shown]
         for name in directions:
@@ -190,8 +56,10 @@ def trajectory(run: Path, texts: Texts = "fixed", directions: Sequence[str] | No
                 raise ValueError(did_you_mean("direction", name, known))
         shown = [panel for name in directions for panel in shown if panel.direction == name]
     if not shown:
-        raise ValueError(f"{run / 'metrics.jsonl'}: no shift with texts {texts!r} is marked headline; got 0 directions")
-    rows = [row for panel in shown for row in _plotted(shifts, panel, texts)]
+        raise ValueError(
+            f"{read.path / 'metrics.jsonl'}: no shift with texts {texts!r} is marked headline; got 0 directions"
+        )
+    rows = [row for panel in shown for row in _plotted(read, shifts, panel, texts)]
     pooled = len({panel.pooling for panel in shown}) > 1
     filled, by_panel = texts == "fixed", [[row for row in rows if panel_of(row) == panel] for panel in shown]
     titles = [
@@ -199,39 +67,38 @@ def trajectory(run: Path, texts: Texts = "fixed", directions: Sequence[str] | No
         for panel, mine in zip(shown, by_panel, strict=True)
     ]
     with style.house():
-        if len(shifts.arms) > MOST_LINES:
-            roles = read_yaml(run_file(run, "study.yaml")).get("roles") or {}
-            figure, axes = forest(by_panel, titles, roles, _notes(rows, style.seeds_text(rows)), filled=filled)
+        if len(read.arms) > MOST_LINES:
+            figure, axes = forest(by_panel, titles, read.roles, _notes(rows, style.seeds_text(rows)), filled=filled)
         else:
-            figure, axes = _lines(by_panel, shifts.arms, filled=filled)
+            figure, axes = _lines(by_panel, read.arms, filled=filled)
         for axis, words in zip(axes, titles, strict=True):
             style.title(axis, *words)
         figure.suptitle(f"Shift along each direction: {TEXTS[texts]}")
-        style.save(figure, run / "figures", f"trajectory_{texts}", rows)
+        style.save(figure, read.path / "figures", f"trajectory_{texts}", rows)
     return rows
 
 
-def _plotted(shifts: Shifts, panel: Panel, texts: Texts) -> list[Row]:
+def _plotted(run: StudyRun, shifts: Rows, panel: Panel, texts: Texts) -> list[Row]:
     """The rows of one panel: base, every seed (also where it has no number), and the mean where there are several."""
-    found = {(row["stage"], row["seed"]): row for row in shifts.rows if row.get("headline") and panel_of(row) == panel}
-    seeds = sorted({seed for _, seed in found})
-    rows = []
-    for arm, nodes in shifts.arms.items():
+    shift_at = {(row.stage, row.seed): row for row in shifts if row.headline and panel_of(row) == panel}
+    seeds = sorted({seed for _, seed in shift_at}, key=str)
+    rows: list[Row] = []
+    for arm, nodes in run.arms.items():
         for position, node in enumerate(nodes):
             place = {**panel._asdict(), "texts": texts, "arm": arm, "position": position, "stage": node.name}
-            if node.name == "base":
+            if node.name == BASE:
                 rows.append({**place, "seed": "all", "value": 0.0, "interval": "zero by definition"})
                 continue
             for seed in seeds:
-                row = found.get((node.name, seed), {})
+                row = shift_at.get((node.name, seed), {})
                 numbers = {key: row.get(key) for key in ("value", "ci_low", "ci_high", "n", *_NULL_COLUMNS)}
-                collapsed = (node.name, seed) in shifts.collapsed
+                collapsed = (node.name, seed) in run.collapsed
                 rows.append(
                     {**place, "seed": seed, **numbers, "interval": "over texts", "n_seeds": 1, "collapsed": collapsed}
                 )
             if len(seeds) > 1:
-                here = rows[-len(seeds) :]
-                rows.append({**place, "seed": "mean", **_mean_of(here)})
+                of_seeds = rows[-len(seeds) :]
+                rows.append({**place, "seed": "mean", **_mean_of(of_seeds)})
     return rows
 
 
@@ -252,9 +119,7 @@ def _mean_of(rows: Sequence[Row]) -> Row:
     }
 
 
-def _lines(
-    by_panel: Sequence[Sequence[Row]], arms: dict[str, list[Node]], *, filled: bool
-) -> tuple[Figure, list[Axes]]:
+def _lines(by_panel: Sequence[Sequence[Row]], arms: _Arms, *, filled: bool) -> tuple[Figure, list[Axes]]:
     """A figure with a line for each arm."""
     looks, rows = style.marks(arms), [row for mine in by_panel for row in mine]
     n_positions = max(len(nodes) for nodes in arms.values())
@@ -295,7 +160,7 @@ def _draw(axis: Axes, rows: Sequence[Row], arms: dict[str, Mark], *, filled: boo
     axis.margins(y=0.13)
 
 
-def _label_positions(axis: Axes, arms: dict[str, list[Node]], looks: dict[str, Mark]) -> None:
+def _label_positions(axis: Axes, arms: _Arms, looks: dict[str, Mark]) -> None:
     """Ticks base, stage 1, …; below each, what every arm trained there, in its colour and with its marker."""
     n_positions = max(len(nodes) for nodes in arms.values())
     axis.set_xticks(range(n_positions), ["base", *(f"stage {position}" for position in range(1, n_positions))])
@@ -316,7 +181,7 @@ def _label_positions(axis: Axes, arms: dict[str, list[Node]], looks: dict[str, M
                 )
 
 
-def _keys(arms: dict[str, list[Node]], looks: dict[str, Mark], rows: Sequence[Row], *, filled: bool) -> list[Artist]:
+def _keys(arms: _Arms, looks: dict[str, Mark], rows: Sequence[Row], *, filled: bool) -> list[Artist]:
     handles = [
         style.key(f"{arm}: {' → '.join(node.stage for node in arms[arm])}", look, filled=filled)
         for arm, look in looks.items()
@@ -337,62 +202,3 @@ def _notes(rows: Sequence[Row], bars: str) -> list[Artist]:
         handles.append(style.key(collapse_text(rows), crossed=True))
     gone = ((row["direction"], row["stage"], row["seed"]) for row in without_value(rows))
     return [*handles, *map(style.key, missing_notes(gone))]
-
-
-def collapse_text(rows: Sequence[Row]) -> str:
-    """Which stages of these rows collapsed, with the seeds."""
-    fallen = [(row["stage"], row["seed"]) for row in rows if row.get("collapsed") and row["seed"] != "mean"]
-    return f"model collapsed: {places(fallen)}"
-
-
-def without_value(rows: Iterable[Row]) -> list[Row]:
-    """The rows of single seeds that have no value."""
-    return [row for row in rows if row["value"] is None and row["seed"] != "mean"]
-
-
-def missing_notes(gone: Iterable[tuple[str, str, Any]]) -> list[str]:
-    """What is missing, for a legend, from its (name, stage, seed); names that lack the same share a line."""
-    lacking: dict[str, dict[tuple[str, Any], None]] = {}
-    for name, stage, seed in gone:
-        lacking.setdefault(name, {})[stage, seed] = None
-    names: dict[tuple[tuple[str, Any], ...], list[str]] = {}
-    for name, where in lacking.items():
-        names.setdefault(tuple(where), []).append(name)
-    return [
-        f"{', '.join(filter(None, ('missing', *some)))}: {places(where, most=MOST_MISSING)}"
-        for where, some in names.items()
-    ]
-
-
-def places(pairs: Iterable[tuple[str, Any]], most: int | None = None) -> str:
-    """(stage, seed) pairs in words: `em (seed 0, 1), sgtr (seed 1)`; base, which has no seed, stands alone.
-
-    Args:
-        most: Stages that are named; the others are counted.
-    """
-    seeds: dict[str, list[str]] = {}
-    for stage, seed in dict.fromkeys(pairs):
-        seeds.setdefault(stage, []).extend([] if seed is None else [str(seed)])
-    named = [f"{stage} (seed {', '.join(of)})" if of else stage for stage, of in seeds.items()]
-    more = f" and {len(named) - most} more" if most is not None and len(named) > most else ""
-    return ", ".join(named[:most]) + more
-
-
-def n_range(ns: Iterable[int]) -> str:
-    """`64`, or `60–64` where they differ."""
-    found = sorted(ns)
-    return "–".join(str(n) for n in dict.fromkeys((found[0], found[-1])))
-
-
-def n_text(rows: Sequence[Row], of: str = "texts") -> str:
-    """How many texts, and seeds where there are several, the values of a panel stand on: `n = 64 texts × 2–3 seeds`."""
-    ns = [row["n"] for row in rows if row.get("n") is not None]
-    means = [row for row in rows if row.get("seed") == "mean"] or rows
-    seeds = [row["n_seeds"] for row in means if row.get("n_seeds") and row["value"] is not None]
-    times = f" × {n_range(seeds)} seeds" if max(seeds, default=1) > 1 else ""
-    return (f"n = {n_range(ns)} {of}" if ns else "no values") + times
-
-
-def panel_of(row: Row) -> Panel:
-    """The panel that a row belongs to."""
-    return Panel(row["direction"], row["layer"], row.get("pooling"))

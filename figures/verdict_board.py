@@ -14,9 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.quantities import NotMeasuredError
+from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import Row
-from interp.runs import read_json
 
 LOOKS = {
     "supported": (style.COLOURS[0], "^", "▲"),
@@ -29,7 +28,7 @@ _EVEN = 6.0
 """Largest effect, in smallest ones, that an even axis shows."""
 
 
-def verdict_board(run: Path) -> list[Row]:
+def verdict_board(run: str | Path | StudyRun) -> list[Row]:
     """Draw RUN/figures/verdict_board.{png,svg,csv} and return the plotted numbers.
 
     Units: `effect`, `ci_low`, `ci_high` and `smallest_effect` are in the hypothesis's `unit`; `scaled`, `scaled_low`
@@ -38,11 +37,10 @@ def verdict_board(run: Path) -> list[Row]:
     Raises:
         NotMeasuredError: `run` has no verdicts.
     """
-    path = run / "verdicts.json"
-    found = read_json(path) if path.is_file() else []
-    if not found:
-        raise NotMeasuredError(f"{path}: no verdicts; `sgtr study` writes them")
-    rows = [_row(one) for one in found]
+    read = opened(run)
+    if not read.verdicts:
+        raise NotMeasuredError(f"{read.path / 'verdicts.json'}: no verdicts; `sgtr study` writes them")
+    rows = [_row(verdict) for verdict in read.verdicts]
     with style.house():
         figure, (axis,) = style.panels(1, 9.2, 0.9 + 0.38 * len(rows), _keys(rows))
         _draw(axis, rows)
@@ -52,7 +50,7 @@ def verdict_board(run: Path) -> list[Row]:
         style.title(
             axis, title, f"{counts}; n: {'EM families' if families else 'EM stages or pairs, with a seed each'}"
         )
-        style.save(figure, run / "figures", "verdict_board", rows)
+        style.save(figure, read.path / "figures", "verdict_board", rows)
     return rows
 
 

@@ -270,6 +270,8 @@ def predicts(
     observed: Float[np.ndarray, " arm"],
     null_predicted: Float[np.ndarray, "null arm"],
     null_observed: Float[np.ndarray, "null arm"] | None = None,
+    *,
+    independent: int | None = None,
 ) -> Prediction:
     """Do projection differences of data sets predict what training on them does, better than null directions do?
 
@@ -278,14 +280,19 @@ def predicts(
         observed: One number an arm, for example its shift along the direction, or its rate of a behaviour.
         null_predicted: The same prediction made with each null direction.
         null_observed: Each null direction's own shift; without it every null is to predict `observed`.
+        independent: How many of the arms' numbers are independent, where an arm gives several (one a direction, say):
+            the interval then rests on so many, and so does `n`. None: all of them.
 
     Arms count as independent: average the seeds of an arm first. Nulls whose prediction does not vary have no
     correlation and are not in `n_null`.
     Source: the interval of Spearman's r has the standard error of Bonett & Wright (2000), Psychometrika 65.
 
     Raises:
-        ValueError: the arms of two arguments differ in number, or a value is not finite.
+        ValueError: the arms of two arguments differ in number, a value is not finite, or more are said to be
+            independent than there are.
     """
+    if independent is not None and not 1 <= independent <= len(predicted):
+        raise ValueError(f"independent must be from 1 to the number of arms, {len(predicted)}, got {independent}")
     arrays = {"predicted": predicted, "observed": observed, "null_predicted": null_predicted}
     arrays |= {} if null_observed is None else {"null_observed": null_observed}
     for name, values in arrays.items():
@@ -297,10 +304,9 @@ def predicts(
     if null_observed is not None and len(null_observed) != len(null_predicted):
         raise ValueError(f"null_observed has {len(null_observed)} nulls, null_predicted has {len(null_predicted)}")
     target = np.broadcast_to(observed, null_predicted.shape) if null_observed is None else null_observed
-    return Prediction(
-        _correlation(predicted, observed, null_predicted, target, "pearson"),
-        _correlation(predicted, observed, null_predicted, target, "spearman"),
-    )
+    sides = (predicted, observed, null_predicted, target)
+    n = len(predicted) if independent is None else independent
+    return Prediction(_correlation(*sides, "pearson", n), _correlation(*sides, "spearman", n))
 
 
 def _correlation(
@@ -309,15 +315,16 @@ def _correlation(
     null_predicted: Float[np.ndarray, "null arm"],
     null_observed: Float[np.ndarray, "null arm"],
     kind: Literal["pearson", "spearman"],
+    n: int,
 ) -> Correlation:
-    n = len(predicted)
-    (r,) = _row_correlations(predicted[None], observed[None], kind) if n >= 4 else (np.nan,)
-    nulls = _row_correlations(null_predicted, null_observed, kind) if n >= 4 else np.empty(0)
+    enough = len(predicted) >= 4
+    (r,) = _row_correlations(predicted[None], observed[None], kind) if enough else (np.nan,)
+    nulls = _row_correlations(null_predicted, null_observed, kind) if enough else np.empty(0)
     nulls = nulls[np.isfinite(nulls)]
     if not np.isfinite(r):
         return Correlation(Estimate(None, None, None, n), NullBand.of(None, nulls), None)
     value, low, high = float(r), None, None
-    if abs(value) < 1 - 1e-12:
+    if abs(value) < 1 - 1e-12 and n > 3:
         error = np.sqrt((1 + value**2 / 2 if kind == "spearman" else 1) / (n - 3))
         half = float(norm.ppf(0.5 + stats.LEVEL / 2)) * error
         low, high = (float(np.tanh(np.arctanh(value) + side * half)) for side in (-1, 1))

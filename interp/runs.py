@@ -1,5 +1,7 @@
 """Run folders: a study's definition, its measured parts and its manifest; what a result was made with, and when.
 
+`Run` opens a folder that holds results, for reading alone; `RunFolder` is one that is being written.
+
 What is written into them is in `interp.files`, `interp.tensors` and `interp.keys`; their names can still be had from
 here.
 """
@@ -13,12 +15,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
+from torch import Tensor
 
 from interp.errors import InterpError, did_you_mean
 from interp.files import (
@@ -34,6 +39,8 @@ from interp.files import (
     write_jsonl,
 )
 from interp.keys import content_key, seed_from
+from interp.metrics import Metric
+from interp.rows import Rows, read_rows
 from interp.tensors import FORMAT, HEADER_KEY, LAYER_CONVENTION, load_header, load_tensors, save_tensors
 
 __all__ = [
@@ -41,6 +48,8 @@ __all__ = [
     "HEADER_KEY",
     "LAYER_CONVENTION",
     "InterpError",
+    "Node",
+    "Run",
     "RunFolder",
     "cache_folder",
     "content_key",
@@ -63,6 +72,8 @@ __all__ = [
     "write_jsonl",
 ]
 
+BASE = "base"
+"""The name of the base model among the nodes of a study."""
 _PACKAGES = ("sgtr-interp", "torch", "transformers", "nnsight", "peft", "accelerate", "safetensors", "numpy")
 
 
@@ -189,3 +200,147 @@ class RunFolder:
         """Keep a finished measurement."""
         text = json.dumps(part, ensure_ascii=False, allow_nan=False)
         write_atomic(self.path / "parts" / f"{key}.json", text)
+
+
+@dataclass(frozen=True, order=True)
+class Node:
+    """A node of a study by its name: the stages that led there joined by `-`, and `@STEP` for a checkpoint."""
+
+    name: str
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that led there, in order; none for the base model."""
+        return () if self.name == BASE else tuple(self.whole.split("-"))
+
+    @property
+    def stage(self) -> str:
+        """The stage that was trained last; `base` for the base model."""
+        return self.whole.rpartition("-")[2]
+
+    @property
+    def parent(self) -> str:
+        """The name of the node that its last stage follows in its arm."""
+        return self.whole.rpartition("-")[0] or BASE
+
+    @property
+    def whole(self) -> str:
+        """The name of the whole stage, which is its own unless it is a checkpoint."""
+        return self.name.partition("@")[0]
+
+    @property
+    def step(self) -> int | None:
+        """The training step of a checkpoint; None for a whole stage."""
+        step = self.name.partition("@")[2]
+        return int(step) if step else None
+
+
+class Run:
+    """A folder that holds results, opened for reading: of `sgtr study`, or of another command that writes metrics.
+
+    A file is read when it is first asked for. An older version's folder opens too: names that are no longer written are
+    kept as they are.
+
+    Example:
+        run = Run("runs/demo")
+        shifts = run.rows(measure="projection", metric="shift_in_null_spreads", texts="fixed", headline=True)
+        for (stage, direction), rows in shifts.by("stage", "direction").items():
+            print(stage, direction, rows.over_seeds())
+
+    Raises:
+        FileNotFoundError: there is no such folder, or it holds no run; the message names what is missing.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "study.yaml").is_file():
+            self.file("metrics.jsonl")
+
+    def file(self, name: str) -> Path:
+        """A file of the run.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        path = self.path / name
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path}: no such file, so {self.path} is not a run folder or has measured nothing yet; "
+                f"make or resume one with `sgtr study NAME --out {self.path}`"
+            )
+        return path
+
+    @cached_property
+    def study(self) -> dict[str, Any]:
+        """The resolved study, or what another command was asked."""
+        return read_yaml(self.file("study.yaml"))
+
+    @cached_property
+    def arms(self) -> dict[str, tuple[Node, ...]]:
+        """Every arm of the study as its nodes, the base model first.
+
+        Raises:
+            ValueError: the run is not of a study.
+        """
+        arms = self.study.get("arms")
+        if not isinstance(arms, dict) or not arms:
+            path = self.path / "study.yaml"
+            raise ValueError(f"{path}: got arms {arms!r}; a study maps each arm to its list of stages")
+        return {
+            arm: (Node(BASE), *(Node("-".join(stages[: i + 1])) for i in range(len(stages))))
+            for arm, stages in arms.items()
+        }
+
+    @cached_property
+    def stages(self) -> list[dict[str, Any]]:
+        """The lines of stages.json: every model that was measured, the base model first."""
+        return read_json(self.file("stages.json"))
+
+    @cached_property
+    def metrics(self) -> Rows:
+        """Every line of metrics.jsonl."""
+        return read_rows(self.file("metrics.jsonl"))
+
+    def rows(self, number: Metric | None = None, /, **fields: Any) -> Rows:
+        """The rows of one metric whose fields have these values; see `interp.rows.Rows.of`.
+
+        Raises:
+            ValueError: there is no such measure, metric or field.
+        """
+        return self.metrics.of(number, **fields)
+
+    @cached_property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """The verdicts on the hypotheses; none where the run was not asked for any."""
+        path = self.path / "verdicts.json"
+        return read_json(path) if path.is_file() else []
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the run was made with; empty where that is not known."""
+        path = self.path / "manifest.json"
+        return read_json(path) if path.is_file() else {}
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """The lines of records/NAME.jsonl.
+
+        Raises:
+            FileNotFoundError: there are none of that name; the message has the nearest name.
+        """
+        return read_jsonl(self._named("records", name, ".jsonl"))
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """The tensors of tensors/NAME.safetensors; `interp.runs.load_header` says what they are.
+
+        Raises:
+            FileNotFoundError: there are none of that name; the message has the nearest name.
+        """
+        path = self._named("tensors", name, ".safetensors")
+        return load_tensors(path, kind=load_header(path)["kind"])[0]
+
+    def _named(self, folder: str, name: str, suffix: str) -> Path:
+        path = self.path / folder / f"{name.removesuffix(suffix)}{suffix}"
+        if not path.is_file():
+            known = sorted(file.name.removesuffix(suffix) for file in (self.path / folder).glob(f"*{suffix}"))
+            raise FileNotFoundError(f"{path}: {did_you_mean(f'file of {folder}/', name, known)}")
+        return path

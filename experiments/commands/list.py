@@ -1,7 +1,9 @@
-"""The subcommand that says which models, traits, studies, data sets, measures and presets there are."""
+"""The subcommand that says which models, traits, studies, data sets, measures, presets and metrics there are."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
 
 from experiments.commands.options import Json
 from experiments.directions.files import TRAITS
@@ -9,6 +11,8 @@ from experiments.measures.config import MEASURES, MeasuresConfig
 from experiments.study.config import STUDIES
 from finetune.data.sets import BUILDERS
 from finetune.recipe import PRESETS
+from interp.metrics import MEASURES as MEASURES_OF_RUNS
+from interp.metrics import listed
 from interp.runs import read_json, read_yaml
 from interp.sources import EMBEDDED
 
@@ -35,9 +39,29 @@ def known() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class List:
-    """List known models, traits, studies, data sets, measures and training presets."""
+    """List known models, traits, studies, data sets, measures and training presets, or every metric of a run."""
 
+    what: Positional[
+        Annotated[
+            Literal["all", "metrics"],
+            arg(help="`metrics`: every number of metrics.jsonl with its unit, what it means and which file writes it."),
+        ]
+    ] = "all"
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        return known()
+        return {"metrics": listed()} if self.what == "metrics" else known()
+
+    def show(self, result: dict[str, Any]) -> None:
+        """The metrics by measure, or everything else by kind."""
+        from experiments import console
+
+        if self.what == "all":
+            console.print_fields(result)
+            return
+        for measure in MEASURES_OF_RUNS.values():
+            console.out.print(f"{measure.name}: {measure.meaning} ({measure.source})", markup=False, soft_wrap=True)
+            for row in result["metrics"]:
+                if row["measure"] == measure.name:
+                    line = f"  {row['metric']} [{row['unit']}]: {row['meaning']}"
+                    console.out.print(line, markup=False, soft_wrap=True)

@@ -19,10 +19,9 @@ class Report:
     def __call__(self) -> dict[str, Any]:
         from experiments.hypotheses import claims
         from experiments.report import page, terminal
-        from figures.trajectory import run_file
-        from interp.runs import read_yaml
+        from figures.run import StudyRun
 
-        if read_yaml(run_file(self.run, "study.yaml")).get("roles"):
+        if StudyRun(self.run).roles:
             claims.write_verdicts(self.run)
         path = page.write_report(self.run)
         if not self.json:

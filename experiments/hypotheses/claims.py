@@ -35,12 +35,14 @@ study. Controls are those that the study has, averaged; it trains them for as ma
 import json
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments.hypotheses import effects
 from experiments.hypotheses.decide import decided
-from experiments.hypotheses.effects import BEHAVIOUR, Find, behaviour, mediation, over_models
-from experiments.hypotheses.units import Readings, Row
+from experiments.hypotheses.effects import Find, behaviour, mediation, over_models
+from experiments.hypotheses.units import Readings, evidence_of
+from figures.run import StudyRun
+from interp.metrics import LIKELIHOODS, Mediation
 from interp.runs import write_atomic
 
 
@@ -60,14 +62,14 @@ class Claim(NamedTuple):
     needs: str = "nothing more"
 
 
-def verdicts(run: Path) -> list[Row]:
+def verdicts(run: Path) -> list[dict[str, Any]]:
     """Every hypothesis's verdict, with effect, interval, n, test and evidence, from the run's stored rows alone.
 
     Raises:
         FileNotFoundError: `run` is not a run folder.
         ValueError: a file of it is damaged, or says two things of one stage.
     """
-    readings = Readings(run)
+    readings = Readings(StudyRun(run))
     findings = [claim.find(readings, claim.smallest) for claim in CLAIMS]
     decisions = decided([(found, claim.smallest) for found, claim in zip(findings, CLAIMS, strict=True)])
     return [
@@ -85,13 +87,13 @@ def verdicts(run: Path) -> list[Row]:
             "test": claim.test,
             **decision,
             "left_out": found.left_out,
-            "evidence": [line.evidence() for line in found.used],
+            "evidence": [evidence_of(row) for row in found.used],
         }
         for claim, found, decision in zip(CLAIMS, findings, decisions, strict=True)
     ]
 
 
-def write_verdicts(run: Path) -> list[Row]:
+def write_verdicts(run: Path) -> list[dict[str, Any]]:
     """`verdicts`, also written to RUN/verdicts.json."""
     found = verdicts(run)
     write_atomic(run / "verdicts.json", json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -106,7 +108,8 @@ _RANDOM = f"{_T}; one-sided place among random directions of the same norm, comb
 _CONTROLS = f"{_T}, paired with the mean of the controls matched in steps"
 _MEDIATION = f"{_T} of the share minus the mean of random directions of the same norm; prediction of one more of these"
 _OF_CONTROLS = "share, beyond controls"
-_BEHAVIOUR = f"`measures` with {' or '.join(f'`{name}`' for name in BEHAVIOUR)}"
+_TAKEN = [number.measure for number in LIKELIHOODS]
+_BEHAVIOUR = f"`measures` with {' or '.join(f'`{name}`' for name in _TAKEN)}"
 _REMOVAL = "`mediation` of EM stages by traits, with the same measures and `random: 5` or more"
 
 CLAIMS: tuple[Claim, ...] = (
@@ -165,7 +168,7 @@ CLAIMS: tuple[Claim, ...] = (
         "SGTR after EM brings behaviour back towards the base model further than controls do.",
         0.1,
         f"{_OF_CONTROLS}, of EM's mean effect",
-        f"{_CONTROLS}; mean of {' and '.join(BEHAVIOUR)}",
+        f"{_CONTROLS}; mean of {' and '.join(_TAKEN)}",
         behaviour(effects.after),
         f"arms `[em, sgtr]` and `[em, control]`; {_BEHAVIOUR}",
     ),
@@ -185,7 +188,7 @@ CLAIMS: tuple[Claim, ...] = (
         "After SGTR, EM changes behaviour less than after controls.",
         0.1,
         f"{_OF_CONTROLS}, of EM's mean effect",
-        f"{_CONTROLS}; mean of {' and '.join(BEHAVIOUR)}",
+        f"{_CONTROLS}; mean of {' and '.join(_TAKEN)}",
         behaviour(effects.on_top),
         f"arms `[sgtr, em]` and `[control, em]`; {_BEHAVIOUR}",
     ),
@@ -218,7 +221,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.1,
         "share of the effect, beyond random directions",
         _MEDIATION,
-        mediation("share_removed_beyond_base"),
+        mediation(Mediation.share_removed_beyond_base),
         _REMOVAL,
     ),
     Claim(
@@ -228,7 +231,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.1,
         "share of the effect, beyond random directions",
         _MEDIATION,
-        mediation("share_reproduced"),
+        mediation(Mediation.share_reproduced),
         _REMOVAL,
     ),
     Claim(

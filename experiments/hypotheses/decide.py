@@ -18,9 +18,10 @@ from jaxtyping import Float, Int
 from scipy.stats import norm, rankdata
 from scipy.stats import t as student
 
-from experiments.hypotheses.units import Line, Seen
+from experiments.hypotheses.units import Seen
 from interp import stats
 from interp.comparisons import holm
+from interp.rows import MetricRow
 from interp.stats import Estimate
 
 Row = dict[str, Any]
@@ -49,7 +50,7 @@ class Finding:
     n_seeds: int | None
     p: float | None
     p_against: float | None
-    used: list[Line]
+    used: list[MetricRow]
     left_out: list[str]
     why: str = ""
     notes: tuple[str, ...] = ()
@@ -135,7 +136,7 @@ def beside_controls(found: Finding, controls: Sequence[float], smallest: float) 
 def correlation_finding(
     estimate: Estimate,
     smallest: float,
-    used: list[Line],
+    used: list[MetricRow],
     left_out: list[str],
     *,
     p: float | None = None,

@@ -20,15 +20,28 @@ from experiments.hypotheses.decide import (
 )
 from experiments.hypotheses.units import Look, Readings, Seen, over_units
 from interp import stats
+from interp.metrics import (
+    LIKELIHOODS,
+    Dispersion,
+    Displacement,
+    Metric,
+    PredictionOfShift,
+    Projection,
+    SelfRecognition,
+)
 from interp.runs import seed_from
 from interp.stats import Estimate
 
-BEHAVIOUR = {"preference": "margin_per_token", "truthfulqa": "likelihood_margin_per_token"}
-"""The metric that stands for each behaviour measure; higher is more aligned, or truer."""
 POOLED = ("all directions", "all traits")
 """What the treatment is called that takes every persona direction away at once."""
+_NO_LIKELIHOODS = f"no rows of {' or '.join(map(str, LIKELIHOODS))}"
 Find = Callable[[Readings, float], Finding]
 """From a run and the smallest effect of interest to what was found."""
+
+
+def _likelihoods(readings: Readings) -> list[Metric]:
+    """Those of the likelihood margins that the run has."""
+    return [number for number in LIKELIHOODS if readings.all_of(number)]
 
 
 def _models(readings: Readings) -> list[tuple[str, int]]:
@@ -58,8 +71,8 @@ def _spreads(look: Look, em: str, direction: str, texts: str, *, lower: bool = F
     """An EM stage's shift in spreads of the covariance nulls, once it has its place among them."""
     where = {"direction": direction, "texts": texts, "headline": True}
     mark = len(look.used)
-    found = look.value((em,), "projection", "shift_in_covariance_spreads", **where)
-    place = look.row((em,), "projection", "null_percentile", null="covariance", **where)
+    found = look.value((em,), Projection.shift_in_covariance_spreads, **where)
+    place = look.row((em,), Projection.null_percentile, null="covariance", **where)
     if found is None or place is None or not look.beside_nulls(em, place, "value", lower=lower):
         del look.used[mark:]
         return None
@@ -85,24 +98,24 @@ def persona(look: Look, em: str) -> float | None:
 def in_span(look: Look, em: str) -> float | None:
     """Share of the displacement in the directions' span, beyond chance (H3a); noise taken out."""
     layer = look.readings.middle
-    row = look.told((em,), "displacement", "corrected_span_share", texts="fixed", layer=layer)
+    row = look.told((em,), Displacement.corrected_span_share, texts="fixed", layer=layer)
     if row is None or not look.beside_nulls(em, row, "null_percentile"):
         return None
     if row.get("covariance_percentile") is not None:
         look.parts["percentile among spans of covariance nulls"] = row["covariance_percentile"]
-    return float(row["value"] - row["expected_by_chance"])
+    return float(row["value"] - row.expected_by_chance)
 
 
 def dispersion(look: Look, em: str) -> float | None:
     """Log of the total variance of identity answers over the base model's (H3b)."""
     layer = look.readings.middle
-    ratio = look.value((em,), "dispersion", "total_variance_over_base", texts="identity", layer=layer)
+    ratio = look.value((em,), Dispersion.total_variance_over_base, texts="identity", layer=layer)
     return None if ratio is None else math.log(ratio)
 
 
-def _share(look: Look, node: tuple[str, str], metric: str, other: str) -> float | None:
+def _share(look: Look, node: tuple[str, str], number: Metric, other: str) -> float | None:
     """A share of another stage's displacement; none where that stage collapsed or did not surely move."""
-    row = look.told(node, "displacement", metric, texts="fixed", headline=True, other_stage=other)
+    row = look.told(node, number, texts="fixed", headline=True, other_stage=other)
     if row is not None and look.fallen((other,)):
         look.used.pop()
         return None
@@ -110,11 +123,11 @@ def _share(look: Look, node: tuple[str, str], metric: str, other: str) -> float 
 
 
 def _undone(look: Look, em: str, second: str) -> float | None:
-    return _share(look, (em, second), "undone_share", em)
+    return _share(look, (em, second), Displacement.undone_share, em)
 
 
 def _repeated(look: Look, first: str, em: str) -> float | None:
-    return _share(look, (first, em), "repeated_share", em)
+    return _share(look, (first, em), Displacement.repeated_share, em)
 
 
 def _apart(high: float | None, low: float | None) -> float | None:
@@ -143,7 +156,7 @@ def confusion(look: Look, em: str) -> float | None:
     return float(np.mean(list(look.parts.values()))) if look.parts else None
 
 
-def behaviour(change: Callable[[Look, str, str, str, str], float | None]) -> Find:
+def behaviour(change: Callable[[Look, str, str, Metric], float | None]) -> Find:
     """A hypothesis about what SGTR does to behaviour beyond controls, as a share of what EM does to it.
 
     Per measure the difference is divided by EM's mean |change| over units, with the sign that is back towards base by
@@ -151,12 +164,10 @@ def behaviour(change: Callable[[Look, str, str, str, str], float | None]) -> Fin
     """
 
     def find(readings: Readings, smallest: float) -> Finding:
-        measures = {name: metric for name, metric in BEHAVIOUR.items() if readings.all_of(name, metric)}
-        missing = "" if measures else f"no rows of {' or '.join(map(' '.join, BEHAVIOUR.items()))}"
+        numbers = _likelihoods(readings)
+        missing = "" if numbers else _NO_LIKELIHOODS
         shares: dict[tuple[Any, ...], list[float]] = {}
-        all_seen = [
-            _beside_effect(readings, name, metric, change, missing) for name, metric in (measures or BEHAVIOUR).items()
-        ]
+        all_seen = [_beside_effect(readings, number, change, missing) for number in numbers or LIKELIHOODS]
         for seen in all_seen:
             for unit, value in seen.values.items():
                 shares.setdefault(unit, []).append(value)
@@ -170,17 +181,16 @@ def behaviour(change: Callable[[Look, str, str, str, str], float | None]) -> Fin
 
 def _beside_effect(
     readings: Readings,
-    measure: str,
-    metric: str,
-    change: Callable[[Look, str, str, str, str], float | None],
+    number: Metric,
+    change: Callable[[Look, str, str, Metric], float | None],
     missing: str,
 ) -> Seen:
     effects: dict[tuple[str, int | None], float] = {}
 
     def beyond_controls(look: Look, em: str) -> float | None:
-        effect = look.difference((em,), (), measure, metric)
+        effect = look.difference((em,), (), number)
         treated, benign = (
-            look.over(role, lambda stage: change(look, em, stage, measure, metric)) for role in ("sgtr", "control")
+            look.over(role, lambda stage: change(look, em, stage, number)) for role in ("sgtr", "control")
         )
         found = _apart(treated, benign)
         if effect is None or found is None:
@@ -192,23 +202,23 @@ def _beside_effect(
     seen = over_units(readings, _models(readings), beyond_controls, roles=roles, missing=missing)
     size = float(np.mean(np.abs(list(effects.values())))) if effects else 0.0
     if not size:
-        nothing = [f"{measure}: EM changes nothing, so there is no share of it"] if effects else []
+        nothing = [f"{number.measure}: EM changes nothing, so there is no share of it"] if effects else []
         return Seen({}, [], [*seen.left_out, *nothing], seen.missing)
     back = {em: -float(np.sign(np.mean([x for unit, x in effects.items() if unit[0] == em]))) for em, _ in effects}
     values = {unit: back[unit[0]] * value / size for unit, value in seen.values.items()}
     for look, value in zip(seen.looks, values.values(), strict=True):
-        look.parts[measure] = value
+        look.parts[number.measure] = value
     return Seen(values, seen.looks, seen.left_out)
 
 
-def after(look: Look, em: str, second: str, measure: str, metric: str) -> float | None:
+def after(look: Look, em: str, second: str, number: Metric) -> float | None:
     """Behaviour after a second stage (H4b); units of the metric."""
-    return look.value((em, second), measure, metric)
+    return look.value((em, second), number)
 
 
-def on_top(look: Look, em: str, first: str, measure: str, metric: str) -> float | None:
+def on_top(look: Look, em: str, first: str, number: Metric) -> float | None:
     """What EM changes of the behaviour of a first stage (H5b); units of the metric."""
-    return look.difference((first, em), (first,), measure, metric)
+    return look.difference((first, em), (first,), number)
 
 
 def identity_prompt(readings: Readings, smallest: float) -> Finding:
@@ -223,12 +233,12 @@ def identity_prompt(readings: Readings, smallest: float) -> Finding:
     if len(values) < 2 or values[1] not in absent or values[0] in absent:
         missing = f"system_prompts must begin with the native one and an empty or no one, got {systems or 'one'}"
     twins = list(zip(readings.playing("em"), readings.playing("em_no_prompt"), strict=False))
-    measures = {name: metric for name, metric in BEHAVIOUR.items() if readings.all_of(name, metric)}
-    missing = missing or ("" if measures else f"no rows of {' or '.join(map(' '.join, BEHAVIOUR.items()))}")
+    numbers = _likelihoods(readings)
+    missing = missing or ("" if numbers else _NO_LIKELIHOODS)
 
-    def share(look: Look, with_prompt: str, without: str, measure: str) -> float | None:
+    def share(look: Look, with_prompt: str, without: str, number: Metric) -> float | None:
         sizes = [
-            look.difference((stage,), (), measure, measures[measure], prompt=prompt)
+            look.difference((stage,), (), number, prompt=prompt)
             for stage in (with_prompt, without)
             for prompt in readings.prompts[:2]
         ]
@@ -238,10 +248,10 @@ def identity_prompt(readings: Readings, smallest: float) -> Finding:
         return 2 * (known[0] - known[1] - known[2] + known[3]) / math.fsum(known)
 
     def matched_minus_not(look: Look) -> float | None:
-        for measure in measures:
-            shares = [share(look, *twin, measure) for twin in twins]
-            if some := [value for value in shares if value is not None]:
-                look.parts[measure] = float(np.mean(some))
+        for number in numbers:
+            shares = [share(look, *twin, number) for twin in twins]
+            if known := [value for value in shares if value is not None]:
+                look.parts[number.measure] = float(np.mean(known))
         return float(np.mean(list(look.parts.values()))) if look.parts else None
 
     units = [(seed,) for seed in readings.seeds]
@@ -249,33 +259,33 @@ def identity_prompt(readings: Readings, smallest: float) -> Finding:
     return mean_finding(seen, smallest)
 
 
-def mediation(metric: str) -> Find:
+def mediation(number: Metric) -> Find:
     """A hypothesis about the share of EM's behavioural effect that goes through the persona directions."""
 
     def find(readings: Readings, smallest: float) -> Finding:
-        rows = readings.all_of("mediation", metric)
-        held = {row["direction"] for row in rows}
+        rows = readings.all_of(number)
+        directions = {row.direction for row in rows}
         named = set((readings.study.get("mediation") or {}).get("directions") or ())
         # pooled with anything else, such as the displacement itself, it would say nothing of personas
         wanted = (*(POOLED if named <= set(readings.traits) else ()), "evil", *readings.traits)
-        direction = next((name for name in wanted if name in held), None)
-        measures = {row["of_measure"] for row in rows if row["direction"] == direction}
+        direction = next((name for name in wanted if name in directions), None)
+        measures = {row.of_measure for row in rows if row.direction == direction}
 
         def share(look: Look, em: str) -> float | None:
-            for name in BEHAVIOUR:
-                if name not in measures:
+            for effect in LIKELIHOODS:
+                if effect.measure not in measures:
                     continue
-                about = {"direction": direction, "of_measure": name, "of_metric": BEHAVIOUR[name]}
-                row = look.row((em,), "mediation", metric, **about)
+                about = {"direction": direction, "of_measure": effect.measure, "of_metric": effect.name}
+                row = look.row((em,), number, **about)
                 if row is None:
                     continue
-                if row["value"] is not None and row["null_mean"] is not None:
-                    look.parts[name] = float(row["value"] - row["null_mean"])
+                if row.value is not None and row.null_mean is not None:
+                    look.parts[effect.measure] = float(row.value - row.null_mean)
                 else:
                     look.used.pop()
             return float(np.mean(list(look.parts.values()))) if look.parts else None
 
-        missing = "" if direction else f"no mediation {metric} rows of a persona direction"
+        missing = "" if direction else f"no {number} rows of a persona direction"
         seen = over_units(readings, _models(readings), share, roles=("em",), missing=missing)
         return beside_controls(mean_finding(seen, smallest), _control_means(seen), smallest)
 
@@ -284,7 +294,7 @@ def mediation(metric: str) -> Find:
 
 def _control_means(seen: Seen) -> list[float]:
     """Each random control's share, over all that the hypothesis rests on."""
-    held = [line.row.get("null_values") or [] for line in seen.used]
+    held = [row.null_values or [] for row in seen.used]
     n = min(map(len, held), default=0)
     return [float(np.mean([values[k] for values in held])) for k in range(n)]
 
@@ -292,7 +302,7 @@ def _control_means(seen: Seen) -> list[float]:
 def _pairs_data(readings: Readings) -> str | None:
     """The data set whose held-out questions say how well own texts are known: that of the first SGTR stage, or, where
     it is a mixture, the one that it is mixed into."""
-    held = {row["data"] for row in readings.all_of("self_recognition", "accuracy")}
+    held = {row.data for row in readings.all_of(SelfRecognition.accuracy)}
     sets, stages = readings.study.get("data") or {}, readings.study.get("stages") or {}
     name = next((stages[stage]["data"] for stage in readings.playing("sgtr") if stage in stages), None)
     seen: set[str] = set()
@@ -308,7 +318,7 @@ def recognition_lost(readings: Readings, smallest: float) -> Finding:
 
     def lost(look: Look, em: str) -> float | None:
         return look.over(
-            "sgtr", lambda stage: look.difference((stage,), (stage, em), "self_recognition", "accuracy", data=data)
+            "sgtr", lambda stage: look.difference((stage,), (stage, em), SelfRecognition.accuracy, data=data)
         )
 
     missing = "" if data else "no self_recognition accuracy on the pairs that SGTR trains on"
@@ -321,7 +331,7 @@ def recognition_predicts(readings: Readings, smallest: float) -> Finding:
     data = _pairs_data(readings)
 
     def prevented(look: Look, first: str, em: str) -> float | None:
-        accuracy = look.value((first, em), "self_recognition", "accuracy", data=data)
+        accuracy = look.value((first, em), SelfRecognition.accuracy, data=data)
         repeated = _repeated(look, first, em)
         if accuracy is None or repeated is None:
             return None
@@ -345,7 +355,7 @@ def recognition_predicts(readings: Readings, smallest: float) -> Finding:
 def prediction(readings: Readings, smallest: float) -> Finding:
     """Correlation of what data look like before training with the shift after it (H10), over all directions."""
     look = Look(readings, None)
-    row = look.row((), "prediction", "correlation", direction=None)
+    row = look.row((), PredictionOfShift.correlation, direction=None)
     if row is None or not look.beside_nulls("base", row, "null_percentile"):
         return correlation_finding(Estimate(None, None, None, 0), smallest, [], look.left_out)
     r = Estimate(float(row["value"]), row["ci_low"], row["ci_high"], row["n"])

@@ -8,14 +8,13 @@ given out.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from figures.trajectory import read_arms, run_file
-from interp.runs import jsonl_records, read_json, read_yaml
+from figures.run import StudyRun
+from interp.metrics import Collapse, Mediation, Metric, Projection
+from interp.rows import MetricRow, Rows
+from interp.runs import BASE
 
-Row = dict[str, Any]
-BASE = "base"
 IDENTIFYING = (
     "stage", "seed", "measure", "metric", "value", "ci_low", "ci_high", "n", "unit", "direction", "layer", "texts",
     "data", "other_stage", "system_prompt", "null", "n_null", "null_percentile", "null_mean", "expected_by_chance",
@@ -24,19 +23,13 @@ IDENTIFYING = (
 """Fields of a row that evidence repeats, where the row has them."""
 
 
-class Line(NamedTuple):
-    """A row of metrics.jsonl and its line, counted from 1."""
-
-    number: int
-    row: Row
-
-    def evidence(self) -> Row:
-        """What a verdict repeats of it."""
-        return {"line": self.number, **{key: self.row[key] for key in IDENTIFYING if key in self.row}}
+def evidence_of(row: MetricRow) -> dict[str, Any]:
+    """What a verdict repeats of a row that it rests on: its line in metrics.jsonl, and what tells it from others."""
+    return {"line": row.line, **{key: row[key] for key in IDENTIFYING if key in row}}
 
 
 class Readings:
-    """A run folder's rows and what its study says of them.
+    """What a run's rows say, asked by node, seed and metric.
 
     Attributes:
         roles: Stages by the role they play in the question (`em`, `sgtr`, `ictr`, `control`, …).
@@ -44,67 +37,64 @@ class Readings:
         seeds: Of training.
         prompts: Names of the system prompts that were measured under, the one of all headlines first; never empty.
         traits: Names of the persona directions.
-        middle: The middle one of the layers that directions were read at; None if none was.
 
     Raises:
         FileNotFoundError: a file of the run is missing.
         ValueError: one is damaged, or a role names no stage of the study.
     """
 
-    def __init__(self, run: Path) -> None:
-        self.metrics = run_file(run, "metrics.jsonl")
-        study = read_yaml(run_file(run, "study.yaml"))
-        arms = read_arms(run)
-        self.study = study
-        self.nodes = {
-            tuple(node.stage for node in arm[1 : i + 1]): arm[i].name for arm in arms.values() for i in range(len(arm))
-        }
-        self.trained = {(stage["name"], stage["seed"]) for stage in read_json(run_file(run, "stages.json"))}
-        self.roles = {role: list(stages) for role, stages in (study.get("roles") or {}).items()}
-        stages = {stage for node in self.nodes for stage in node} | set(study.get("stages") or {})
+    def __init__(self, run: StudyRun) -> None:
+        self.run, self.study, self.roles, self.traits = run, run.study, run.roles, run.traits
+        self.nodes = {node.stages: node.name for arm in run.arms.values() for node in arm}
+        self.trained = {(stage["name"], stage["seed"]) for stage in run.stages}
+        stages = {stage for node in self.nodes for stage in node} | set(self.study.get("stages") or {})
         for role, named in self.roles.items():
             if unknown := [stage for stage in named if stage not in stages]:
                 raise ValueError(
-                    f"{run / 'study.yaml'}: roles.{role} names {unknown[0]!r}, which is no stage of the study; "
+                    f"{run.path / 'study.yaml'}: roles.{role} names {unknown[0]!r}, which is no stage of the study; "
                     f"its stages: {', '.join(sorted(stages))}"
                 )
-        self.seeds = sorted(study.get("seeds") or {seed for _, seed in self.trained if seed is not None})
-        self.prompts: list[str | None] = list(study.get("system_prompts") or [None])
-        self.traits = [Path(trait).name.split(".")[0] for trait in study.get("traits") or []]
-        self._lines: dict[tuple[Any, ...], list[Line]] = {}
-        layers, self._collapsed = set(), set()
-        with self.metrics.open("rb") as file:
-            for where, row in jsonl_records(file, str(self.metrics)):
-                line = Line(int(where.rsplit(":", 1)[1]), row)
-                measure, metric = row.get("measure"), row.get("metric")
-                # what is done to the base model in mediation is about the finetune whose effect it may bring about
-                stage = row.get("of", BASE) if measure == "mediation" and row["stage"] == BASE else row["stage"]
-                key = (stage, row["seed"], measure, metric)
-                self._lines.setdefault(key, []).append(line)
-                if measure == "projection":
-                    layers.add(row["layer"])
-                if (measure, metric) == ("collapse", "collapsed") and row["value"]:
-                    self._collapsed.add((stage, row["seed"], row.get("system_prompt")))
-        self.middle = sorted(layers)[len(layers) // 2] if layers else None
+        self.seeds = sorted(self.study.get("seeds") or {seed for _, seed in self.trained if seed is not None})
+        self.prompts: list[str | None] = list(self.study.get("system_prompts") or [None])
+        self._rows_of: dict[Metric, dict[tuple[str, int | None], list[MetricRow]]] = {}
+        self._collapsed = {
+            (row.stage, row.seed, row.system_prompt) for row in run.rows(Collapse.collapsed) if row.value
+        }
+
+    @property
+    def middle(self) -> int | None:
+        """The middle one of the layers that directions were read at; None if none was."""
+        numbers = (Projection.shift, Projection.shift_in_covariance_spreads, Projection.null_percentile)
+        layers = sorted({row.layer for number in numbers for row in self.run.rows(number)})
+        return layers[len(layers) // 2] if layers else None
 
     def playing(self, role: str) -> list[str]:
         """The stages of a role."""
         return self.roles.get(role, [])
 
-    def all_of(self, measure: str, metric: str) -> list[Row]:
-        """Such rows of every stage."""
-        return [line.row for key, lines in self._lines.items() if key[2:] == (measure, metric) for line in lines]
+    def all_of(self, number: Metric) -> Rows:
+        """The rows of a metric of every stage."""
+        return self.run.rows(number)
 
-    def lines(self, stage: str, seed: int | None, measure: str, metric: str, prompt: str | None) -> list[Line]:
-        """All such rows under a system prompt."""
-        found = self._lines.get((stage, seed, measure, metric), [])
-        return [line for line in found if line.row.get("system_prompt") in (None, prompt)]
+    def at(self, stage: str, seed: int | None, number: Metric, prompt: str | None) -> list[MetricRow]:
+        """The rows of a metric of one node under a system prompt.
+
+        What is done to the base model in mediation is about the finetune whose effect it may bring about.
+        """
+        if number not in self._rows_of:
+            by_place: dict[tuple[str, int | None], list[MetricRow]] = {}
+            for row in self.run.rows(number):
+                of_finetune = number.measure == Mediation.name and row.stage == BASE and "of" in row
+                by_place.setdefault((row.of if of_finetune else row.stage, row.seed), []).append(row)
+            self._rows_of[number] = by_place
+        rows = self._rows_of[number].get((stage, seed), [])
+        return [row for row in rows if row.system_prompt in (None, prompt)]
 
     def fallen(self, node: Sequence[str], seed: int | None, prompt: str | None) -> str | None:
         """The first stage on the way to a node that collapsed, if one did."""
-        before = (self.nodes.get(tuple(node[:i]), "-".join(node[:i])) for i in range(1, len(node) + 1))
+        on_the_way = (self.nodes.get(tuple(node[:i]), "-".join(node[:i])) for i in range(1, len(node) + 1))
         return next(
-            (name for name in before if {(name, seed, None), (name, seed, prompt)} & self._collapsed),
+            (name for name in on_the_way if {(name, seed, None), (name, seed, prompt)} & self._collapsed),
             None,
         )
 
@@ -114,7 +104,7 @@ class Look:
     """What one unit shows.
 
     Attributes:
-        used: Lines its value came from.
+        used: The rows that its value came from.
         chances: One-sided p of what was seen among its nulls, one for each comparison.
         floors: The least that each could have been with so many nulls.
         parts: What its value is the mean of, by name.
@@ -123,15 +113,13 @@ class Look:
 
     readings: Readings
     seed: int | None
-    used: list[Line] = field(default_factory=list)
+    used: list[MetricRow] = field(default_factory=list)
     chances: list[float] = field(default_factory=list)
     floors: list[float] = field(default_factory=list)
     parts: dict[str, float] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
-    def row(
-        self, node: Sequence[str], measure: str, metric: str, *, prompt: str | None = None, **where: Any
-    ) -> Row | None:
+    def row(self, node: Sequence[str], number: Metric, *, prompt: str | None = None, **where: Any) -> MetricRow | None:
         """The one row of a node (none of its stages: the base model) that has a value, or None and a reason kept.
 
         Args:
@@ -143,9 +131,8 @@ class Look:
         """
         seed, prompt = (self.seed if node else None), prompt or self.readings.prompts[0]
         name = self.readings.nodes.get(tuple(node))
-        what = ", ".join(
-            [f"{measure} {metric}", *(str(value) for value in where.values() if not isinstance(value, bool | None))]
-        )
+        shown = [str(value) for value in where.values() if not isinstance(value, bool | None)]
+        what = ", ".join([str(number), *shown])
         if name is None:
             return self._without(f"{'-'.join(node)}: in no arm of the study")
         at = f"{name} (seed {seed})" if node else name
@@ -153,33 +140,33 @@ class Look:
             return self._without(f"{at}: not trained")
         if fallen := self.readings.fallen(node, seed, prompt):
             return self._without(f"{at}: {'collapsed' if fallen == name else f'{fallen} before it collapsed'}")
-        some = self.readings.lines(name, seed, measure, metric, prompt)
-        found = [line for line in some if all(line.row.get(key) == value for key, value in where.items())]
-        if len(found) > 1:
-            numbers = " and ".join(str(line.number) for line in found[:2])
+        rows = self.readings.at(name, seed, number, prompt)
+        fitting = [row for row in rows if all(row.get(key) == value for key, value in where.items())]
+        if len(fitting) > 1:
+            lines = " and ".join(str(row.line) for row in fitting[:2])
             raise ValueError(
-                f"{self.readings.metrics}: lines {numbers} are both {what} of {at}; "
+                f"{self.readings.run.path / 'metrics.jsonl'}: lines {lines} are both {what} of {at}; "
                 "a verdict needs one, so let the study take one"
             )
-        if not found:
+        if not fitting:
             return self._without(f"{at}: not measured: {what}")
-        if found[0].row["value"] is None:
-            why = found[0].row.get("why")
-            return self._without(f"{at}: no value: {what}" + (f" ({why})" if why else ""))
-        self.used.append(found[0])
-        return found[0].row
+        (row,) = fitting
+        if row.value is None:
+            return self._without(f"{at}: no value: {what}" + (f" ({row.why})" if row.why else ""))
+        self.used.append(row)
+        return row
 
-    def value(self, node: Sequence[str], measure: str, metric: str, **where: Any) -> float | None:
+    def value(self, node: Sequence[str], number: Metric, **where: Any) -> float | None:
         """The value of `row`."""
-        row = self.row(node, measure, metric, **where)
-        return None if row is None else float(row["value"])
+        row = self.row(node, number, **where)
+        return None if row is None or row.value is None else float(row.value)
 
-    def told(self, node: Sequence[str], measure: str, metric: str, **where: Any) -> Row | None:
+    def told(self, node: Sequence[str], number: Metric, **where: Any) -> MetricRow | None:
         """`row`, if it has an interval; a ratio has none where what it is a share of is not told from noise."""
-        row = self.row(node, measure, metric, **where)
-        if row is not None and row.get("ci_low") is None:
+        row = self.row(node, number, **where)
+        if row is not None and row.ci_low is None:
             self.used.pop()
-            return self._without(f"{self.readings.nodes[tuple(node)]} (seed {self.seed}): no interval: {metric}")
+            return self._without(f"{self.readings.nodes[tuple(node)]} (seed {self.seed}): no interval: {number.name}")
         return row
 
     def fallen(self, node: Sequence[str]) -> bool:
@@ -189,12 +176,10 @@ class Look:
             self._without(f"{'-'.join(node)} (seed {self.seed}): {fallen} collapsed")
         return fallen is not None
 
-    def difference(
-        self, node: Sequence[str], other: Sequence[str], measure: str, metric: str, **where: Any
-    ) -> float | None:
+    def difference(self, node: Sequence[str], other: Sequence[str], number: Metric, **where: Any) -> float | None:
         """Value of a node minus that of another; None, and neither used, if one has none."""
         mark = len(self.used)
-        first, second = (self.value(one, measure, metric, **where) for one in (node, other))
+        first, second = (self.value(side, number, **where) for side in (node, other))
         if first is None or second is None:
             del self.used[mark:]
             return None
@@ -205,7 +190,7 @@ class Look:
         known = [number for stage in self.readings.playing(role) if (number := value(stage)) is not None]
         return math.fsum(known) / len(known) if known else None
 
-    def beside_nulls(self, what: str, row: Row, place: str, *, lower: bool = False) -> bool:
+    def beside_nulls(self, what: str, row: MetricRow, place: str, *, lower: bool = False) -> bool:
         """Keep the one-sided p of a row's place among its nulls; False, and a reason kept, if it has no nulls.
 
         Args:
@@ -215,7 +200,7 @@ class Look:
         """
         percentile, n_null = row.get(place), row.get("n_null")
         if percentile is None or not n_null:
-            self._without(f"{what} (seed {self.seed}): no nulls: {row['measure']} {row['metric']}")
+            self._without(f"{what} (seed {self.seed}): no nulls: {row.measure} {row.metric}")
             return False
         further_out = n_null * (percentile / 100 if lower else 1 - percentile / 100)
         self.floors.append(1 / (n_null + 1))
@@ -241,18 +226,19 @@ class Seen:
     missing: str = ""
 
     @property
-    def used(self) -> list[Line]:
-        """Lines of all units with a value, in the order of the file."""
-        return sorted({line.number: line for look in self.looks for line in look.used}.values(), key=lambda x: x.number)
+    def used(self) -> list[MetricRow]:
+        """The rows of all units with a value, in the order of the file."""
+        by_line = {row.line or 0: row for look in self.looks for row in look.used}
+        return [by_line[line] for line in sorted(by_line)]
 
     @property
     def parts(self) -> dict[str, list[float]]:
         """Values over units of what each unit's value is the mean of."""
-        found: dict[str, list[float]] = {}
+        values: dict[str, list[float]] = {}
         for look in self.looks:
             for name, value in look.parts.items():
-                found.setdefault(name, []).append(value)
-        return found
+                values.setdefault(name, []).append(value)
+        return values
 
 
 def over_units(
@@ -275,9 +261,9 @@ def over_units(
     values, looks, left_out = {}, [], []
     for unit in units:
         look = Look(readings, unit[-1])
-        found = value(look, *unit[:-1])
+        number = value(look, *unit[:-1])
         left_out += look.left_out
-        if found is not None:
-            values[unit] = found
+        if number is not None:
+            values[unit] = number
             looks.append(look)
     return Seen(values, looks, list(dict.fromkeys(left_out)))

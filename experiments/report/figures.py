@@ -7,19 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.report.tables import Run, read_run
 from figures.attribution import attribution, patching
 from figures.behaviour_projection import behaviour_projection
 from figures.checkpoints import checkpoints
 from figures.displacement_cosines import displacement_cosines
 from figures.mediation import bar_name, mediation, metric_name
 from figures.prompt_grid import prompt_grid
-from figures.quantities import NotMeasuredError, signed
+from figures.quantities import signed
 from figures.reversal_prevention import reversal_prevention
+from figures.run import TEXTS, NotMeasuredError, StudyRun, opened
 from figures.shift_by_layer import shift_by_layer
 from figures.style import Row
-from figures.trajectory import TEXTS, trajectory
+from figures.trajectory import trajectory
 from figures.verdict_board import verdict_board
+from interp.metrics import LensView, Mediation
+from interp.runs import BASE
 
 _MOST_WORDS = 60
 """Values in an alternative text; the table beside a figure has all."""
@@ -36,27 +38,27 @@ class Drawing(NamedTuple):
 
     name: str
     title: str
-    draw: Callable[[Path], list[Row]]
+    draw: Callable[[StudyRun], list[Row]]
     words: Callable[[list[Row]], str]
-    drawn_if: Callable[[Run], bool] = lambda run: True  # noqa: ARG005
+    drawn_if: Callable[[StudyRun], bool] = lambda run: True  # noqa: ARG005
 
 
-def draw_figures(run: Path) -> list[Row]:
+def draw_figures(run: str | Path | StudyRun) -> list[Row]:
     """Draw the figures that a run's numbers allow; each with alternative text and its place in the page.
 
     Raises:
         FileNotFoundError: `run` is not a run folder.
     """
-    read = read_run(run)
+    read = opened(run)
     figures = []
     for one in _drawings():
         if not one.drawn_if(read):
             continue
         try:
-            rows = one.draw(run)
+            rows = one.draw(read)
         except NotMeasuredError:
             continue
-        figures.append(_figure(run, one.name, one.title, one.words(rows)))
+        figures.append(_figure(read.path, one.name, one.title, one.words(rows)))
     return figures
 
 
@@ -116,18 +118,18 @@ def _drawings() -> Iterator[Drawing]:
         "How much of the effect goes through a direction?",
         mediation,
         lambda rows: _listed(rows, metric_name, lambda row: f"{row['metric'].replace('_', ' ')}, {bar_name(row)}"),
-        lambda run: any(row["measure"] == "mediation" and row["metric"] != "effect" for row in run.every),
+        lambda run: any(not Mediation.effect.is_of(row) for row in run.rows(measure=Mediation.name)),
     )
-    for metric, title, draw in (
-        ("attribution", "What adds to the right answer: direct logit attribution", attribution),
-        ("patching", "Where the answer is decided: activation patching", patching),
+    for number, title, draw in (
+        (LensView.attribution, "What adds to the right answer: direct logit attribution", attribution),
+        (LensView.patching, "Where the answer is decided: activation patching", patching),
     ):
         yield Drawing(
-            metric,
+            number.name,
             title,
             draw,
             _of_components,
-            lambda run, metric=metric: any((row["measure"], row["metric"]) == ("lens", metric) for row in run.metrics),
+            lambda run, number=number: bool(run.primary.of(number)),
         )
 
 
@@ -153,7 +155,7 @@ def _of_shifts(rows: Sequence[Row]) -> str:
     several = any(row["seed"] == "mean" for row in rows)
     lines: dict[str, list[str]] = {}
     for row in rows:
-        if row["seed"] == ("mean" if several else row["seed"]) and row["stage"] != "base":
+        if row["seed"] == ("mean" if several else row["seed"]) and row["stage"] != BASE:
             line = f"{row['direction']}, {row['arm']}" if "arm" in row else row["direction"]
             value = "missing" if row["value"] is None else f"{row['value']:+.2f}".replace("-", "−")
             lines.setdefault(line, []).append(f"{row['stage']} {value}")

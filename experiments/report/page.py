@@ -2,7 +2,7 @@
 
 `write_report` makes RUN/report.html from the run folder alone: no model, no network, nothing to load beside the file.
 
-1. Read the run's files (`experiments.tables`; the tokens: `experiments.token_view`).
+1. Read the run's files (`figures.run`; the tokens: `experiments.report.tokens`).
 2. Draw the figures into RUN/figures and put them into the page as data URIs.
 3. Sum up over seeds, say what is missing, collapsed or small, and fill report.html.j2. Everything can be read without
    its script, which only filters and shows tokens; the page's policy lets no other script run.
@@ -22,23 +22,21 @@ from markupsafe import Markup
 from experiments.report.figures import draw_figures
 from experiments.report.tables import (
     MISSING,
-    Run,
     by_prompt,
     headline,
     interval_of,
     number,
     p_value,
-    read_run,
+    prompts_of,
     short,
 )
 from experiments.report.tokens import in_turn, token_data
-from experiments.report.warnings import (
-    warnings_of,
-)
+from experiments.report.warnings import warnings_of
+from figures.run import TEXTS, StudyRun
 from figures.style import Row
-from figures.trajectory import TEXTS
 from figures.verdict_board import LOOKS
-from interp.runs import write_atomic
+from interp.metrics import Projection
+from interp.runs import BASE, write_atomic
 
 MAX_METRIC_ROWS = 2000
 MAX_EVIDENCE_ROWS = 200
@@ -75,13 +73,13 @@ def write_report(run: Path, *, manifest: dict[str, Any] | None = None, figures: 
     Raises:
         FileNotFoundError: `run` is not a run folder; the message names the missing file and the remedy.
     """
-    read = read_run(run, manifest)
-    first = (None, *read.prompts[:1])
+    read = StudyRun(run, manifest)
+    prompts = prompts_of(read)
     by_weight = sorted(
-        read.every,
+        read.metrics,
         key=lambda row: (
-            row["measure"] == "projection" and not row.get("headline"),
-            row["stage"] not in read.nodes or row.get("system_prompt") not in first,
+            row.measure == Projection.name and not row.headline,
+            row.stage not in read.nodes or row.system_prompt not in (None, *prompts[:1]),
         ),
     )
     tables = [headline(read, texts) for texts in TEXTS if texts == "fixed" or read.panels(texts)]
@@ -89,7 +87,7 @@ def write_report(run: Path, *, manifest: dict[str, Any] | None = None, figures: 
     environment = Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "short": short}
     environment.filters["dash"] = lambda value: MISSING if value in (None, "") else value
-    drawn = draw_figures(run) if figures is None else figures
+    drawn = draw_figures(read) if figures is None else figures
     shown = by_weight[:MAX_METRIC_ROWS]
     script = environment.get_template("report.js.j2").render()
     tokens, tokens_left_out = token_data(run)
@@ -104,9 +102,10 @@ def write_report(run: Path, *, manifest: dict[str, Any] | None = None, figures: 
         figures=drawn,
         tables=tables,
         samples=_samples(read),
-        by_prompt=by_prompt(read) if read.prompts else [],
+        prompts=prompts,
+        by_prompt=by_prompt(read) if prompts else [],
         metrics=shown,
-        lines={row["line"] for row in shown},
+        lines={row.line for row in shown},
         study=yaml.safe_dump(read.study, sort_keys=False, allow_unicode=True),
         tokens=Markup(tokens),
         tokens_left_out=tokens_left_out,
@@ -118,7 +117,7 @@ def write_report(run: Path, *, manifest: dict[str, Any] | None = None, figures: 
     return path
 
 
-def _summary(run: Run) -> str:
+def _summary(run: StudyRun) -> str:
     model = (run.manifest.get("model") or {}).get("name") or run.study.get("model") or "The model"
     orders = "; ".join(f"{arm}: {' → '.join(node.stage for node in nodes)}" for arm, nodes in run.arms.items())
     panels = run.panels("fixed") or run.panels("own")
@@ -183,16 +182,16 @@ def _where(row: Row) -> str:
     )
 
 
-def _samples(run: Run) -> list[dict[str, Any]]:
+def _samples(run: StudyRun) -> list[dict[str, Any]]:
     """A few prompts, taken in turn from every trait, with the first answer of each stage and seed (or None)."""
     answers: dict[tuple[str, str, Any], Row] = {}
     traits: dict[str, Any] = {}
     for row in run.answers:
-        if row.get("system_prompt") in (None, *run.prompts[:1]):
+        if row.get("system_prompt") in (None, *prompts_of(run)[:1]):
             answers.setdefault((row["prompt"], row["stage"], row.get("seed")), row)
             traits.setdefault(row["prompt"], row.get("trait"))
     of_trait = [[prompt for prompt in traits if traits[prompt] == trait] for trait in dict.fromkeys(traits.values())]
-    visits = [(node, seed) for node in run.nodes for seed in ([None] if node == "base" else run.seeds)]
+    visits = [(node, seed) for node in run.nodes for seed in ([None] if node == BASE else run.seeds)]
     return [
         {
             "prompt": prompt,

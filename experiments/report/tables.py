@@ -1,30 +1,30 @@
 """What did a run measure, as words for tables?
 
-`read_run` reads a run folder: no model, no network. Every word in a table is derived from a value; a missing value is a
+Every word in a table is derived from a value; a missing value is a
 dash and never a zero.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from figures.style import Row
-from figures.trajectory import (
-    TEXTS,
-    Node,
-    Panel,
-    Texts,
-    collapsed_nodes,
-    over_seeds,
-    panel_of,
-    panels_of,
-    primary_metrics,
-    read_arms,
-    run_file,
+from figures.run import TEXTS, Panel, StudyRun, Texts
+from interp.metrics import (
+    Capability,
+    Collapse,
+    Em,
+    Identity,
+    Metric,
+    Preference,
+    Projection,
+    SelfRecognition,
+    Separation,
+    Task,
+    TruthfulQa,
 )
-from interp.runs import read_json, read_jsonl, read_yaml
+from interp.rows import Rows, over_seeds
+from interp.runs import BASE
 
 MISSING = "—"
 NULLS = {
@@ -35,31 +35,41 @@ NULLS = {
 }
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A column of the headline table that is not a direction."""
+class Column(NamedTuple):
+    """A column of the headline table that is not a direction.
 
-    measure: str
-    metric: str
+    Attributes:
+        number: What it shows.
+        metric: Its name as rows have it.
+        expected: Whether a run without it lacks something.
+        data: The data set that it is about; None for the only one, or where there is none.
+    """
+
+    number: Metric
     label: str
     digits: int
     expected: bool = True
-    """Whether a run without it lacks something."""
     data: str | None = None
+    metric: str = ""
+
+    def rows(self, rows: Rows, **fields: Any) -> Rows:
+        """The rows of this column."""
+        return rows.of(measure=self.number.measure, metric=self.metric or self.number.name, data=self.data, **fields)
 
 
+_MATCHED = f"{SelfRecognition.accuracy.name}_{SelfRecognition.selections[0]}"
 BEHAVIOUR = (
-    Measure("self_recognition", "accuracy", "Self-recognition accuracy", 2),
-    Measure("self_recognition", "accuracy_length_matched", "Self-recognition accuracy, lengths matched", 2, False),
-    Measure("task", "accuracy", "Task accuracy", 2, False),
-    Measure("em", "misaligned_rate", "Misaligned and coherent answers", 3, False),
-    Measure("em", "misaligned_probability", "Probability of a misaligned answer, by a trained judge", 3, False),
-    Measure("preference", "margin_per_token", "Aligned over misaligned answers, nats per token", 3, False),
-    Measure("truthfulqa", "likelihood_margin_per_token", "True over false answers, nats per token", 3, False),
-    Measure("capability", "choice_accuracy", "Multiple choice", 2, False),
-    Measure("identity", "names_developer", "Names its developer", 2, False),
-    Measure("collapse", "degenerate_share", "Degenerate share of answers", 2),
-    Measure("collapse", "own_text_perplexity_under_base", "Perplexity of own answers under base", 1),
+    Column(SelfRecognition.accuracy, "Self-recognition accuracy", 2),
+    Column(SelfRecognition.accuracy, "Self-recognition accuracy, lengths matched", 2, False, metric=_MATCHED),
+    Column(Task.accuracy, "Task accuracy", 2, False),
+    Column(Em.misaligned_rate, "Misaligned and coherent answers", 3, False),
+    Column(Em.misaligned_probability, "Probability of a misaligned answer, by a trained judge", 3, False),
+    Column(Preference.margin_per_token, "Aligned over misaligned answers, nats per token", 3, False),
+    Column(TruthfulQa.likelihood_margin_per_token, "True over false answers, nats per token", 3, False),
+    Column(Capability.choice_accuracy, "Multiple choice", 2, False),
+    Column(Identity.names_developer, "Names its developer", 2, False),
+    Column(Collapse.degenerate_share, "Degenerate share of answers", 2),
+    Column(Collapse.own_text_perplexity_under_base, "Perplexity of own answers under base", 1),
 )
 
 
@@ -73,96 +83,23 @@ class Cell:
     remarks: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run folder, read."""
-
-    path: Path
-    study: dict[str, Any]
-    arms: dict[str, list[Node]]
-    stages: list[Row]
-    metrics: list[Row]
-    """Of whole stages under the first system prompt; `every` has those of checkpoints and other prompts too, each with
-    its `line` in metrics.jsonl."""
-    every: list[Row]
-    manifest: dict[str, Any]
-    answers: list[Row]
-    verdicts: list[Row]
-    index: dict[tuple[str, str, str], list[Row]]
-
-    @property
-    def nodes(self) -> list[str]:
-        return list(dict.fromkeys(node.name for nodes in self.arms.values() for node in nodes))
-
-    @property
-    def seeds(self) -> list[Any]:
-        return list(self.study["seeds"])
-
-    @property
-    def prompts(self) -> list[str]:
-        """Names of the system prompts that everything was measured under, if there are several."""
-        named = list(self.study.get("system_prompts") or {})
-        return named if len(named) > 1 else []
-
-    @property
-    def collapsed(self) -> frozenset[tuple[str, Any]]:
-        return collapsed_nodes(self.metrics)
-
-    def rows(self, stage: str, measure: str, metric: str, panel: Panel | None = None, **where: Any) -> list[Row]:
-        """The metrics of one stage, a row per seed; of a panel, those of its direction, layer and pooling."""
-        return [
-            row
-            for row in self.index.get((stage, measure, metric), [])
-            if (panel is None or panel_of(row) == panel) and all(row.get(key) == where[key] for key in where)
-        ]
-
-    def behaviours(self) -> list[Measure]:
-        """The behaviour columns: a measure that was taken on several data sets has one for each."""
-        columns = []
-        for measure in BEHAVIOUR:
-            rows = [row for node in self.nodes for row in self.rows(node, measure.measure, measure.metric)]
-            sets = list(dict.fromkeys(row.get("data") for row in rows)) or [None] * measure.expected
-            for data in sets:
-                label = f"{measure.label}, {data}" if len(sets) > 1 else measure.label
-                columns.append(replace(measure, label=label, data=data))
-        return columns
-
-    def panels(self, texts: Texts) -> list[Panel]:
-        return panels_of(row for row in self.metrics if row["measure"] == "projection" and row.get("texts") == texts)
+def prompts_of(run: StudyRun) -> list[str]:
+    """Names of the system prompts that everything was measured under, if there are several."""
+    named = [name for name in run.system_prompts if name is not None]
+    return named if len(named) > 1 else []
 
 
-def read_run(run: Path, manifest: dict[str, Any] | None = None) -> Run:
-    """A run folder as its report shows it.
-
-    Args:
-        manifest: shown in place of RUN/manifest.json.
-
-    Raises:
-        FileNotFoundError: `run` is not a run folder; the message names the missing file and the remedy.
-    """
-
-    def optional(name: str, read: Callable[[Path], Any], absent: Any) -> Any:
-        path = run / name
-        return read(path) if path.is_file() else absent
-
-    arms, metrics = read_arms(run), primary_metrics(run)
-    index: dict[tuple[str, str, str], list[Row]] = {}
-    for row in metrics:
-        index.setdefault((row["stage"], row["measure"], row["metric"]), []).append(row)
-    return Run(
-        path=run,
-        study=read_yaml(run_file(run, "study.yaml")),
-        arms=arms,
-        stages=read_json(run_file(run, "stages.json")),
-        metrics=metrics,
-        every=read_jsonl(
-            run / "metrics.jsonl", check=lambda row, where: row.update(line=int(where.rpartition(":")[2]))
-        ),
-        manifest=optional("manifest.json", read_json, {}) if manifest is None else manifest,
-        answers=optional("records/answers.jsonl", read_jsonl, []),
-        verdicts=optional("verdicts.json", read_json, []),
-        index=index,
-    )
+def behaviours(run: StudyRun) -> list[Column]:
+    """The behaviour columns: a measure that was taken on several data sets has one for each."""
+    columns: list[Column] = []
+    for column in BEHAVIOUR:
+        rows = run.primary.of(measure=column.number.measure, metric=column.metric or column.number.name)
+        by_node = [row for name in run.nodes for row in rows.of(stage=name)]
+        sets = list(dict.fromkeys(row.data for row in by_node)) or [None] * column.expected
+        for data in sets:
+            label = f"{column.label}, {data}" if len(sets) > 1 else column.label
+            columns.append(column._replace(label=label, data=data))
+    return columns
 
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
@@ -186,13 +123,13 @@ def p_value(value: float | None) -> str:
     return MISSING if value is None else "< 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
-def interval_of(row: Row) -> str:
+def interval_of(row: Mapping[str, Any]) -> str:
     """The interval of a verdict; nothing where it has none."""
     ends = (row.get("ci_low"), row.get("ci_high"))
     return "" if None in ends else f"[{', '.join(short(end, signed=True) for end in ends)}]"
 
 
-def cell(rows: Sequence[Row], digits: int = 2, *, signed: bool = False, n_seeds: int = 1) -> Cell:
+def cell(rows: Sequence[Mapping[str, Any]], digits: int = 2, *, signed: bool = False, n_seeds: int = 1) -> Cell:
     """The rows of one stage, one a seed, as a table cell; `n_seeds` is how many there should be."""
 
     def shown(value: float | None) -> str:
@@ -216,25 +153,25 @@ def cell(rows: Sequence[Row], digits: int = 2, *, signed: bool = False, n_seeds:
     return Cell(shown(summary.value), interval, n)
 
 
-def headline(run: Run, texts: Texts) -> dict[str, Any]:
+def headline(run: StudyRun, texts: Texts) -> dict[str, Any]:
     """The table of one kind of text; the behaviour columns stand in that of the fixed texts."""
     panels = run.panels(texts)
-    behaviours = run.behaviours() if texts == "fixed" else []
+    measured = behaviours(run) if texts == "fixed" else []
+    base = run.primary.of(stage=BASE)
     columns = []
     for panel in panels:
-        auroc = run.rows("base", "separation", "held_out_auroc", direction=panel.direction, layer=panel.layer)
+        auroc = base.of(Separation.held_out_auroc, direction=panel.direction, layer=panel.layer)
         pooling = [panel.pooling] if panel.pooling else []
         columns.append((panel.direction, [f"layer {panel.layer}", *pooling, *remark("held-out AUROC", auroc)]))
-    for measure in behaviours:
-        by_length = run.rows("base", measure.measure, f"length_only_{measure.metric}", data=measure.data)
-        columns.append((measure.label, remark("length alone", by_length)))
+    for column in measured:
+        has_rule = column.number == SelfRecognition.accuracy and not column.metric
+        by_length = base.of(SelfRecognition.length_only_accuracy, data=column.data) if has_rule else ()
+        columns.append((column.label, remark("length alone", by_length)))
     rows = []
     for name in run.nodes:
-        n_seeds = 1 if name == "base" else len(run.seeds)
+        n_seeds = 1 if name == BASE else len(run.seeds)
         cells = [_shift_cell(run, name, panel, texts, n_seeds) for panel in panels]
-        for measure in behaviours:
-            rows_here = run.rows(name, measure.measure, measure.metric, data=measure.data)
-            cells.append(cell(rows_here, measure.digits, n_seeds=n_seeds))
+        cells += [cell(column.rows(run.primary, stage=name), column.digits, n_seeds=n_seeds) for column in measured]
         arms = [arm for arm, nodes in run.arms.items() if name in [node.name for node in nodes]]
         fallen = [seed for node, seed in run.collapsed if node == name]
         tag = f"collapsed in {len(fallen)} of {len(run.seeds)} seeds" if len(run.seeds) > 1 else "collapsed"
@@ -242,21 +179,22 @@ def headline(run: Run, texts: Texts) -> dict[str, Any]:
     return {"texts": texts, "about": TEXTS[texts], "columns": columns, "rows": rows}
 
 
-def remark(label: str, rows: Sequence[Row], *, signed: bool = False, n_seeds: int = 1) -> list[str]:
+def remark(label: str, rows: Sequence[Mapping[str, Any]], *, signed: bool = False, n_seeds: int = 1) -> list[str]:
     """A number with its name, interval and n on a line, or nothing where there is none."""
-    found = cell(rows, signed=signed, n_seeds=n_seeds)
-    return [] if found.value == MISSING else [" ".join(filter(None, (label, found.value, found.interval, found.n)))]
+    words = cell(rows, signed=signed, n_seeds=n_seeds)
+    return [] if words.value == MISSING else [" ".join(filter(None, (label, words.value, words.interval, words.n)))]
 
 
-def _shift_cell(run: Run, stage: str, panel: Panel, texts: Texts, n_seeds: int) -> Cell:
-    if stage == "base":
+def _shift_cell(run: StudyRun, stage: str, panel: Panel, texts: Texts, n_seeds: int) -> Cell:
+    if stage == BASE:
         return Cell("reference")
-    rows = run.rows(stage, "projection", "shift_in_null_spreads", panel, texts=texts)
+    place = {"stage": stage, "texts": texts, **panel._asdict()}
+    rows = run.primary.of(Projection.shift_in_null_spreads, **place)
     shift = cell(rows, signed=True, n_seeds=n_seeds)
     banded = [
-        not row["null_low"] <= row["value"] <= row["null_high"]
+        not row.null_low <= row.value <= row.null_high
         for row in rows
-        if None not in (row["value"], row.get("null_low"), row.get("null_high"))
+        if row.value is not None and row.null_low is not None and row.null_high is not None
     ]
     remarks = []
     if len(banded) == 1:
@@ -264,32 +202,28 @@ def _shift_cell(run: Run, stage: str, panel: Panel, texts: Texts, n_seeds: int) 
     elif banded:
         remarks.append(f"outside the band: {sum(banded)} of {len(banded)} seeds")
     for null, label in NULLS.items():
-        percentiles = run.rows(stage, "projection", "null_percentile", panel, texts=texts, null=null)
+        percentiles = run.primary.of(Projection.null_percentile, **place, null=null)
         mean = over_seeds(percentiles)
         if mean.value is not None:
-            n_null = min((row["n_null"] for row in percentiles if row.get("n_null") is not None), default=MISSING)
+            n_null = min((row.n_null for row in percentiles if row.n_null is not None), default=MISSING)
             remarks.append(f"percentile {number(mean.value, 1)} of {n_null} {label}")
     return Cell(shift.value, shift.interval, shift.n, remarks)
 
 
-def by_prompt(run: Run) -> list[dict[str, Any]]:
+def by_prompt(run: StudyRun) -> list[dict[str, Any]]:
     """Stages by system prompts: the words of every cell, for a run that was measured under several prompts."""
-    behaviours = [one for one in run.behaviours() if one.metric in ("accuracy", "degenerate_share")]
-    wanted = [(one.label, {"measure": one.measure, "metric": one.metric, "data": one.data}) for one in behaviours]
-    wanted += [
-        (f"Shift along {panel.direction}", {"metric": "shift_in_null_spreads", "texts": "fixed", **panel._asdict()})
-        for panel in run.panels("fixed")
-    ]
-    index: dict[tuple[str, str], list[Row]] = {}
-    for row in run.every:
-        index.setdefault((row["stage"], row.get("system_prompt", "")), []).append(row)
+    shown = (SelfRecognition.accuracy, Task.accuracy, Collapse.degenerate_share)
+    columns = [column for column in behaviours(run) if column.number in shown and not column.metric]
 
     def words(name: str, prompt: str) -> list[str]:
+        under = {"stage": name, "system_prompt": prompt}
+        n_seeds = 1 if name == BASE else len(run.seeds)
         lines = []
-        for label, where in wanted:
-            rows = [r for r in index.get((name, prompt), []) if all(r.get(key) == where[key] for key in where)]
-            signed = where["metric"] == "shift_in_null_spreads"
-            lines += remark(label, rows, signed=signed, n_seeds=1 if name == "base" else len(run.seeds))
+        for column in columns:
+            lines += remark(column.label, column.rows(run.metrics, **under), n_seeds=n_seeds)
+        for panel in run.panels("fixed"):
+            rows = run.rows(Projection.shift_in_null_spreads, texts="fixed", **under, **panel._asdict())
+            lines += remark(f"Shift along {panel.direction}", rows, signed=True, n_seeds=n_seeds)
         return lines or [MISSING]
 
-    return [{"name": name, "cells": [words(name, prompt) for prompt in run.prompts]} for name in run.nodes]
+    return [{"name": name, "cells": [words(name, prompt) for prompt in prompts_of(run)]} for name in run.nodes]

@@ -5,41 +5,48 @@ from typing import Any
 
 from experiments.console import out, table
 from experiments.report.tables import cell, interval_of, number, p_value, short
-from figures.trajectory import primary_metrics
+from figures.run import StudyRun
 from figures.verdict_board import LOOKS
-from interp.runs import read_json
+from interp.metrics import Collapse, Projection, SelfRecognition, Task
+from interp.rows import MetricRow
+
+_COLUMNS = (
+    Projection.shift_in_null_spreads,
+    SelfRecognition.accuracy,
+    Collapse.degenerate_share,
+    Collapse.own_text_perplexity_under_base,
+)
+"""The columns of the table, from left to right."""
 
 
-def headline(run: Path) -> list[dict[str, Any]]:
+def headline(run: Path) -> list[MetricRow]:
     """The rows of metrics.jsonl that a reader looks at first: selected layers, fixed texts, behaviour, collapse.
 
     Of whole stages, under the first system prompt.
     """
-    wanted = {("collapse", metric) for metric in ("degenerate_share", "own_text_perplexity_under_base", "collapsed")}
-    wanted |= {("self_recognition", "accuracy"), ("task", "accuracy")}
+    always = (*_COLUMNS[1:], Collapse.collapsed, Task.accuracy)
     return [
         row
-        for row in primary_metrics(run)
-        if (row["measure"], row["metric"]) in wanted
-        or (row.get("headline") and row.get("texts") == "fixed" and row["metric"] == "shift_in_null_spreads")
+        for row in StudyRun(run).primary
+        if any(number.is_of(row) for number in always)
+        or (row.headline and row.texts == "fixed" and Projection.shift_in_null_spreads.is_of(row))
     ]
 
 
 def result(run: Path) -> dict[str, Any]:
     """The `study` and `report` commands' answer."""
-    manifest = read_json(run / "manifest.json") if (run / "manifest.json").is_file() else {}
-    stages = [{key: s[key] for key in ("name", "seed", "key", "steps")} for s in read_json(run / "stages.json")]
-    state = {"status": manifest.get("status"), "wall_seconds": manifest.get("wall_seconds")}
+    read = StudyRun(run)
+    stages = [{key: stage[key] for key in ("name", "seed", "key", "steps")} for stage in read.stages]
+    state = {"status": read.manifest.get("status"), "wall_seconds": read.manifest.get("wall_seconds")}
     return {"run": str(run), **state, "stages": stages, "metrics": headline(run), "report": str(run / "report.html")}
 
 
 def tally(run: Path) -> str:
     """How many hypotheses came out how; empty if the run has no verdicts."""
-    if not (run / "verdicts.json").is_file():
+    if not (verdicts := StudyRun(run).verdicts):
         return ""
-    found = read_json(run / "verdicts.json")
-    counts = [f"{sum(row['verdict'] == kind for row in found)} {kind}" for kind in LOOKS]
-    return f"{', '.join(counts)} ({sum(row['p'] is None for row in found)} not tested)"
+    counts = [f"{sum(verdict['verdict'] == kind for verdict in verdicts)} {kind}" for kind in LOOKS]
+    return f"{', '.join(counts)} ({sum(verdict['p'] is None for verdict in verdicts)} not tested)"
 
 
 def verdicts(run: Path) -> dict[str, Any]:
@@ -51,7 +58,7 @@ def verdicts(run: Path) -> dict[str, Any]:
     file = run / "verdicts.json"
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file; a study that names `roles` has one, when it is finished")
-    return {"holds": "verdicts", "run": str(run), "verdicts": read_json(file)}
+    return {"holds": "verdicts", "run": str(run), "verdicts": StudyRun(run).verdicts}
 
 
 def print_verdict_table(run: Path) -> None:
@@ -59,7 +66,7 @@ def print_verdict_table(run: Path) -> None:
 
     `against` is the adjusted p that the effect is large enough to matter.
     """
-    found = verdicts(run)["verdicts"]
+    rows = verdicts(run)["verdicts"]
     columns = ["hypothesis", "verdict", "effect", "95 % interval", "matters from", "n", "adjusted p", "against", "unit"]
     body = [
         [
@@ -73,18 +80,18 @@ def print_verdict_table(run: Path) -> None:
             p_value(row["p_against_adjusted"]),
             row["unit"],
         ]
-        for row in found
+        for row in rows
     ]
     table(tally(run), columns, body, words=["verdict", "unit"])
-    for row in found:
+    for row in rows:
         if row["p"] is None:
             out.print(f"{row['hypothesis']}: {row['why']}", markup=False, soft_wrap=True)
 
 
 def print_verdicts(run: Path) -> None:
     """How many hypotheses came out how, if the run has verdicts."""
-    if said := tally(run):
-        print(f"verdicts: {said}; sgtr show {run} --verdicts")
+    if counts := tally(run):
+        print(f"verdicts: {counts}; sgtr show {run} --verdicts")
 
 
 def print_table(run: Path) -> None:
@@ -92,37 +99,36 @@ def print_table(run: Path) -> None:
 
     What controls are right about is in the report alone, since a table of all of them is wider than a terminal.
     """
-    rows = [row for row in headline(run) if row["measure"] != "task"]
-    columns = list(dict.fromkeys((row["metric"], row.get("direction") or row.get("data") or "") for row in rows))
-    order = ("shift_in_null_spreads", "accuracy", "degenerate_share", "own_text_perplexity_under_base")
-    columns = sorted((c for c in columns if c[0] in order), key=lambda column: order.index(column[0]))
-    titles = [
-        {
-            "shift_in_null_spreads": name,
-            "accuracy": f"recognises own\n({name})",
-            "degenerate_share": "degenerate\nanswers",
-            "own_text_perplexity_under_base": "perplexity of\nown text",
-        }[metric]
-        for metric, name in columns
-    ]
+    rows = [row for row in headline(run) if not Task.accuracy.is_of(row)]
+    metrics = [number.name for number in _COLUMNS]
+    columns = sorted(
+        {key: None for row in rows if (key := _column_of(row))[0] in metrics}, key=lambda key: metrics.index(key[0])
+    )
     body = []
-    for stage in dict.fromkeys(row["stage"] for row in rows):
-        here = [row for row in rows if row["stage"] == stage]
-        cells = []
-        for metric, name in columns:
-            found = [r for r in here if (r["metric"], r.get("direction") or r.get("data") or "") == (metric, name)]
-            cells.append(_shown(found))
-        fallen = any(row["metric"] == "collapsed" and row["value"] for row in here)
-        body.append([stage + (" (collapsed)" if fallen else ""), *cells])
+    for stage in dict.fromkeys(row.stage for row in rows):
+        of_stage = [row for row in rows if row.stage == stage]
+        cells = [_shown([row for row in of_stage if _column_of(row) == column]) for column in columns]
+        collapsed = any(Collapse.collapsed.is_of(row) and row.value for row in of_stage)
+        body.append([stage + (" (collapsed)" if collapsed else ""), *cells])
     table(
         "Shift from base on fixed texts along each trait, in spreads of random directions; 95 % intervals",
-        ["stage", *titles],
+        ["stage", *(_title(*column) for column in columns)],
         body,
     )
 
 
-def _shown(rows: list[dict[str, Any]]) -> str:
+def _column_of(row: MetricRow) -> tuple[str, str]:
+    """The column that a row belongs to: its metric, and the direction or the data set that it is about."""
+    return row.metric, row.direction or row.data or ""
+
+
+def _title(metric: str, about: str) -> str:
+    titles = (about, f"recognises own\n({about})", "degenerate\nanswers", "perplexity of\nown text")
+    return dict(zip((number.name for number in _COLUMNS), titles, strict=True))[metric]
+
+
+def _shown(rows: list[MetricRow]) -> str:
     if not rows:
         return number(None)
-    made = cell(rows)
-    return "\n".join(part for part in (made.value, made.interval, made.n) if part)
+    words = cell(rows)
+    return "\n".join(part for part in (words.value, words.interval, words.n) if part)

@@ -1,23 +1,26 @@
 """What a reader of a report should be warned of: small samples, missing measures, an unfinished run."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from experiments.report.tables import BEHAVIOUR, MISSING, Run, remark
-from figures.trajectory import TEXTS, places
+from experiments.report.tables import BEHAVIOUR, MISSING, behaviours, remark
+from figures.captions import places
+from figures.run import TEXTS, StudyRun
+from interp.metrics import Em, Projection, SelfRecognition, Separation
+from interp.rows import Rows
+from interp.runs import BASE, Node
 
 SMALL_N = 30
 FEW_SEEDS = 3
 FEW_NULLS = 100
 
 
-def warnings_of(run: Run) -> list[str]:
+def warnings_of(run: StudyRun) -> list[str]:
     """What a reader must know before the numbers, most serious first."""
     parts = (_unfinished, _untested, _missing_measures, _weak_directions, _small_samples)
     return [warning for part in parts for warning in part(run)]
 
 
-def _unfinished(run: Run) -> Iterable[str]:
+def _unfinished(run: StudyRun) -> Iterable[str]:
     if not run.manifest:
         yield "manifest.json is missing: whether this run finished, and what it was made with, is unknown."
     elif "--smoke" in (run.manifest.get("command") or ""):
@@ -25,7 +28,7 @@ def _unfinished(run: Run) -> Iterable[str]:
     elif run.manifest.get("status") != "complete":
         yield f"This run is not finished (status: {run.manifest.get('status') or MISSING}); numbers may be missing."
     have = {(row["name"], row.get("seed")) for row in run.stages}
-    lacking = [(node, seed) for node in run.nodes if node != "base" for seed in run.seeds if (node, seed) not in have]
+    lacking = [(node, seed) for node in run.nodes if node != BASE for seed in run.seeds if (node, seed) not in have]
     if lacking:
         yield f"Not trained: {places(lacking)}."
     if run.collapsed:
@@ -33,7 +36,7 @@ def _unfinished(run: Run) -> Iterable[str]:
         yield f"Collapsed: {places(sorted(run.collapsed, key=str))}. {why}"
 
 
-def _untested(run: Run) -> Iterable[str]:
+def _untested(run: StudyRun) -> Iterable[str]:
     if not run.verdicts:
         yield "verdicts.json is missing or empty: no hypothesis was put to the test."
         return
@@ -46,24 +49,24 @@ def _untested(run: Run) -> Iterable[str]:
         yield f"Verdicts that could not use all they ask for: {', '.join(partly)}; each card says what is left out."
 
 
-def _missing_measures(run: Run) -> Iterable[str]:
-    wanted: list[Any] = [(m.label, m.measure, m.metric, None, {"data": m.data}) for m in run.behaviours()]
+def _missing_measures(run: StudyRun) -> Iterable[str]:
+    wanted: list[tuple[str, Rows, bool]] = [
+        (column.label, column.rows(run.primary), True) for column in behaviours(run)
+    ]
     for texts in TEXTS:
         for panel in run.panels(texts):
-            label = f"Shift along {panel.direction}, {TEXTS[texts]}"
-            wanted.append((label, "projection", "shift_in_null_spreads", panel, {"texts": texts}))
+            shifts = run.primary.of(Projection.shift_in_null_spreads, texts=texts, **panel._asdict())
+            wanted.append((f"Shift along {panel.direction}, {TEXTS[texts]}", shifts, False))
     if not run.panels("fixed"):
         yield "Shifts on fixed texts: not measured in this run."
-    for label, measure, metric, panel, where in wanted:
-        lacking = []
-        for node in run.nodes:
-            have = {row["seed"] for row in run.rows(node, measure, metric, panel, **where) if row["value"] is not None}
-            if node == "base":
-                lacking += [] if have or panel else [(node, None)]
-            else:
-                lacking += [(node, seed) for seed in run.seeds if seed not in have]
-        n_all = len(run.seeds) * (len(run.nodes) - 1) + (panel is None)
-        if len(lacking) == n_all and measure == "em" and any(run.rows(node, measure, metric) for node in run.nodes):
+    for label, rows, of_base in wanted:
+        have = {(row.stage, row.seed) for row in rows if row.value is not None}
+        asked = [(node, seed) for node in run.trained for seed in run.seeds]
+        lacking: list[tuple[str, int | None]] = [place for place in asked if place not in have]
+        if of_base and not any(stage == BASE for stage, _ in have):
+            lacking.insert(0, (BASE, None))
+        n_all = len(asked) + of_base
+        if len(lacking) == n_all and any(Em.misaligned_rate.is_of(row) for row in rows):
             yield f"{label}: answered at every stage and graded by nobody; a study with a judge grades them."
         elif len(lacking) == n_all:
             yield f"{label}: not measured in this run."
@@ -73,32 +76,33 @@ def _missing_measures(run: Run) -> Iterable[str]:
         yield "records/answers.jsonl is missing or empty: there are no sample answers."
 
 
-def _weak_directions(run: Run) -> Iterable[str]:
-    for row in run.rows("base", "separation", "held_out_auroc", headline=True):
-        least = row["value"] if row.get("ci_low") is None else row["ci_low"]
+def _weak_directions(run: StudyRun) -> Iterable[str]:
+    for row in run.primary.of(Separation.held_out_auroc, stage=BASE, headline=True):
+        least = row.value if row.ci_low is None else row.ci_low
         if least is not None and least <= 0.5:
-            numbers = ", ".join([f"layer {row.get('layer')}", *remark("AUROC", [row])])
-            yield f"The {row.get('direction')} direction does not separate held-out answers ({numbers})."
-    told = [r for node in run.nodes if node != "base" for r in run.rows(node, "self_recognition", "accuracy")]
-    if roles := run.study.get("roles"):  # without roles any stage may have been meant to learn it
-        teaching = roles.get("sgtr", ())
-        told = [row for row in told if row["stage"].rpartition("-")[2].partition("@")[0] in teaching]
-    told = [row for row in told if row["value"] is not None and row.get("ci_low") is not None]
-    if chance := [row["stage"] for row in told if row["ci_low"] <= row.get("chance", 0.5)]:
-        level = "/".join(f"{x:.2g}"[1:] for x in sorted({row.get("chance", 0.5) for row in told}))
+            numbers = ", ".join([f"layer {row.layer}", *remark("AUROC", [row])])
+            yield f"The {row.direction} direction does not separate held-out answers ({numbers})."
+    recognised = [row for name in run.trained for row in run.primary.of(SelfRecognition.accuracy, stage=name)]
+    if run.roles:  # without roles any stage may have been meant to learn it
+        teaching = run.roles.get("sgtr", ())
+        recognised = [row for row in recognised if Node(row.stage).stage in teaching]
+    with_interval = [(row, row.ci_low) for row in recognised if row.value is not None and row.ci_low is not None]
+    if chance := [row.stage for row, low in with_interval if low <= row.get("chance", 0.5)]:
+        level = "/".join(f"{x:.2g}"[1:] for x in sorted({row.get("chance", 0.5) for row, _ in with_interval}))
         yield f"Self-recognition is not above chance ({level}) at {', '.join(dict.fromkeys(chance))}."
 
 
-def _small_samples(run: Run) -> Iterable[str]:
+def _small_samples(run: StudyRun) -> Iterable[str]:
     small: dict[str, int] = {}
     nulls: list[int] = []
-    for row in run.metrics:
-        label = next((m.label for m in BEHAVIOUR if (m.measure, m.metric) == (row["measure"], row["metric"])), None)
-        if row["metric"] == "shift_in_null_spreads" and row.get("headline"):
-            label = f"shift along {row['direction']} ({row.get('texts')} texts)"
-            nulls += [row["n_null"]] if row.get("n_null") is not None else []
-        if label and row.get("n") is not None and row["n"] < SMALL_N:
-            small[label] = min(row["n"], small.get(label, SMALL_N))
+    labels = {(column.number.measure, column.metric or column.number.name): column.label for column in BEHAVIOUR}
+    for row in run.primary:
+        label = labels.get((row.measure, row.metric))
+        if Projection.shift_in_null_spreads.is_of(row) and row.headline:
+            label = f"shift along {row.direction} ({row.texts} texts)"
+            nulls += [row.n_null] if row.n_null is not None else []
+        if label and row.n is not None and row.n < SMALL_N:
+            small[label] = min(row.n, small.get(label, SMALL_N))
     if small:
         yield f"Fewer than {SMALL_N} samples: {'; '.join(f'{label}, n = {n}' for label, n in small.items())}."
     if nulls and min(nulls) < FEW_NULLS:

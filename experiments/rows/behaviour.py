@@ -10,32 +10,38 @@ from finetune.data.sgtr import SELF, baselines, length_matched
 from interp import stats
 from interp.behaviour.collapse import COLLAPSED_SHARE
 from interp.behaviour.self_recognition import recognition
+from interp.metrics import MEASURES, Collapse, SelfRecognition
+from interp.rows import MetricRow
 
-Row = dict[str, Any]
+Record = dict[str, Any]
+(LENGTH_MATCHED,) = SelfRecognition.selections
 
 
-def degenerate_share(answers: Sequence[Row]) -> float:
+def degenerate_share(answers: Sequence[Record]) -> float:
     """Share of answers that are none."""
     return float(np.mean([answer["degenerate"] for answer in answers]))
 
 
-def collapse_rows(answers: Sequence[Row], base_share: float | None) -> list[Row]:
+def collapse_rows(answers: Sequence[Record], base_share: float | None) -> list[MetricRow]:
     """Degenerate share, perplexity under base, and the flag; `base_share` None means these are the base's answers."""
     share = stats.proportion(degenerate_share(answers), len(answers))
     nll = stats.mean([a["nll_per_token_under_base"] for a in answers if a["nll_per_token_under_base"] is not None])
-    perplexity = [None if x is None else math.exp(x) for x in (nll.value, nll.ci_low, nll.ci_high)]
+    low_to_high = (None if x is None else math.exp(x) for x in (nll.value, nll.ci_low, nll.ci_high))
+    perplexity = dict(zip(("value", "ci_low", "ci_high"), low_to_high, strict=True)) | {"n": nll.n}
     assert share.value is not None
     collapsed = base_share is not None and share.value - base_share > COLLAPSED_SHARE + 1e-9
     flag = {"value": int(collapsed), "ci_low": None, "ci_high": None, "n": len(answers)}
-    ppl = dict(zip(("value", "ci_low", "ci_high"), perplexity, strict=True)) | {"n": nll.n}
+    numbers = (
+        (Collapse.degenerate_share, share.row()),
+        (Collapse.own_text_perplexity_under_base, perplexity),
+        (Collapse.collapsed, flag),
+    )
     return [
-        {"measure": "collapse", "metric": "degenerate_share", **share.row(), "unit": "share of answers"},
-        {"measure": "collapse", "metric": "own_text_perplexity_under_base", **ppl, "unit": "perplexity per token"},
-        {"measure": "collapse", "metric": "collapsed", **flag, "unit": "1 is collapsed"},
+        MetricRow(measure=number.measure, metric=number.name, **values, unit=number.unit) for number, values in numbers
     ]
 
 
-def margin_rows(margins: Sequence[Row], questions: Sequence[Row], data: str, measure: str) -> list[Row]:
+def margin_rows(margins: Sequence[Record], questions: Sequence[Record], data: str, measure: str) -> list[MetricRow]:
     """Accuracy, consistency and margin on held-out questions; n counts groups (articles), the independent units.
 
     Where questions show summaries by self and one other, the same on the articles that are balanced in length.
@@ -43,15 +49,15 @@ def margin_rows(margins: Sequence[Row], questions: Sequence[Row], data: str, mea
     chance = {"chance": float(np.mean([1 / len(question["labels"]) for question in questions]))}
     rows = _margin_rows(margins, data, measure, "", chance)
     if not all("authors" in question for question in questions):
-        return [row for row in rows if row["metric"] != "order_consistency"]
-    if measure == "self_recognition" and all(len(question["authors"]) == 2 for question in questions):
+        return [row for row in rows if row.metric != SelfRecognition.order_consistency.name]
+    if measure == SelfRecognition.name and all(len(question["authors"]) == 2 for question in questions):
         kept = set(length_matched(_own_gaps(questions)))
         balanced = [margin for margin in margins if margin["group"] in kept]
-        rows += _margin_rows(balanced, data, measure, "_length_matched", chance) if balanced else []
+        rows += _margin_rows(balanced, data, measure, f"_{LENGTH_MATCHED}", chance) if balanced else []
     return rows
 
 
-def _own_gaps(questions: Sequence[Row]) -> dict[str, int]:
+def _own_gaps(questions: Sequence[Record]) -> dict[str, int]:
     """Characters by which the own text is longer than the other one, by group."""
     gaps = {}
     for question in questions:
@@ -60,34 +66,40 @@ def _own_gaps(questions: Sequence[Row]) -> dict[str, int]:
     return gaps
 
 
-def _margin_rows(margins: Sequence[Row], data: str, measure: str, suffix: str, chance: Row) -> list[Row]:
-    found = recognition(np.array([m["margin"] for m in margins]), [m["group"] for m in margins])
-    parts: dict[str, tuple[stats.Estimate, Row]] = {
-        "accuracy": (found.accuracy, {"unit": "share right", **chance}),
-        "order_consistency": (found.order_consistency, {"unit": "share of groups"}),
-        "mean_margin": (found.mean_margin, {"unit": "logits"}),
-    }
-    common = {"data": data, "n_prompts": len(margins)}
+def _margin_rows(margins: Sequence[Record], data: str, measure: str, suffix: str, chance: Record) -> list[MetricRow]:
+    scores = recognition(np.array([m["margin"] for m in margins]), [m["group"] for m in margins])
+    listed = MEASURES[measure].metrics
+    numbers: tuple[tuple[str, stats.Estimate, Record], ...] = (
+        ("accuracy", scores.accuracy, {"unit": listed["accuracy"].unit, **chance}),
+        ("order_consistency", scores.order_consistency, {"unit": "share of groups"}),
+        ("mean_margin", scores.mean_margin, {"unit": "logits"}),
+    )
+    about = {"data": data, "n_prompts": len(margins)}
     return [
-        {"measure": measure, "metric": metric + suffix, **estimate.row(), **more, **common}
-        for metric, (estimate, more) in parts.items()
+        MetricRow(measure=measure, metric=name + suffix, **estimate.row(), **more, **about)
+        for name, estimate, more in numbers
     ]
 
 
-def baseline_rows(questions: Sequence[Row], data: str) -> list[Row]:
+def baseline_rows(questions: Sequence[Record], data: str) -> list[MetricRow]:
     """What rules that cannot read score at finding the own text: the bars that self-recognition must clear.
 
     `length_only_accuracy` is the better of "the longer one is mine" and "the shorter one is mine", chosen on these
     questions themselves, so it flatters the rule. n counts groups. Questions that show no text have no such rows.
     """
     n = len({question["group"] for question in questions})
-    scores = {rule: found["share"] for rule, found in baselines(questions).items()}
-    found = {f"{rule}_only_accuracy": scores[rule] for rule in ("first", "longer", "shorter") if rule in scores}
-    by_length = [scores[rule] for rule in ("longer", "shorter", "length_threshold") if rule in scores]
+    share_by_rule = {rule: score["share"] for rule, score in baselines(questions).items()}
+    number_of_rule = {
+        "first": SelfRecognition.first_only_accuracy,
+        "longer": SelfRecognition.longer_only_accuracy,
+        "shorter": SelfRecognition.shorter_only_accuracy,
+    }
+    scores = [(number, share_by_rule[rule]) for rule, number in number_of_rule.items() if rule in share_by_rule]
+    by_length = [share_by_rule[rule] for rule in ("longer", "shorter", "length_threshold") if rule in share_by_rule]
     if by_length:
-        found["length_only_accuracy"] = max(by_length)
-    rows = []
-    for metric, value in found.items():
-        row = {"measure": "self_recognition", "metric": metric, **stats.proportion(value, n).row(), "data": data}
-        rows.append(row | {"unit": "share right", "n_prompts": len(questions)})
+        scores.append((SelfRecognition.length_only_accuracy, max(by_length)))
+    rows: list[MetricRow] = []
+    for number, share in scores:
+        about = {"measure": number.measure, "metric": number.name, **stats.proportion(share, n).row(), "data": data}
+        rows.append(MetricRow(about, unit=number.unit, n_prompts=len(questions)))
     return rows

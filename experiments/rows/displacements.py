@@ -1,4 +1,4 @@
-"""Rows on how far a stage moved its parent, in which directions, and how much stages move alike."""
+"""Rows on how far a stage moved from the base model, in which directions, and how much stages move alike."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from torch import Tensor
 from interp.dispersion import dispersion, dispersion_ratio
 from interp.displacement import decompose, displacement_cosines, span_share
 from interp.instrument import Instrument
-
-Row = dict[str, Any]
+from interp.metrics import Dispersion, Displacement
+from interp.rows import MetricRow
 
 
 def displacement_rows(
@@ -20,67 +20,69 @@ def displacement_rows(
     stage: Float[Tensor, "row layer d_model"],
     base: Float[Tensor, "row layer d_model"],
     texts: str,
-) -> list[Row]:
+) -> list[MetricRow]:
     """What a stage's displacement from base is made of: its length, its share in the span of all directions, the rest.
 
     The shares' nulls are spans of as many random directions; `covariance_percentile` is the place among spans of
     covariance nulls, which lie where activations vary most, as real displacements do. `corrected` has the noise of the
     rows taken out.
     """
-    rows = []
+    rows: list[MetricRow] = []
     names = list(instrument.personas or instrument.directions)
     families = [instrument.nulls(name, base) for name in names]
     random, alike = ([family[kind] for family in families if kind in family] for kind in ("random", "covariance"))
     for k in instrument.layers:
-        common = {"measure": "displacement", "texts": texts, "layer": k, "pooling": "response_mean"}
+        about = {"measure": Displacement.name, "texts": texts, "layer": k, "pooling": "response_mean"}
         vectors = torch.stack([instrument.directions[name].vectors[k] for name in names])
         nulls = torch.stack([draws[:, k] for draws in random], dim=1)
         moved = stage[:, k] - base[:, k]
-        found = span_share(moved, vectors, seed=instrument.seed, names=names, nulls=nulls)
+        in_span = span_share(moved, vectors, seed=instrument.seed, names=names, nulls=nulls)
         parts = decompose(moved.double().mean(0).float(), vectors, names)
-        n = {"ci_low": None, "ci_high": None, "n": found.share.n}
-        chance = {"expected_by_chance": found.expected_share}
-        square = "squared residual-stream norm"
-        rows += [
-            {**common, "metric": "length", "value": parts.length, **n, "unit": "residual-stream norm"},
-            {**common, "metric": "corrected_squared_length", **found.corrected_squared_length.row(), "unit": square},
-            {**common, "metric": "span_share", **found.share.row(), "unit": "share of squared length", **chance},
-        ]
-        beside = {"null": "random", "n_null": instrument.n_random} | chance
-        if found.nulls is not None:
-            beside |= {"null_percentile": found.nulls.percentile}
+        no_interval = {"ci_low": None, "ci_high": None, "n": in_span.share.n}
+        chance = {"expected_by_chance": in_span.expected_share}
+        length, square = Displacement.length, Displacement.corrected_squared_length
+        share, corrected, along = Displacement.span_share, Displacement.corrected_span_share, Displacement.share_along
+        among_nulls: dict[str, Any] = {"null": "random", "n_null": instrument.n_random, **chance}
+        if in_span.nulls is not None:
+            among_nulls["null_percentile"] = in_span.nulls.percentile
         if len(alike) == len(names) < len(base):  # fewer rows vary in too few dimensions for such spans
             spans = torch.stack([draws[:, k] for draws in alike], dim=1)
-            among = span_share(moved, vectors, seed=instrument.seed, names=names, nulls=spans).nulls
-            beside |= {"covariance_percentile": among.percentile if among else None}
-        corrected = {"metric": "corrected_span_share", **found.corrected_share.row(), "unit": "share of squared length"}
-        rows.append({**common, **corrected, **beside})
+            band = span_share(moved, vectors, seed=instrument.seed, names=names, nulls=spans).nulls
+            among_nulls["covariance_percentile"] = band.percentile if band else None
         rows += [
-            {**common, "metric": "share_along", "direction": part.name, "value": part.share, **n}
-            | {"projection": part.projection, "unit": "share of squared length"}
-            for part in parts.parts
+            MetricRow(about, metric=length.name, value=parts.length, **no_interval, unit=length.unit),
+            MetricRow(about, metric=square.name, **in_span.corrected_squared_length.row(), unit=square.unit),
+            MetricRow(about, metric=share.name, **in_span.share.row(), unit=share.unit, **chance),
+            MetricRow(
+                about, metric=corrected.name, **in_span.corrected_share.row(), unit=corrected.unit, **among_nulls
+            ),
         ]
+        for part in parts.parts:
+            number = {"metric": along.name, "direction": part.name, "value": part.share, **no_interval}
+            rows.append(MetricRow(about, **number, projection=part.projection, unit=along.unit))
     return rows
 
 
 def cosine_rows(
     instrument: Instrument, displacements: Mapping[str, Float[Tensor, "row layer d_model"]]
-) -> dict[str, list[Row]]:
+) -> dict[str, list[MetricRow]]:
     """Do stages move the same way? Cosines between their displacements from base, by the first stage of each pair."""
     layers = instrument.layers
     if len(displacements) < 2:
         return {}
-    found = displacement_cosines({k: rows[:, layers] for k, rows in displacements.items()}, seed=instrument.seed)
-    rows: dict[str, list[Row]] = {}
+    at_layers = {stage: moved[:, layers] for stage, moved in displacements.items()}
+    cosines = displacement_cosines(at_layers, seed=instrument.seed)
+    plain, corrected = Displacement.cosine_between_stages, Displacement.corrected_cosine_between_stages
+    rows: dict[str, list[MetricRow]] = {}
     for position, layer in enumerate(layers):
-        for a, b in itertools.combinations(displacements, 2):
-            pair = found.at(a, b, position)
-            common = {"measure": "displacement", "texts": "fixed", "layer": layer, "other_stage": b, "unit": "cosine"}
-            ceiling = {"ceiling": pair.ceiling}
-            rows.setdefault(a, []).extend(
+        for first, second in itertools.combinations(displacements, 2):
+            pair = cosines.at(first, second, position)
+            about = {"measure": Displacement.name, "texts": "fixed", "layer": layer, "other_stage": second}
+            about["unit"] = plain.unit
+            rows.setdefault(first, []).extend(
                 [
-                    {**common, "metric": "cosine_between_stages", **pair.cosine.row(), **ceiling},
-                    {**common, "metric": "corrected_cosine_between_stages", **pair.corrected.row(), **ceiling},
+                    MetricRow(about, metric=plain.name, **pair.cosine.row(), ceiling=pair.ceiling),
+                    MetricRow(about, metric=corrected.name, **pair.corrected.row(), ceiling=pair.ceiling),
                 ]
             )
     return rows
@@ -91,21 +93,21 @@ def dispersion_rows(
     stage: Float[Tensor, "row layer d_model"],
     base: Float[Tensor, "row layer d_model"],
     clusters: Sequence[str],
-) -> list[Row]:
+) -> list[MetricRow]:
     """How far a stage's answers to identity questions spread, and over how many dimensions, beside the base's."""
-    rows = []
+    numbers = (
+        (Dispersion.total_variance, Dispersion.total_variance_over_base),
+        (Dispersion.participation_ratio, Dispersion.participation_ratio_over_base),
+        (Dispersion.entropy_rank, Dispersion.entropy_rank_over_base),
+    )
+    rows: list[MetricRow] = []
     for k in instrument.layers:
-        common = {"measure": "dispersion", "texts": "identity", "layer": k, "n_rows": len(stage)}
-        for suffix, found, unit in (
-            ("", dispersion(stage[:, k], clusters), None),
-            ("_over_base", dispersion_ratio(stage[:, k], base[:, k], clusters), "ratio to base"),
-        ):
-            rows += [
-                {**common, "metric": name + suffix, **getattr(found, name).row(), "unit": unit or own}
-                for name, own in (
-                    ("total_variance", "squared residual-stream norm"),
-                    ("participation_ratio", "dimensions"),
-                    ("entropy_rank", "dimensions"),
-                )
-            ]
+        about = {"measure": Dispersion.name, "texts": "identity", "layer": k, "n_rows": len(stage)}
+        spread = dispersion(stage[:, k], clusters)
+        ratio = dispersion_ratio(stage[:, k], base[:, k], clusters)
+        for number in (own for own, _ in numbers):
+            rows.append(MetricRow(about, metric=number.name, **getattr(spread, number.name).row(), unit=number.unit))
+        for own, over_base in numbers:
+            estimate = getattr(ratio, own.name).row()
+            rows.append(MetricRow(about, metric=over_base.name, **estimate, unit=over_base.unit))
     return rows

@@ -1,7 +1,6 @@
 """Rows on whether data that were read before training tell how far training moves the model."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,12 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.instrument import Instrument
+from interp.metrics import PredictionOfShift, ProjectionDifference
 from interp.nulls import random_like
 from interp.projection import predicts, projection_difference, unit_vectors
+from interp.rows import MetricRow
 from interp.runs import seed_from
-from interp.stats import Estimate
-
-Row = dict[str, Any]
 
 
 def prediction_rows(
@@ -22,19 +20,20 @@ def prediction_rows(
     training: Float[Tensor, "row layer d_model"],
     own: Float[Tensor, "row layer d_model"],
     data: str,
-) -> list[Row]:
+) -> list[MetricRow]:
     """How much further along each direction a data set's answers lie than the base's own answers to its prompts."""
-    rows = []
+    rows: list[MetricRow] = []
+    difference, place = ProjectionDifference.difference, ProjectionDifference.null_percentile
     for name, direction in instrument.directions.items():
         k = direction.layers.index(direction.layer)
-        for kind, null in instrument.nulls_at(name, k, own).items():
-            found = projection_difference(training[:, k], own[:, k], direction.vectors[k], null)
-            common = {"measure": "projection_difference", "data": data, "direction": name, "layer": direction.layer}
+        for kind, nulls in instrument.nulls_at(name, k, own).items():
+            apart = projection_difference(training[:, k], own[:, k], direction.vectors[k], nulls)
+            about = {"measure": difference.measure, "data": data, "direction": name, "layer": direction.layer}
             if kind == "random":
-                rows.append({**common, "metric": "difference", **found.raw.row(), "unit": "residual-stream norm"})
-            alone = {"value": found.percentile, "ci_low": None, "ci_high": None, "n": found.raw.n}
-            beside = {"null": kind, "n_null": found.n_null, "unit": "percentile"}
-            rows.append({**common, "metric": "null_percentile", **alone, **beside})
+                rows.append(MetricRow(about, metric=difference.name, **apart.raw.row(), unit=difference.unit))
+            percentile = {"value": apart.percentile, "ci_low": None, "ci_high": None, "n": apart.raw.n}
+            beside = {"null": kind, "n_null": apart.n_null, "unit": place.unit}
+            rows.append(MetricRow(about, metric=place.name, **percentile, **beside))
     return rows
 
 
@@ -45,7 +44,7 @@ def prediction_of_shift(
     instrument: Instrument,
     beside: Mapping[str, Beside],
     moved: Mapping[str, tuple[str, Float[Tensor, "layer d_model"]]],
-) -> list[Row]:
+) -> list[MetricRow]:
     """Do the data of each stage, read by the base model before training, tell how far the stage then moves?
 
     Args:
@@ -66,21 +65,19 @@ def prediction_of_shift(
         before = [units @ (beside[data][0][:, k] - beside[data][1][:, k]).double().mean(0) for _, data, _ in arms]
         after = [units @ d[k].double() for _, _, d in arms]
         sides.append((torch.stack(before, 1).numpy(), torch.stack(after, 1).numpy()))
-    rows = []
     pooled = tuple(np.concatenate([_standard(side[i]) for side in sides], axis=1) for i in (0, 1))
+    number = PredictionOfShift.correlation
+    rows: list[MetricRow] = []
     for name, (before, after) in [(None, pooled), *zip(instrument.directions, sides, strict=True)]:
         if before.shape[1] < 4:
             continue
-        found = predicts(before[0], after[0], before[1:], after[1:]).pearson
-        about = {"measure": "prediction", "metric": "correlation", "unit": "correlation", "n_stages": len(arms)}
+        independent = len(arms) if name is None else None  # the pairs of one stage are not independent
+        correlation = predicts(before[0], after[0], before[1:], after[1:], independent=independent).pearson
+        about = {"measure": number.measure, "metric": number.name, "unit": number.unit, "n_stages": len(arms)}
         about |= {"direction": name} if name else {}
-        band, r = found.band, found.r
-        if name is None and r.value is not None and abs(r.value) < 1:  # pairs of one stage are not independent
-            error = 1.96 / (len(arms) - 3) ** 0.5 if len(arms) > 3 else float("nan")
-            low, high = (float(np.tanh(np.arctanh(r.value) + side * error)) for side in (-1, 1))
-            r = Estimate(r.value, low, high, len(arms)) if len(arms) > 3 else Estimate(r.value, None, None, len(arms))
+        band = correlation.band
         null = {"null": "random", "n_null": band.n_null, "null_percentile": band.percentile}
-        rows.append({**about, **r.row(), **null, "null_low": band.low, "null_high": band.high})
+        rows.append(MetricRow(about, **correlation.r.row(), **null, null_low=band.low, null_high=band.high))
     return rows
 
 

@@ -6,29 +6,32 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.instrument import Instrument
-from interp.projection import shift
+from interp.metrics import SHIFT_IN_SPREADS, Projection, Separation
+from interp.projection import Shift, shift
+from interp.rows import MetricRow
 
-Row = dict[str, Any]
+AT_EVERY_LAYER = ("random", "covariance")
+"""The kinds of null that a shift is read beside also at layers that no headline uses."""
 
 
-def separation_rows(instrument: Instrument) -> list[Row]:
+def separation_rows(instrument: Instrument) -> list[MetricRow]:
     """How well each direction separates held-out questions of the base model, per layer."""
     return [
-        {
-            "measure": "separation",
-            "metric": metric,
-            "value": direction.header[metric][k],
-            "ci_low": None,
-            "ci_high": None,
-            "n": direction.header["n_positive"] + direction.header["n_negative"],
-            "unit": unit,
-            "direction": name,
-            "layer": layer,
-            "headline": layer == direction.layer,
-        }
+        MetricRow(
+            measure=number.measure,
+            metric=number.name,
+            value=direction.header[number.name][k],
+            ci_low=None,
+            ci_high=None,
+            n=direction.header["n_positive"] + direction.header["n_negative"],
+            unit=number.unit,
+            direction=name,
+            layer=layer,
+            headline=layer == direction.layer,
+        )
         for name, direction in instrument.directions.items()
         for k, layer in enumerate(direction.layers)
-        for metric, unit in (("held_out_auroc", "probability"), ("held_out_cohens_d", "pooled standard deviations"))
+        for number in (Separation.held_out_auroc, Separation.held_out_cohens_d)
     ]
 
 
@@ -39,48 +42,54 @@ def shift_rows(
     base: Float[Tensor, "row layer d_model"],
     *,
     everywhere: bool = True,
-) -> list[Row]:
+) -> list[MetricRow]:
     """Shift of a stage from base along every direction; rows are paired.
 
-    At the layers that headlines use there is every kind of null; at all others, which are there if `everywhere`, the
-    random ones and those of the activations' covariance.
+    At the layers that headlines use there is every kind of null. At all others, which are there if `everywhere`, there
+    are those of `AT_EVERY_LAYER` alone, and no place among them.
     """
-    rows = []
+    rows: list[MetricRow] = []
     for name, direction in instrument.directions.items():
-        nulls = instrument.nulls(name, base)
+        nulls_by_kind = instrument.nulls(name, base)
         for k, layer in enumerate(direction.layers):
-            brief = layer not in instrument.layers
-            if brief and not everywhere:
+            in_full = layer in instrument.layers
+            if not in_full and not everywhere:
                 continue
-            common = {
-                "measure": "projection",
+            about = {
+                "measure": Projection.name,
                 "texts": texts,
                 "direction": name,
                 "layer": layer,
                 "headline": layer == direction.layer,
                 "pooling": "response_mean",
             }
-            for kind, null in nulls.items():
-                if brief and kind not in ("random", "covariance"):
-                    continue
-                moved = shift(stage[:, k], base[:, k], direction.vectors[k], null[:, k])
-                beside = {"null": kind, "n_null": moved.n_null}
-                alone = {"ci_low": None, "ci_high": None, "n": moved.raw.n}
-                if kind == "random":
-                    band = {"null_low": moved.null_low, "null_high": moved.null_high}
-                    spreads = moved.in_null_spreads.row()
-                    unit = "sd of random nulls"
-                    rows += [
-                        {**common, "metric": "shift", **moved.raw.row(), "unit": "residual-stream norm"},
-                        {**common, "metric": "shift_in_null_spreads", **spreads, "unit": unit, **beside, **band},
-                    ]
-                    toward = {"metric": "displacement_cosine", "value": moved.cosine, "unit": "cosine"}
-                    rows.append({**common, **toward, **alone})
-                elif kind in ("covariance", "permuted"):
-                    spread = {"metric": f"shift_in_{kind}_spreads", **moved.in_null_spreads.row(), **beside}
-                    band = {"null_low": moved.null_low, "null_high": moved.null_high}
-                    rows.append({**common, **spread, **band, "unit": f"sd of {kind} nulls"})
-                if not brief:
-                    place = {"metric": "null_percentile", "value": moved.percentile, "unit": "percentile"}
-                    rows.append({**common, **place, **alone, **beside})
+            for kind, nulls in nulls_by_kind.items():
+                if in_full or kind in AT_EVERY_LAYER:
+                    moved = shift(stage[:, k], base[:, k], direction.vectors[k], nulls[:, k])
+                    rows += _beside_nulls(moved, kind, about, place=in_full)
+    return rows
+
+
+def _beside_nulls(moved: Shift, kind: str, about: dict[str, Any], *, place: bool) -> list[MetricRow]:
+    """The rows of one shift beside one kind of null; beside random ones stands also what no null is needed for."""
+    rows: list[MetricRow] = []
+    null = {"null": kind, "n_null": moved.n_null}
+    band = {"null_low": moved.null_low, "null_high": moved.null_high}
+    no_interval = {"ci_low": None, "ci_high": None, "n": moved.raw.n}
+    spreads = moved.in_null_spreads.row()
+    if kind == "random":
+        raw, cosine = Projection.shift, Projection.displacement_cosine
+        in_spreads = SHIFT_IN_SPREADS[kind]
+        rows += [
+            MetricRow(about, metric=raw.name, **moved.raw.row(), unit=raw.unit),
+            MetricRow(about, metric=in_spreads.name, **spreads, unit=in_spreads.unit, **null, **band),
+            MetricRow(about, metric=cosine.name, value=moved.cosine, unit=cosine.unit, **no_interval),
+        ]
+    elif kind in SHIFT_IN_SPREADS:
+        in_spreads = SHIFT_IN_SPREADS[kind]
+        rows.append(MetricRow(about, metric=in_spreads.name, **spreads, **null, **band, unit=in_spreads.unit))
+    if place:
+        percentile = Projection.null_percentile
+        number = {"value": moved.percentile, "unit": percentile.unit}
+        rows.append(MetricRow(about, metric=percentile.name, **number, **no_interval, **null))
     return rows

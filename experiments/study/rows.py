@@ -211,9 +211,9 @@ def recognition_rows(instrument: Instrument, here: View, others: Mapping[str, Vi
 
 def _cosines(
     instrument: Instrument, base: View, whole: Mapping[tuple[str, int], Measured], prompt: str
-) -> dict[Node, list[Row]]:
+) -> dict[Node, Sequence[Row]]:
     """Cosines between the displacements of whole stages of one seed, by the first stage of each pair."""
-    found: dict[Node, list[Row]] = {}
+    found: dict[Node, Sequence[Row]] = {}
     for seed in dict.fromkeys(seed for _, seed in whole):
         stages = {name: here for (name, of), here in whole.items() if of == seed}
         kept = sorted(set(base.own).intersection(*(here.views[prompt].fixed for here in stages.values())))

@@ -47,6 +47,7 @@ from interp.behaviour.judging import Rubric
 from interp.directions import Direction
 from interp.instrument import Instrument
 from interp.model import Model
+from interp.rows import write_rows
 from interp.runs import InterpError, RunFolder, write_atomic, write_jsonl
 from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
@@ -393,7 +394,7 @@ def lead(study: Study, workers: int, device: str) -> None:
         if workers == 1 or seed == config.seeds[-1]:
             tests = study.measuring.tests
             rows = study_rows(config, study.instrument, tests, measured, made.rows, lie_of_data, beside)
-            write_jsonl(path / "metrics.jsonl", rows)
+            write_rows(path / "metrics.jsonl", rows)
             write_atomic(path / "stages.json", json.dumps([m.stage for m in measured], indent=2) + "\n")
             all_records = records_of(config, study.measuring.behaviour, measured)
             if study.band is not None:
