@@ -1,7 +1,7 @@
 """Verdicts of a finished run: read again from its records, and written to verdicts.json.
 
 A study that names families makes the claims of `experiments.hypotheses.register`. One that names roles is of the plan
-before, and keeps the verdicts that this plan gives (`experiments.hypotheses.claims`).
+before, and keeps the verdicts that this plan gives (`experiments.hypotheses.superseded.claims`).
 """
 
 import json
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.hypotheses import claims as superseded
 from experiments.hypotheses.gates import (
     GATES,
     MARGIN_EQUIVALENTS,
@@ -26,6 +25,7 @@ from experiments.hypotheses.gates import (
 from experiments.hypotheses.outcomes import Outcomes
 from experiments.hypotheses.readouts import evidence_of
 from experiments.hypotheses.register import BY_ID, CLAIMS, INSTRUMENT, INSTRUMENT_OWN, Claim, findings
+from experiments.hypotheses.superseded import claims as superseded
 from experiments.hypotheses.verdict import CANNOT_TELL, Verdict, decided
 from experiments.study.claims import ClaimsConfig, of_study
 from interp.runs import read_yaml, write_atomic
@@ -70,6 +70,11 @@ def write_verdicts(run: Path) -> list[Row]:
     rows = verdicts(run)
     write_atomic(run / "verdicts.json", json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return rows
+
+
+def gives_verdicts(study: Mapping[str, Any]) -> bool:
+    """Whether a stored study says what its stages stand for."""
+    return bool(study.get("roles") or study.get("claims"))
 
 
 def is_superseded(study: Mapping[str, Any]) -> bool:

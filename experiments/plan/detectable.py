@@ -55,8 +55,8 @@ def assumptions() -> list[str]:
     """What the effects that claims could see rest on, for a reader of the plan."""
     return [
         f"detectable: the true effect that a claim is supported by in {POWER:.0%} of studies, tested alone and past "
-        "its gates; noise is that of the stored run of the embedded model, which another model may differ from by a factor "
-        "of two (experiments/hypotheses/power.py)",
+        "its gates; noise is that of the stored run of the embedded model, which another model may differ from by "
+        "a factor of two (experiments/hypotheses/power.py)",
         f"claims on a share of EM's effect on behaviour take that effect to be {EM_EFFECT:g} nats per token",
     ]
 

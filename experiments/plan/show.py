@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.console import out, table
-from experiments.hypotheses.decide import FEWEST_UNITS
+from experiments.hypotheses.superseded.decide import FEWEST_UNITS
 
 Row = dict[str, Any]
 _COUNTS = ("rows", "epochs", "steps", "tokens")

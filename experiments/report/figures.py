@@ -168,7 +168,8 @@ def _of_verdicts(rows: list[Row]) -> str:
             return "no effect measured"
         ends = (row["ci_low"], row["ci_high"])
         interval = "" if None in ends else f" (95 % interval {signed(ends[0])} to {signed(ends[1])})"
-        return f"effect {signed(row['effect'])}{interval}, smallest of interest {row['smallest_effect']:.2g}"
+        margin = "" if row["smallest_effect"] is None else f", smallest of interest {row['smallest_effect']:.2g}"
+        return f"effect {signed(row['effect'])}{interval}{margin}"
 
     return "; ".join(
         f"{row['hypothesis']}, {row['title']}: {row['verdict']}, {said(row)}, n = {row['n']}" for row in rows

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from experiments.hypotheses.claims import CLAIMS
+from experiments.hypotheses.superseded.claims import CLAIMS
 from experiments.plan.testable import prospects
 from experiments.study import load as study_file
 from experiments.study.config import StudyConfig
