@@ -5,7 +5,7 @@ before, and keeps the verdicts that this plan gives (`experiments.hypotheses.sup
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from experiments.hypotheses.register import BY_ID, CLAIMS, INSTRUMENT, INSTRUMEN
 from experiments.hypotheses.superseded import claims as superseded
 from experiments.hypotheses.verdict import CANNOT_TELL, Verdict, decided
 from experiments.study.claims import ClaimsConfig, of_study
+from figures.run import StudyRun
 from interp.runs import read_yaml, write_atomic
 from interp.stats import Estimate
 
@@ -36,6 +37,8 @@ TEST = (
     "Student's t over families and questions, crossed, with the yardstick's error (Fieller); exact sign-flip test over "
     "families"
 )
+CONTRASTS = "contrasts"
+"""The records of how far EM stages lie from their twins."""
 GATE_TEST = "Student's t over replicates and questions, crossed; place among placebo directions"
 AGAINST_PLACEBOS = f"{TEST}; one-sided place among placebo directions"
 WHY_SUPERSEDED = (
@@ -58,9 +61,10 @@ def verdicts(run: Path) -> list[Row]:
         return superseded.verdicts(run)
     evidence, asked = evidence_of(run), claims_of(claims) if claims.families else []
     told = decided(findings(asked, evidence, claims.trait), claims.primary)
+    contrasts = StudyRun(run).records(CONTRASTS) if (run / "records" / f"{CONTRASTS}.jsonl").is_file() else []
     gates = [_gate_row(name, trait, evidence) for trait in claims.references for name in _gates_about(trait, claims)]
     return gates + [
-        _row(claim.about(claims.trait), verdict, evidence, claims.primary)
+        _row(claim.about(claims.trait), verdict, evidence, claims.primary, contrasts)
         for claim, verdict in zip(asked, told, strict=True)
     ]
 
@@ -133,7 +137,13 @@ def _gate_row(name: str, trait: str, evidence: Mapping[str, Outcomes]) -> Row:
     }
 
 
-def _row(claim: Claim, verdict: Verdict, evidence: Mapping[str, Outcomes], primary: tuple[str, ...]) -> Row:
+def _row(
+    claim: Claim,
+    verdict: Verdict,
+    evidence: Mapping[str, Outcomes],
+    primary: tuple[str, ...],
+    contrasts: Sequence[Row],
+) -> Row:
     finding, outcomes = verdict.finding, evidence.get(claim.quantity)
     estimate = finding.estimate
     untested = outcomes is None or finding.by_student is None
@@ -160,22 +170,28 @@ def _row(claim: Claim, verdict: Verdict, evidence: Mapping[str, Outcomes], prima
         "why": verdict.why,
         "gates": [{"gate": gate.gate, "passed": gate.passed, "why": gate.why} for gate in finding.gates],
         "left_out": [] if outcomes is None else list(outcomes.left_out),
-        "evidence": [] if untested else _by_family(claim, outcomes),
+        "evidence": [] if untested else _by_family(claim, outcomes, contrasts),
     }
 
 
-def _by_family(claim: Claim, outcomes: Outcomes) -> list[Row]:
-    """Each family's difference in the quantity's own unit, with what one unit of the claim is worth."""
+def _by_family(claim: Claim, outcomes: Outcomes, contrasts: Sequence[Row]) -> list[Row]:
+    """Each family's difference in the quantity's own unit, with what one unit of the claim is worth.
+
+    For the difference of EM and its twin on fixed texts the length of the whole displacement between the two and its
+    cosine with the direction stand beside it.
+    """
     contrast = outcomes.contrast(claim.terms, claim.yardstick)
-    return [
-        {
-            "family": family,
-            "quantity": claim.quantity,
-            "difference": float(value),
-            "unit": outcomes.unit,
-            "yardstick": contrast.unit(),
-            "n_questions": contrast.n_questions,
-        }
-        for family, value in zip(outcomes.families, contrast.by_family(), strict=True)
-        if not np.isnan(value)
-    ]
+    rows = []
+    for family, value in zip(outcomes.families, contrast.by_family(), strict=True):
+        if np.isnan(value):
+            continue
+        row: Row = {"family": family, "difference": float(value), "unit": outcomes.unit}
+        if contrast.unit() is not None:
+            row["yardstick"] = contrast.unit()
+        trait = claim.quantity.removeprefix("along ")
+        if set(claim.terms) == {"em", "twin"} and (beside := [one for one in contrasts if one["family"] == family]):
+            cosines = [one["cosine"][trait] for one in beside if trait in one["cosine"]]
+            row |= {"length": float(np.mean([one["length"] for one in beside]))} if cosines else {}
+            row |= {"cosine": float(np.mean(cosines))} if cosines else {}
+        rows.append(row)
+    return rows

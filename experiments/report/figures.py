@@ -11,6 +11,7 @@ from figures.attribution import attribution, patching
 from figures.behaviour_projection import behaviour_projection
 from figures.checkpoints import checkpoints
 from figures.displacement_cosines import displacement_cosines
+from figures.instrument import instrument
 from figures.mediation import bar_name, mediation, metric_name
 from figures.prompt_grid import prompt_grid
 from figures.quantities import signed
@@ -76,6 +77,12 @@ def _figure(run: Path, name: str, title: str, words: str) -> dict[str, Any]:
 
 def _drawings() -> Iterator[Drawing]:
     yield Drawing("verdict_board", "Verdicts", verdict_board, _of_verdicts)
+    yield Drawing(
+        "instrument",
+        "Does the instrument see a persona where one was put, and only there?",
+        instrument,
+        lambda rows: _listed(rows, _key("what", "trait"), lambda row: f"{row.get('dose', row.get('expected')):.2g}"),
+    )
     for texts, about in TEXTS.items():
         yield Drawing(
             f"trajectory_{texts}",

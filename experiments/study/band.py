@@ -23,7 +23,7 @@ from experiments.measures.judge import judge_of
 from experiments.resumable import Name, Once
 from experiments.study.claims import ClaimsConfig
 from experiments.study.config import BASE, StudyConfig
-from experiments.study.node import Measured, View
+from experiments.study.node import Measured, View, paired
 from interp.chat import Tokens
 from interp.directions import Direction
 from interp.model import Model
@@ -164,6 +164,35 @@ def projection_records(band: Band, measured: Sequence[Measured], prompt: str) ->
             values = band.along_placebos(torch.stack(list(view.fixed.values())))
             of_placebos.append({**place, "texts": "fixed", "n": len(view.fixed), "values": values.tolist()})
     return {"projections": lines, "placebo_projections": of_placebos}
+
+
+def contrast_records(band: Band, claims: ClaimsConfig, measured: Sequence[Measured], prompt: str) -> list[Row]:
+    """Lines of `records/contrasts.jsonl`: how far an EM stage lies from its twin, and along which direction.
+
+    `length` is that of the difference of their mean activations on the fixed texts, `cosine` its cosine with every
+    direction, both averaged over the band. They describe a contrast; no verdict is made of them.
+    """
+    at = {(here.stage["name"], here.stage["seed"]): here.views[prompt] for here in measured if prompt in here.views}
+    lines = []
+    for name, family in claims.families.items():
+        for stage, seed in at:
+            twin = at.get((str(family.twin), seed))
+            if stage != family.em or twin is None:
+                continue
+            shared, em, other = paired(at[stage, seed].fixed, twin.fixed)
+            if not shared:
+                continue
+            apart = (em - other)[:, list(band.layers)].double().mean(0)
+            length = apart.norm(dim=-1)
+            cosines = {
+                direction: float(((apart * unit.double()).sum(-1) / length).mean())
+                for direction, unit in band.directions.items()
+                if bool((length > 0).all())
+            }
+            lines.append(
+                {"family": name, "seed": seed, "length": float(length.mean()), "cosine": cosines, "n": len(shared)}
+            )
+    return lines
 
 
 def _levels(band: Band, view: View) -> list[Row]:

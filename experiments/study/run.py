@@ -28,7 +28,7 @@ from experiments.report.figures import draw_figures
 from experiments.report.page import write_report
 from experiments.resumable import Ledger
 from experiments.study import readings
-from experiments.study.band import Band, band_of, projection_records
+from experiments.study.band import Band, band_of, contrast_records, projection_records
 from experiments.study.config import BASE, StudyConfig
 from experiments.study.data_sets import Material, check_systems
 from experiments.study.directions import data_beside_own, instrument_of, prepared_directions, traits_of
@@ -398,7 +398,10 @@ def lead(study: Study, workers: int, device: str) -> None:
             write_atomic(path / "stages.json", json.dumps([m.stage for m in measured], indent=2) + "\n")
             all_records = records_of(config, study.measuring.behaviour, measured)
             if study.band is not None:
-                all_records |= projection_records(study.band, measured, next(iter(config.system_prompts)))
+                assert config.claims is not None
+                prompt = next(iter(config.system_prompts))
+                all_records |= projection_records(study.band, measured, prompt)
+                all_records["contrasts"] = contrast_records(study.band, config.claims, measured, prompt)
             for name, records in all_records.items():
                 write_jsonl(path / "records" / f"{name}.jsonl", records)
     with ledger.timed("verdicts and figures"):

@@ -108,6 +108,10 @@ def test_a_study_ends_in_verdicts_that_its_folder_alone_gives_again(
         if line["stage"] == stage and line["texts"] == "fixed"
     }
     ids = {id for _, id in shift}
+    contrasts = read_jsonl(out / "records" / "contrasts.jsonl")
+    assert [one["family"] for one in contrasts] == ["a", "b"]
+    assert all(one["length"] > 0 and abs(one["cosine"]["gloomy"]) <= 1 for one in contrasts)
+    assert persona["evidence"][0]["cosine"] == contrasts[0]["cosine"]["gloomy"]
     by_hand = sum(shift["em_a", id] - shift["twin_a", id] for id in ids) / len(ids)
     assert persona["evidence"][0]["difference"] != by_hand  # the mean over both directions
     assert {gate["gate"] for gate in persona["gates"]} == {"positive control", "placebo", "placebo directions"}
