@@ -329,4 +329,4 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     Raises:
         ValueError: a measure, metric, unit or field is not listed; nothing is written.
     """
-    write_jsonl(path, [row if isinstance(row, MetricRow) else MetricRow(row) for row in rows])
+    write_jsonl(path, [MetricRow(row) for row in rows])
