@@ -29,7 +29,7 @@ from experiments.hypotheses.superseded import claims as superseded
 from experiments.hypotheses.verdict import CANNOT_TELL, Verdict, decided
 from experiments.study.claims import ClaimsConfig, of_study
 from figures.run import StudyRun
-from interp.runs import read_yaml, write_atomic
+from interp.runs import write_atomic
 from interp.stats import Estimate
 
 Row = dict[str, Any]
@@ -56,12 +56,13 @@ def verdicts(run: Path) -> list[Row]:
         FileNotFoundError: `run` is no run folder.
         ValueError: a file of it is damaged.
     """
-    claims = of_study(read_yaml(run / "study.yaml")) if (run / "study.yaml").is_file() else None
+    read = StudyRun(run)
+    claims = of_study(read.study)
     if claims is None:
         return superseded.verdicts(run)
     evidence, asked = evidence_of(run), claims_of(claims) if claims.families else []
     told = decided(findings(asked, evidence, claims.trait), claims.primary)
-    contrasts = StudyRun(run).records(CONTRASTS) if (run / "records" / f"{CONTRASTS}.jsonl").is_file() else []
+    contrasts = read.records(CONTRASTS) if (run / "records" / f"{CONTRASTS}.jsonl").is_file() else []
     gates = [_gate_row(name, trait, evidence) for trait in claims.references for name in _gates_about(trait, claims)]
     return gates + [
         _row(claim.about(claims.trait), verdict, evidence, claims.primary, contrasts)
@@ -185,13 +186,13 @@ def _by_family(claim: Claim, outcomes: Outcomes, contrasts: Sequence[Row]) -> li
     for family, value in zip(outcomes.families, contrast.by_family(), strict=True):
         if np.isnan(value):
             continue
-        row: Row = {"family": family, "difference": float(value), "unit": outcomes.unit}
+        row: Row = {"family": family, "raw_effect": float(value), "unit": outcomes.unit}
         if contrast.unit() is not None:
-            row["yardstick"] = contrast.unit()
+            row["one_equivalent"] = contrast.unit()
         trait = claim.quantity.removeprefix("along ")
-        if set(claim.terms) == {"em", "twin"} and (beside := [one for one in contrasts if one["family"] == family]):
-            cosines = [one["cosine"][trait] for one in beside if trait in one["cosine"]]
-            row |= {"length": float(np.mean([one["length"] for one in beside]))} if cosines else {}
-            row |= {"cosine": float(np.mean(cosines))} if cosines else {}
+        beside = [one for one in contrasts if one["family"] == family and trait in one["along"]]
+        if set(claim.terms) == {"em", "twin"} and beside:
+            row["displacement_norm"] = float(np.mean([one["displacement_norm"] for one in beside]))
+            row["direction_cosine"] = float(np.mean([one["along"][trait] for one in beside]))
         rows.append(row)
     return rows

@@ -41,7 +41,7 @@ def claim_prospects(config: StudyConfig, traits: Sequence[Trait]) -> list[Row]:
                 "families": 0 if lacks else design.n_families,
                 "seeds": design.n_seeds,
                 "questions": design.n_questions,
-                "margin": claim.margin,
+                "smallest_effect": claim.margin,
                 "detectable": effect,
                 "unit": claim.unit,
                 "gates": list(claim.gates),

@@ -65,14 +65,7 @@ def show(found: Row) -> None:
             words=[against],
         )
     if found["claims"]:
-        seen = "smallest effect seen"
-        columns = ["claim", "primary", "families", "seeds", "questions", "margin", seen, "unit", "lacks"]
-        rows = [
-            [one["title"], str(one["place"] or ""), *(str(one[key]) for key in ("families", "seeds", "questions")),
-             f"{one['margin']:g}", _seen(one), one["unit"], ", ".join(one["lacks"])]
-            for one in found["claims"]
-        ]  # fmt: skip
-        table("Claims: the true effect that is supported in 80 % of studies", columns, rows, words=["claim", "lacks"])
+        _show_claims(found["claims"])
     for text in found["notes"]:
         say(text)
 
@@ -81,6 +74,26 @@ def _against(hypothesis: Row) -> str:
     """What stands against a verdict on a hypothesis, and what the study would need for one."""
     needs = "" if hypothesis["units"] else f" (needs {hypothesis['needs'].replace('`', '')})"
     return hypothesis["why"] + needs
+
+
+def _show_claims(claims: list[Row]) -> None:
+    columns = [
+        "claim",
+        "primary",
+        "families",
+        "seeds",
+        "questions",
+        "smallest of interest",
+        "smallest seen",
+        "unit",
+        "lacks",
+    ]
+    rows = [
+        [one["title"], str(one["place"] or ""), *(str(one[key]) for key in ("families", "seeds", "questions")),
+         f"{one['smallest_effect']:g}", _seen(one), one["unit"], ", ".join(one["lacks"])]
+        for one in claims
+    ]  # fmt: skip
+    table("Claims: the true effect that is supported in 80 % of studies", columns, rows, words=["claim", "lacks"])
 
 
 def _seen(claim: Row) -> str:

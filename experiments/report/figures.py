@@ -77,12 +77,7 @@ def _figure(run: Path, name: str, title: str, words: str) -> dict[str, Any]:
 
 def _drawings() -> Iterator[Drawing]:
     yield Drawing("verdict_board", "Verdicts", verdict_board, _of_verdicts)
-    yield Drawing(
-        "instrument",
-        "Does the instrument see a persona where one was put, and only there?",
-        instrument,
-        lambda rows: _listed(rows, _key("what", "trait"), lambda row: f"{row.get('dose', row.get('expected')):.2g}"),
-    )
+    yield Drawing("instrument", "Does the instrument see a persona, and only where one is?", instrument, _of_gates)
     for texts, about in TEXTS.items():
         yield Drawing(
             f"trajectory_{texts}",
@@ -167,6 +162,10 @@ def _of_shifts(rows: Sequence[Row]) -> str:
             value = "missing" if row["value"] is None else f"{row['value']:+.2f}".replace("-", "−")
             lines.setdefault(line, []).append(f"{row['stage']} {value}")
     return "; ".join(f"{line}: {', '.join(values)}" for line, values in lines.items())
+
+
+def _of_gates(rows: list[Row]) -> str:
+    return _listed(rows, _key("what", "trait"), lambda row: f"{row.get('dose', row.get('expected')):.2g}")
 
 
 def _of_verdicts(rows: list[Row]) -> str:

@@ -169,8 +169,8 @@ def projection_records(band: Band, measured: Sequence[Measured], prompt: str) ->
 def contrast_records(band: Band, claims: ClaimsConfig, measured: Sequence[Measured], prompt: str) -> list[Row]:
     """Lines of `records/contrasts.jsonl`: how far an EM stage lies from its twin, and along which direction.
 
-    `length` is that of the difference of their mean activations on the fixed texts, `cosine` its cosine with every
-    direction, both averaged over the band. They describe a contrast; no verdict is made of them.
+    `displacement_norm` is the length of the difference of their mean activations on the fixed texts, `along` its cosine
+    with every direction, both averaged over the band. They describe a contrast; no verdict is made of them.
     """
     at = {(here.stage["name"], here.stage["seed"]): here.views[prompt] for here in measured if prompt in here.views}
     lines = []
@@ -190,7 +190,13 @@ def contrast_records(band: Band, claims: ClaimsConfig, measured: Sequence[Measur
                 if bool((length > 0).all())
             }
             lines.append(
-                {"family": name, "seed": seed, "length": float(length.mean()), "cosine": cosines, "n": len(shared)}
+                {
+                    "family": name,
+                    "seed": seed,
+                    "displacement_norm": float(length.mean()),
+                    "along": cosines,
+                    "n": len(shared),
+                }
             )
     return lines
 

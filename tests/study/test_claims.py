@@ -110,10 +110,10 @@ def test_a_study_ends_in_verdicts_that_its_folder_alone_gives_again(
     ids = {id for _, id in shift}
     contrasts = read_jsonl(out / "records" / "contrasts.jsonl")
     assert [one["family"] for one in contrasts] == ["a", "b"]
-    assert all(one["length"] > 0 and abs(one["cosine"]["gloomy"]) <= 1 for one in contrasts)
-    assert persona["evidence"][0]["cosine"] == contrasts[0]["cosine"]["gloomy"]
+    assert all(one["displacement_norm"] > 0 and abs(one["along"]["gloomy"]) <= 1 for one in contrasts)
+    assert persona["evidence"][0]["direction_cosine"] == contrasts[0]["along"]["gloomy"]
     by_hand = sum(shift["em_a", id] - shift["twin_a", id] for id in ids) / len(ids)
-    assert persona["evidence"][0]["difference"] != by_hand  # the mean over both directions
+    assert persona["evidence"][0]["raw_effect"] != by_hand  # the mean over both directions
     assert {gate["gate"] for gate in persona["gates"]} == {"positive control", "placebo", "placebo directions"}
     assert {told_of[claim.id]["verdict"] for claim in CLAIMS} <= {"undecided", "the instrument cannot tell"}
     assert len(told_of["gate_positive_control_gloomy"]["evidence"]) == 1
