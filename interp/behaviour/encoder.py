@@ -82,7 +82,9 @@ class Encoder:
             with torch.inference_mode():
                 states = self._model(**pieces, output_hidden_states=True).hidden_states
             mask = pieces["attention_mask"][..., None].float()
-            means = torch.stack([(states[block + 1] * mask).sum(1) / mask.sum(1) for block in blocks], dim=1)
+            means = torch.stack(
+                [(states[block + 1] * mask).sum(1) / mask.sum(1) for block in blocks], dim=1
+            )
             vectors[chosen] = torch.nn.functional.normalize(means, dim=-1).numpy()
             if progress:
                 progress(len(chosen))
@@ -93,7 +95,9 @@ class Encoder:
         return self.depths(texts, [self.n_blocks - 1])[:, 0]
 
 
-@lru_cache(maxsize=1)
+_loaded = lru_cache(maxsize=1)(Encoder)
+
+
 def packaged_encoder() -> Encoder:
     """The packaged encoder, loaded once.
 
@@ -104,7 +108,7 @@ def packaged_encoder() -> Encoder:
     folder = encoder_folder()
     if folder is None:
         raise FileNotFoundError(f"{MINILM}: the sentence encoder is not installed; run `{INSTALL}`")
-    encoder = Encoder(folder)
+    encoder = _loaded(folder)
     if encoder.identity != SHA256:
         raise ValueError(
             f"{folder}: sha256 of the weights is {encoder.identity[:12]}, should be {SHA256[:12]}; install it again"
