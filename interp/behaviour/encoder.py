@@ -82,9 +82,7 @@ class Encoder:
             with torch.inference_mode():
                 states = self._model(**pieces, output_hidden_states=True).hidden_states
             mask = pieces["attention_mask"][..., None].float()
-            means = torch.stack(
-                [(states[block + 1] * mask).sum(1) / mask.sum(1) for block in blocks], dim=1
-            )
+            means = torch.stack([(states[block + 1] * mask).sum(1) / mask.sum(1) for block in blocks], dim=1)
             vectors[chosen] = torch.nn.functional.normalize(means, dim=-1).numpy()
             if progress:
                 progress(len(chosen))
