@@ -281,7 +281,8 @@ def prevalence(ratios: Float[np.ndarray, " row"]) -> float:
 
     if slope(0.0) <= 0:
         return 0.0
-    return 1.0 if slope(1.0) >= 0 else float(brentq(slope, 0.0, 1.0))
+    root: Any = brentq(slope, 0.0, 1.0) if slope(1.0) < 0 else 1.0
+    return float(root)
 
 
 def calibration(p: Float[np.ndarray, " row"], below: Float[np.ndarray, " row"]) -> dict[str, Any]:
