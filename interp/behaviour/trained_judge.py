@@ -11,7 +11,7 @@ has not seen is measured when it is made (`interp.behaviour.held_out`) and stays
 `BAR` is not used. The file holds weights and figures, and no answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -258,6 +258,13 @@ class TrainedJudge:
             )
         self.require_encoder(packaged_encoder())
 
+    def require_aspects(self, aspects: Iterable[str]) -> None:
+        """Raise ValueError if it has no usable head for one of these."""
+        if others := sorted(set(aspects) - set(self.aspects)):
+            raise ValueError(
+                f"{self.name} can grade {', '.join(self.aspects) or 'nothing'}, not {others[0]!r}; use another judge"
+            )
+
     def require_encoder(self, encoder: Encoder) -> None:
         """Raise ValueError if it was fitted on vectors of another encoder."""
         if encoder.identity != self.header["encoder_sha256"]:
@@ -286,10 +293,7 @@ class TrainedJudge:
             ValueError: two items have one id, or an item asks for what it has no usable head for.
         """
         check_ids(items)
-        if others := sorted({item.rubric for item in items} - set(self.aspects)):
-            raise ValueError(
-                f"{self.name} can grade {', '.join(self.aspects) or 'nothing'}, not {others[0]!r}; use another judge"
-            )
+        self.require_aspects({item.rubric for item in items})
         spoken = [item for item in items if item.answer.strip()]
         logits = self.logits([item.question for item in spoken], [item.answer for item in spoken])
         found = {

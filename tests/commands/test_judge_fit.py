@@ -11,6 +11,7 @@ from tyro.conf import OmitArgPrefixes
 
 from experiments.commands.judge import Judge
 from experiments.commands.options import judge_config
+from experiments.interventions.steer import SteerConfig, rubrics_of
 from experiments.judge import fit as module
 from experiments.judge.fit import family, model_of
 from experiments.measures.judge import JudgeConfig
@@ -205,6 +206,8 @@ def test_a_judge_below_the_bar_and_another_threshold_are_refused_before_anything
 ) -> None:
     run("fit", "--data", *distinct, "--out", file := tmp_path / "judge.safetensors")
     config = JudgeConfig(trained=file)
+    with pytest.raises(ValueError, match=r"can grade aligned.*, not 'evil'; use another judge"):
+        rubrics_of("evil", SteerConfig(judge=config))
     where = {"journal": tmp_path / "j.jsonl", "seed": 0}
     with pytest.raises(ValueError, match=r"em\.aligned_below is 20, and trained judge .* knows only 30"):
         Behaviour([Em(aligned_below=20)], judge=config, **where).check()
