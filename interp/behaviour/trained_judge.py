@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from interp.behaviour.encoder import Encoder, packaged_encoder
 from interp.behaviour.judging import Item, Score, check_ids
@@ -147,7 +147,10 @@ def fitted(
     y: Float[np.ndarray, "row head"],
     strengths: Sequence[float],
 ) -> list[Line]:
-    """One regression for each column of `y`, on centred features.
+    """One regression for each column of `y`, on centred features, less the logit of that column's mean.
+
+    Without that prior, lines fitted on sides with other shares below the threshold are on one scale. With it, a family
+    with a high share would be scored low for being left out, since what is left has a lower one.
 
     Args:
         strengths: Inverse of each one's penalty.
@@ -155,14 +158,23 @@ def fitted(
     centre = x.mean(0)
     columns = np.concatenate([x - centre, np.full((len(x), 1), _CONSTANT)], axis=1)
     weights = logistic(columns, y, 1 / np.asarray(strengths, dtype=np.float64))
-    return [Line(w[:-1], float(_CONSTANT * w[-1] - centre @ w[:-1])) for w in weights.T]
+    priors = logit(np.clip(y.mean(0), 1e-3, 1 - 1e-3))
+    return [
+        Line(w[:-1], float(_CONSTANT * w[-1] - centre @ w[:-1] - prior))
+        for w, prior in zip(weights.T, priors, strict=True)
+    ]
 
 
 def platt(logits: Float[np.ndarray, " row"], below: Float[np.ndarray, " row"]) -> tuple[float, float]:
-    """Slope and intercept of the line that makes held-out logits calibrated (Platt 1999, without its smoothing)."""
+    """Slope and intercept of the line that makes held-out logits calibrated (Platt 1999, without its smoothing).
+
+    The slope is never negative: logits that rank the wrong way round where they are tried say nothing.
+    """
     spread = float(logits.std()) or 1.0
     x = np.stack([(logits - logits.mean()) / spread, np.ones(len(logits))], axis=1)
     slope, constant = logistic(x, below[:, None], np.array([1e-3]))[:, 0]
+    if slope < 0:
+        return 0.0, float(logit(below.mean()))
     return float(slope / spread), float(constant - slope * logits.mean() / spread)
 
 
