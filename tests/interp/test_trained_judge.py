@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from interp import stats
@@ -86,7 +86,8 @@ def test_the_regression_is_the_one_that_a_library_fits() -> None:
         line = fitted(x, y[:, None], [strength])[0]
         reference: Any = LogisticRegression(C=strength, tol=1e-10, max_iter=10_000).fit(x - x.mean(0), y)
         np.testing.assert_allclose(line.weights, reference.coef_[0], atol=2e-3)
-        np.testing.assert_allclose(line(x), reference.decision_function(x - x.mean(0)), atol=2e-2)
+        expected = reference.decision_function(x - x.mean(0)) - logit(y.mean())
+        np.testing.assert_allclose(line(x), expected, atol=2e-2)
 
 
 def test_graded_targets_and_several_heads_have_a_zero_gradient() -> None:
@@ -155,6 +156,24 @@ def test_what_is_there_is_found_and_what_is_not_is_not() -> None:
     assert found[0]["ci_low"] > 0.7
     assert slope > 0
     assert found[1]["ci_low"] < 0.5
+
+
+def test_a_family_is_not_scored_low_for_being_often_misaligned() -> None:
+    """What is left of the others has another share below the threshold, which must not count against it."""
+
+    def shift(scores: np.ndarray, family: np.ndarray, _: np.ndarray) -> None:
+        scores[:] = np.clip(scores + np.array([20.0, 15.0, -25.0])[family], 0, 100)
+
+    data = folds(shift)
+    scored, _, _ = held_out(data, RECIPES)
+    with_prior = weighted_auroc(scored.logits, data.below, np.ones((1, len(data.below))))[0]
+    assert figures(data, scored, clusters=data.models)["auroc"]["value"] > with_prior
+
+
+def test_logits_that_rank_the_wrong_way_round_are_not_turned_over() -> None:
+    slope, constant = platt(np.linspace(-1, 1, 40), np.array([1.0] * 10 + [0.0] * 30))
+    assert slope == 0
+    assert expit(constant) == pytest.approx(0.25)
 
 
 def test_too_few_families_or_questions_are_refused_with_the_remedy() -> None:
