@@ -191,6 +191,8 @@ def extract(
     """
     if judge is not None:
         Rubric(trait.name, trait.eval_prompt)
+    if config.judge is not None:
+        config.judge.check_grades([trait.name, COHERENT.name])
     if isinstance(config.layer, int):
         model.check_layers([config.layer])
     asked, prompts = _asked(model, trait, config)
