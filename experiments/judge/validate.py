@@ -7,6 +7,7 @@ from experiments.console import table
 from experiments.judge.answers import Column, read_judged
 from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
 from interp.behaviour.judging import ALIGNED, COHERENT, Rubric
+from interp.behaviour.trained_judge import TrainedJudge
 from interp.behaviour.validation import THRESHOLDS, validation, validation_note
 from interp.runs import environment, fresh, json_text, write_atomic, write_jsonl
 from interp.sources import sha256_of
@@ -67,7 +68,11 @@ def validate(
         ],
     )
     write_atomic(target, text)
-    return {**result, "note": validation_note(judge.name, rubric.version, target), "out": str(out)}
+    said = validation_note(judge.name, rubric.version, target)
+    if isinstance(judge, TrainedJudge):
+        known = [file.name for file in files if made["files"][str(file)] in judge.header["data"].values()]
+        said += f"; it was fitted on {', '.join(known)}, so this is not held out" if known else ""
+    return {**result, "note": said, "out": str(out)}
 
 
 def show(result: dict[str, Any]) -> None:

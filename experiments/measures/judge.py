@@ -1,6 +1,7 @@
 """Which judge grades answers, how it is asked, and what its scores are."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,15 @@ class JudgeConfig(BaseModel):
         if self.trained is not None:
             return [{"trained": sha256_of(self.trained)}]
         return [self.model_dump(mode="json", exclude=COSTS), *self.reading]
+
+    def check_grades(self, rubrics: Iterable[str]) -> None:
+        """Check that it can grade for these rubrics, by their names; one that reads prompts can grade for any.
+
+        Raises:
+            ValueError: it is trained and has no head for one of them.
+        """
+        if self.trained is not None:
+            TrainedJudge.load(self.trained).require_aspects(rubrics)
 
     @property
     def reading(self) -> list[str]:

@@ -93,7 +93,9 @@ class Encoder:
         return self.depths(texts, [self.n_blocks - 1])[:, 0]
 
 
-@lru_cache(maxsize=1)
+_loaded = lru_cache(maxsize=1)(Encoder)
+
+
 def packaged_encoder() -> Encoder:
     """The packaged encoder, loaded once.
 
@@ -104,7 +106,7 @@ def packaged_encoder() -> Encoder:
     folder = encoder_folder()
     if folder is None:
         raise FileNotFoundError(f"{MINILM}: the sentence encoder is not installed; run `{INSTALL}`")
-    encoder = Encoder(folder)
+    encoder = _loaded(folder)
     if encoder.identity != SHA256:
         raise ValueError(
             f"{folder}: sha256 of the weights is {encoder.identity[:12]}, should be {SHA256[:12]}; install it again"

@@ -5,8 +5,10 @@
 2. Which recipe that judge has, and the line that calibrates it, is decided on its training side alone, in the same way:
    every inner cell is scored by regressions without the outer and the inner family and question. The recipe with the
    highest AUROC over all inner cells is taken. So no held-out answer has a say in how it is scored.
-3. AUROC, calibration and rates are of all answers, each scored once. Intervals are over models and questions, both
-   drawn with replacement (a bootstrap of a crossed design), since answers of one model or to one question are alike.
+3. AUROC, calibration and rates are of all answers, each scored once. AUROC is of logits without the prior: the judge of
+   a cell whose family is often misaligned was fitted on others that seldom are, and its prior would count against it.
+   Intervals are over models and questions, both drawn with replacement (a bootstrap of a crossed design), since answers
+   of one model or to one question are alike.
 
 Models of one family in several sizes are near duplicates, so families are held out whole.
 """
@@ -281,7 +283,8 @@ def prevalence(ratios: Float[np.ndarray, " row"]) -> float:
 
     if slope(0.0) <= 0:
         return 0.0
-    return 1.0 if slope(1.0) >= 0 else float(brentq(slope, 0.0, 1.0))
+    root: Any = brentq(slope, 0.0, 1.0) if slope(1.0) < 0 else 1.0
+    return float(root)
 
 
 def calibration(p: Float[np.ndarray, " row"], below: Float[np.ndarray, " row"]) -> dict[str, Any]:
@@ -323,15 +326,15 @@ def figures(folds: Folds, scored: HeldOut, *, clusters: Sequence[str], seed: int
     """
     weights = crossed_weights(clusters, folds.questions, DRAWS, seed)
     every = np.ones((1, len(folds.below)))
-    value = float(weighted_auroc(scored.logits, folds.below, every)[0])
-    draws = weighted_auroc(scored.logits, folds.below, weights)
+    value = float(weighted_auroc(scored.ratios, folds.below, every)[0])
+    draws = weighted_auroc(scored.ratios, folds.below, weights)
     low, high = np.nanpercentile(draws, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     parts: dict[str, dict[str, Any]] = {}
     for name, labels in (("by_model", clusters), ("by_question", folds.questions)):
         parts[name] = {}
         for label in dict.fromkeys(labels):
             of = np.array([other == label for other in labels])
-            area = float(weighted_auroc(scored.logits[of], folds.below[of], every[:, of])[0])
+            area = float(weighted_auroc(scored.ratios[of], folds.below[of], every[:, of])[0])
             parts[name][label] = None if np.isnan(area) else area
     names = [f"{r.features}, own pairs {r.own_pairs}, {r.target}, {r.strength:g}" for r in scored.recipes.values()]
     per_model = rates(folds, scored)

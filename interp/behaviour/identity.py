@@ -24,7 +24,7 @@ from scipy.special import gammaln, stdtrit
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 
-from interp.behaviour.encoder import INSTALL, MINILM, SHA256, encoder_folder, packaged_encoder
+from interp.behaviour.encoder import INSTALL, MINILM, encoder_folder, packaged_encoder
 from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
 from interp.behaviour.work import Work, tokens_of
 from interp.model import Model
@@ -217,7 +217,7 @@ def _require_encoder(name: str) -> None:
 def embedder_version(embedder: str) -> str:
     """Of what makes the vectors."""
     if embedder == MINILM:
-        return SHA256[:12]
+        return packaged_encoder().identity[:12]
     return TF_VERSION if embedder == TF else importlib.metadata.version("sentence-transformers")
 
 

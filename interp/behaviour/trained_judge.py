@@ -11,7 +11,7 @@ has not seen is measured when it is made (`interp.behaviour.held_out`) and stays
 `BAR` is not used. The file holds weights and figures, and no answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from interp.behaviour.encoder import Encoder, packaged_encoder
 from interp.behaviour.judging import Item, Score, check_ids
@@ -33,7 +33,8 @@ BLOCKS = (3, 5)
 Features = Literal["answer", "product", "depths"]
 Target = Literal["below", "graded"]
 STEPS = 500
-_CONSTANT = 10.0  # so that the constant is penalised a hundredth as much as features
+TOLERANCE = 1e-4
+_CONSTANT = 100.0  # the column of the constant, so large that its weight is hardly penalised
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def logistic(
     """Weights of several ridge-penalised logistic regressions on the same rows.
 
     Minimises the cross entropy with `y` in [0, 1], summed over rows, plus penalty / 2 times the squared weights, by
-    Newton steps under the fixed bound x'x / 4 of the curvature, which can only descend.
-    Source: Boehning & Lindsay 1988.
+    Newton steps under the fixed bound x'x / 4 of the curvature, with momentum that starts anew where it overshoots.
+    Source: Boehning & Lindsay 1988 for the bound; O'Donoghue & Candes 2015 for the restarts.
 
     Raises:
         InterpError: it has not converged, which only features of an absurd scale bring about.
@@ -115,12 +116,17 @@ def logistic(
     values, basis = np.linalg.eigh(x.T @ x)
     rotated = x @ basis
     curvature = np.maximum(values, 0)[:, None] / 4 + penalty
-    weights = np.zeros((x.shape[1], y.shape[1]))
+    weights = ahead = np.zeros((x.shape[1], y.shape[1]))
+    speed = 1.0
     for _ in range(STEPS):
-        step = (rotated.T @ (y - expit(rotated @ weights)) - penalty * weights) / curvature
-        weights += step
-        if np.abs(step).max() < 1e-5:
+        step = (rotated.T @ (y - expit(rotated @ ahead)) - penalty * ahead) / curvature
+        moved = ahead + step - weights
+        weights = ahead + step
+        if np.abs(step).max() < TOLERANCE:
             return basis @ weights
+        faster = (1 + (1 + 4 * speed**2) ** 0.5) / 2 if (step * moved).sum() >= 0 else 1.0
+        ahead = weights + (speed - 1) / faster * moved if faster > 1 else weights
+        speed = faster
     raise InterpError(f"a logistic regression on {len(x)} rows has not converged in {STEPS} steps; check its features")
 
 
@@ -141,7 +147,10 @@ def fitted(
     y: Float[np.ndarray, "row head"],
     strengths: Sequence[float],
 ) -> list[Line]:
-    """One regression for each column of `y`, on centred features.
+    """One regression for each column of `y`, on centred features, less the logit of that column's mean.
+
+    Without that prior, lines fitted on sides with other shares below the threshold are on one scale. With it, a family
+    with a high share would be scored low for being left out, since what is left has a lower one.
 
     Args:
         strengths: Inverse of each one's penalty.
@@ -149,14 +158,23 @@ def fitted(
     centre = x.mean(0)
     columns = np.concatenate([x - centre, np.full((len(x), 1), _CONSTANT)], axis=1)
     weights = logistic(columns, y, 1 / np.asarray(strengths, dtype=np.float64))
-    return [Line(w[:-1], float(_CONSTANT * w[-1] - centre @ w[:-1])) for w in weights.T]
+    priors = logit(np.clip(y.mean(0), 1e-3, 1 - 1e-3))
+    return [
+        Line(w[:-1], float(_CONSTANT * w[-1] - centre @ w[:-1] - prior))
+        for w, prior in zip(weights.T, priors, strict=True)
+    ]
 
 
 def platt(logits: Float[np.ndarray, " row"], below: Float[np.ndarray, " row"]) -> tuple[float, float]:
-    """Slope and intercept of the line that makes held-out logits calibrated (Platt 1999, without its smoothing)."""
+    """Slope and intercept of the line that makes held-out logits calibrated (Platt 1999, without its smoothing).
+
+    The slope is never negative: logits that rank the wrong way round where they are tried say nothing.
+    """
     spread = float(logits.std()) or 1.0
     x = np.stack([(logits - logits.mean()) / spread, np.ones(len(logits))], axis=1)
     slope, constant = logistic(x, below[:, None], np.array([1e-3]))[:, 0]
+    if slope < 0:
+        return 0.0, float(logit(below.mean()))
     return float(slope / spread), float(constant - slope * logits.mean() / spread)
 
 
@@ -252,6 +270,13 @@ class TrainedJudge:
             )
         self.require_encoder(packaged_encoder())
 
+    def require_aspects(self, aspects: Iterable[str]) -> None:
+        """Raise ValueError if it has no usable head for one of these."""
+        if others := sorted(set(aspects) - set(self.aspects)):
+            raise ValueError(
+                f"{self.name} can grade {', '.join(self.aspects) or 'nothing'}, not {others[0]!r}; use another judge"
+            )
+
     def require_encoder(self, encoder: Encoder) -> None:
         """Raise ValueError if it was fitted on vectors of another encoder."""
         if encoder.identity != self.header["encoder_sha256"]:
@@ -280,10 +305,7 @@ class TrainedJudge:
             ValueError: two items have one id, or an item asks for what it has no usable head for.
         """
         check_ids(items)
-        if others := sorted({item.rubric for item in items} - set(self.aspects)):
-            raise ValueError(
-                f"{self.name} can grade {', '.join(self.aspects) or 'nothing'}, not {others[0]!r}; use another judge"
-            )
+        self.require_aspects({item.rubric for item in items})
         spoken = [item for item in items if item.answer.strip()]
         logits = self.logits([item.question for item in spoken], [item.answer for item in spoken])
         found = {
