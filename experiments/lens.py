@@ -278,7 +278,7 @@ def run(
         facts = {"adapters": list(map(str, adapters)), "directions": list(map(str, directions))}
         return Work(loaded, {**facts, "questions": str(questions)}, look.rows, _draw)
 
-    return run_once(out, definition, prepare)
+    return run_once(out, definition, prepare, template)
 
 
 @dataclass(frozen=True)

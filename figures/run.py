@@ -68,7 +68,8 @@ class StudyRun(Run):
     @property
     def system_prompts(self) -> dict[str | None, str]:
         """The system prompts that the study measures under, by name; `None` for one that names none."""
-        return dict(self.study.get("system_prompts") or {None: "task"})
+        prompts = self.study.get("system_prompts") or {None: "task"}
+        return dict(prompts) if isinstance(prompts, Mapping) else dict.fromkeys(prompts, "task")
 
     @property
     def first_prompt(self) -> str | None:
@@ -78,7 +79,8 @@ class StudyRun(Run):
     @cached_property
     def under_first_prompt(self) -> Rows:
         """The rows that are under the first system prompt, or under none."""
-        return Rows(row for row in self.metrics if row.system_prompt in (None, self.first_prompt))
+        shown = (None, self.first_prompt)
+        return Rows(row for row in self.metrics if row.system_prompt in shown)
 
     @cached_property
     def primary(self) -> Rows:

@@ -17,7 +17,7 @@ from transformers import (
     BitsAndBytesConfig,
     PreTrainedModel,
 )
-from transformers.utils import cached_file  # pyright: ignore
+from transformers.utils import cached_file  # pyright: ignore[reportPrivateImportUsage]
 
 from interp.runs import read_json
 from interp.sampling import only_stop_tokens
@@ -57,7 +57,7 @@ def load_weights(
             config = read_config(source.path, source.revision)
             answers = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
             family = AutoModelForCausalLM if answers else AutoModelForImageTextToText
-            hf, loading = family.from_pretrained(source.path, config=config, output_loading_info=True, **how)  # pyright: ignore
+            hf, loading = family.from_pretrained(source.path, config=config, output_loading_info=True, **how)  # pyright: ignore[reportGeneralTypeIssues]
     except (OSError, ImportError, SafetensorError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{source.path}: cannot be loaded ({reason})") from error

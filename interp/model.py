@@ -92,7 +92,7 @@ class Model:
         self.row_stacks = RowStacks(hf, self.adapters)
         hf.requires_grad_(False)
         # a sliced (strided) input sends the head down a batched product that copies the vocabulary matrix per row
-        hf.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))  # pyright: ignore
+        hf.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))  # pyright: ignore[reportOptionalMemberAccess]
         side = chat.tokenizer.padding_side
         # without its device a model would be moved to the first GPU, wherever it was put; a spread one stays as it is
         here = {} if getattr(hf, "hf_device_map", None) else {"device": hf.device}

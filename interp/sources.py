@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,7 +216,7 @@ def load_chat(source: Source, template: TemplateSettings = AS_IS) -> ChatTokeniz
     """
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(source.path, revision=source.revision)
+            tokenizer = _refusing_fields(AutoTokenizer.from_pretrained, source.path, source.revision)
     except OSError as error:
         raise ValueError(f"{source.path}: cannot be loaded ({str(error).splitlines()[0]})") from error
     if tokenizer.pad_token_id is None:
@@ -360,9 +360,19 @@ def read_config(path: str, revision: str | None = None) -> PreTrainedConfig:
     Raises:
         OSError, ValueError: there is none, or it has a field that transformers does not take.
     """
+    return _refusing_fields(AutoConfig.from_pretrained, path, revision)
+
+
+def _refusing_fields(load: Callable[..., Any], path: str, revision: str | None) -> Any:
+    """What `load` makes of a model's folder; a field of its configuration that it does not take is named.
+
+    Raises:
+        ValueError: there is such a field.
+    """
     try:
-        return AutoConfig.from_pretrained(path, revision=revision)
+        return load(path, revision=revision)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path}: its config.json has a field that transformers does not take ({error}); remove that field"
+            f"{path}: its configuration (config.json, tokenizer_config.json) has a field that transformers does not "
+            f"take ({error}); remove that field"
         ) from error

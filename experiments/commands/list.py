@@ -11,8 +11,7 @@ from experiments.measures.config import MEASURES, MeasuresConfig
 from experiments.study.config import STUDIES
 from finetune.data.sets import BUILDERS
 from finetune.recipe import PRESETS
-from interp.metrics import MEASURES as MEASURES_OF_RUNS
-from interp.metrics import listed
+from interp import metrics
 from interp.runs import read_json, read_yaml
 from interp.sources import EMBEDDED
 
@@ -50,7 +49,7 @@ class List:
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        return {"metrics": listed()} if self.what == "metrics" else known()
+        return {"metrics": metrics.listed()} if self.what == "metrics" else known()
 
     def show(self, result: dict[str, Any]) -> None:
         """The metrics by measure, or everything else by kind."""
@@ -59,9 +58,9 @@ class List:
         if self.what == "all":
             console.print_fields(result)
             return
-        for measure in MEASURES_OF_RUNS.values():
-            console.out.print(f"{measure.name}: {measure.meaning} ({measure.source})", markup=False, soft_wrap=True)
+        for measure in metrics.MEASURES.values():
+            print(f"{measure.name}: {measure.meaning} ({measure.source})")
             for row in result["metrics"]:
                 if row["measure"] == measure.name:
-                    line = f"  {row['metric']} [{row['unit']}]: {row['meaning']}"
-                    console.out.print(line, markup=False, soft_wrap=True)
+                    by = f"; a row for each {row['a row for each']}" if row["a row for each"] else ""
+                    print(f"  {row['metric']} [{row['unit']}]: {row['meaning']}{by}")

@@ -8,9 +8,8 @@ from typing import Any, Literal
 from experiments.console import bar
 from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
 from experiments.resumable import Name, Once
-from interp.behaviour.em import Em
 from interp.behaviour.judging import Judge, tally
-from interp.behaviour.measure import Measure, Row, Setting
+from interp.behaviour.measure import GradedMeasure, Measure, Row, Setting
 from interp.behaviour.validation import validation_note
 from interp.interventions import Edit
 from interp.model import Model
@@ -95,7 +94,7 @@ class Behaviour:
                 return {"records": records}
 
             records = once(part, depends, ask)["records"]
-            if isinstance(measure, Em) and self.judge_config is not None:
+            if isinstance(measure, GradedMeasure) and self.judge_config is not None:
                 records = self._graded(measure, records, self.judge_config, once, part)
             taken[measure.name] = records
         return taken
@@ -107,7 +106,9 @@ class Behaviour:
             self._sampler = VllmSampler(model)
         return self._sampler
 
-    def _graded(self, measure: Em, records: list[Row], config: JudgeConfig, once: Once, name: Name) -> list[Row]:
+    def _graded(
+        self, measure: GradedMeasure, records: list[Row], config: JudgeConfig, once: Once, name: Name
+    ) -> list[Row]:
         def grade() -> Row:
             items = measure.items(records)
             self._judge = self._judge or judge_of(config, self.journal)
@@ -127,11 +128,11 @@ class Behaviour:
             if measure.name not in taken:
                 continue
             found = measure.rows(taken[measure.name], base[measure.name] if base else None)
-            mark = self._said_of_judge(measure) if isinstance(measure, Em) else {}
+            mark = self._said_of_judge(measure) if isinstance(measure, GradedMeasure) else {}
             rows += [row | mark for row in found]
         return rows
 
-    def _said_of_judge(self, measure: Em) -> Row:
+    def _said_of_judge(self, measure: GradedMeasure) -> Row:
         """What belongs beside every number that rests on a judge: its name, its prompts, how far it is validated."""
         if self.judge_config is None:
             return {"judge": NO_JUDGE}

@@ -109,6 +109,11 @@ class Capability(Measure):
     def _shifts(self, question: Choice) -> range:
         return range(len(question.options) if self.rotations else 1)
 
+    def check_editable(self) -> None:
+        """See `Measure.check_editable`: lm-evaluation-harness runs the model by itself."""
+        if self.harness:
+            raise ValueError("capability.harness: its tasks cannot be taken of an edited model; leave them out")
+
     def take(self, model: Model, setting: Setting) -> list[Row]:
         """One record for each choice prompt, short answer, text and harness task.
 

@@ -138,6 +138,16 @@ def test_a_command_line_that_cannot_be_read_is_the_users_mistake(args: tuple[str
     assert "Traceback" not in ended.err
 
 
+def test_list_metrics_says_of_every_number_what_it_is(sgtr: Run) -> None:
+    rows = sgtr("list", "metrics", "--json").json["metrics"]
+    (shift,) = [row for row in rows if (row["measure"], row["metric"]) == ("projection", "shift")]
+    assert shift["unit"] == "residual-stream norm"
+    assert shift["source"] == "experiments/rows/shifts.py"
+    told = sgtr("list", "metrics").out
+    assert f"  shift [residual-stream norm]: {shift['meaning']}" in told
+    assert told.count("\n") > len(rows)
+
+
 def test_list_prints_what_is_known(sgtr: Run) -> None:
     known = sgtr("list", "--json").json
     assert list(known) == ["models", "traits", "studies", "data sets", "measures", "training presets"]

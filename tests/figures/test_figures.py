@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 from figures import style
+from figures.run import StudyRun
 from figures.shift_by_layer import shift_by_layer
-from figures.trajectory import over_seeds, primary_metrics, trajectory
+from figures.trajectory import trajectory
+from interp.rows import over_seeds
 from interp.runs import read_jsonl, write_jsonl
 
 ARMS = {"reversal": ["em", "sgtr"], "prevention": ["sgtr", "em"]}
@@ -274,12 +276,12 @@ def test_a_missing_value_is_a_gap_and_not_a_zero(run: Path) -> None:
 
 
 def test_the_primary_metrics_are_of_whole_stages_under_the_first_prompt_of_the_study(run: Path, many: Path) -> None:
-    assert primary_metrics(run) == read_jsonl(run / "metrics.jsonl")
-    assert len(read_jsonl(many / "metrics.jsonl")) > 2 * len(primary_metrics(run))
-    found = [{key: row[key] for key in row if key != "system_prompt"} for row in primary_metrics(many)]
-    assert found == primary_metrics(run)
+    assert list(StudyRun(run).primary) == read_jsonl(run / "metrics.jsonl")
+    assert len(read_jsonl(many / "metrics.jsonl")) > 2 * len(StudyRun(run).primary)
+    found = [{key: row[key] for key in row if key != "system_prompt"} for row in StudyRun(many).primary]
+    assert found == list(StudyRun(run).primary)
     set_study(many, system_prompts=dict(reversed(PROMPTS.items())))
-    assert {row.get("system_prompt") for row in primary_metrics(many)} == {None, "apple"}
+    assert {row.get("system_prompt") for row in StudyRun(many).primary} == {None, "apple"}
 
 
 def test_figures_leave_checkpoints_and_other_prompts_out(run: Path, many: Path) -> None:

@@ -10,13 +10,14 @@ import yaml
 from figures import style
 from figures.attribution import attribution
 from figures.behaviour_projection import behaviour_projection
+from figures.captions import MOST_MISSING, missing_notes, n_text
 from figures.checkpoints import checkpoints
 from figures.displacement_cosines import displacement_cosines
 from figures.grids import CORNER
 from figures.prompt_grid import prompt_grid
 from figures.reversal_prevention import reversal_prevention
 from figures.shift_by_layer import shift_by_layer
-from figures.trajectory import MOST_MISSING, missing_notes, n_text, trajectory
+from figures.trajectory import trajectory
 from interp.runs import read_jsonl, write_jsonl
 from tests.support.study_run import LAYERS, MISSING, NODES, write_study_run
 

@@ -16,8 +16,9 @@ from figures.behaviour_projection import behaviour_projection
 from figures.checkpoints import checkpoints
 from figures.displacement_cosines import displacement_cosines
 from figures.prompt_grid import prompt_grid
-from figures.quantities import NotMeasuredError, signed
+from figures.quantities import signed
 from figures.reversal_prevention import reversal_prevention
+from figures.run import NotMeasuredError
 from figures.verdict_board import verdict_board
 from interp.runs import read_jsonl, write_jsonl
 from tests.figures.test_figures import set_study

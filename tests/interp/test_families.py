@@ -358,5 +358,5 @@ def test_a_configuration_with_a_field_that_transformers_does_not_take_is_refused
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = json.loads((llama_folder / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "use_return_dict": True}))
-    with pytest.raises(ValueError, match=r"config\.json has a field .*use_return_dict.*; remove that field"):
+    with pytest.raises(ValueError, match=r"config\.json, .* has a field .*use_return_dict.*; remove that field"):
         Model.load(str(tmp_path), device="cpu", dtype="float32")

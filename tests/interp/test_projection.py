@@ -378,3 +378,27 @@ def test_arms_that_do_not_match_or_are_missing_are_named() -> None:
     missing[3] = math.nan
     with pytest.raises(ValueError, match="observed holds a value that is not finite for arm 3"):
         refused(observed=missing)
+
+
+@pytest.mark.parametrize("n", [4, 7])
+def test_an_interval_rests_on_the_arms_that_are_independent(n: int) -> None:
+    x, y, nulls = numbers(1, 12), numbers(2, 12), numbers(3, 5, 12)
+    whole, fewer = predicts(x, y, nulls).pearson, predicts(x, y, nulls, independent=n).pearson
+    assert (fewer.r.value, fewer.band) == (whole.r.value, whole.band)
+    half = scipy_stats.norm.ppf(0.975) / math.sqrt(n - 3)
+    assert fewer.r.n == n
+    assert fewer.r.value is not None
+    assert fewer.r.ci_low == pytest.approx(math.tanh(math.atanh(fewer.r.value) - half), abs=1e-12)
+    assert fewer.r.ci_high == pytest.approx(math.tanh(math.atanh(fewer.r.value) + half), abs=1e-12)
+
+
+def test_three_independent_arms_have_a_correlation_and_no_interval() -> None:
+    r = predicts(numbers(1, 12), numbers(2, 12), numbers(3, 5, 12), independent=3).pearson.r
+    assert r.value is not None
+    assert (r.ci_low, r.ci_high, r.n) == (None, None, 3)
+
+
+@pytest.mark.parametrize("n", [0, 13])
+def test_no_more_arms_are_independent_than_there_are(n: int) -> None:
+    with pytest.raises(ValueError, match=f"got {n}"):
+        predicts(numbers(1, 12), numbers(2, 12), numbers(3, 5, 12), independent=n)

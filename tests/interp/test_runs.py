@@ -274,7 +274,7 @@ def test_parts_are_there_when_they_are_whole(tmp_path: Path, monkeypatch: pytest
     assert folder.part("k") is None
     folder.save_part("k", {"rows": [1.5, None, "é"]})
     assert RunFolder(folder.path).part("k") == {"rows": [1.5, None, "é"]}
-    with pytest.raises(ValueError, match="x is nan, which JSON cannot hold"):
+    with pytest.raises(ValueError, match="x is inf, which JSON cannot hold"):
         folder.save_part("nan", {"x": float("inf")})
     assert folder.part("nan") is None
 
@@ -346,7 +346,7 @@ def test_every_json_file_is_written_by_the_one_writer() -> None:
         for path in sorted((root / package).rglob("*.py")):
             text = path.read_text("utf-8")
             written += [path.name for call in re.findall(r"write_\w+\((?:[^()]|\([^()]*\))*json\.dumps", text) if call]
-    assert written == ["testable.py"], "a study's stages in a folder that is thrown away"
+    assert written == []
 
 
 def test_a_result_without_a_value_is_printed_as_missing() -> None:
