@@ -1,6 +1,7 @@
 """Takes everything that a study wants to know of one node, each piece once."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from interp.model import Model
 from interp.runs import InterpError, content_key, load_tensors, save_tensors, seed_from
 
 Row = dict[str, Any]
+Activations = Mapping[int, Float[Tensor, "layer d_model"]]  # by the number of the answer
 Stack = Sequence[Path]  # adapters in the order in which they are applied; none for the bare base model
 
 
@@ -104,7 +106,22 @@ class Measuring:
         behaviour = self.behaviour.take(model, stack, self.once, key, name, system=system)
         fixed, identity = read.get("fixed", read["own"]), read.get("identity", {})
         recognition = self._recognition(key, stack, name, system)
-        return View(answers, fixed, read["own"], margins, said, identity, started, behaviour, tokens, recognition)
+        view = View(answers, fixed, read["own"], margins, said, identity, started, behaviour, tokens, recognition)
+        if base is None or self.config.claims is None:
+            return view
+        level, level_base = self._level(stack, name, what, answers, base.answers)
+        return replace(view, level=level, level_base=level_base)
+
+    def _level(
+        self, stack: Stack, name: Name, what: Any, own: Sequence[Row], base: Sequence[Row]
+    ) -> tuple[Activations, Activations]:
+        """Activations over own answers and over the base model's, each pair as far as the shorter of the two goes."""
+        pairs = list(zip(own, base, strict=True))
+        cut = [as_long(mine, other) for mine, other in pairs], [as_long(other, mine) for mine, other in pairs]
+        return (
+            self._read(stack, texts_read(name, "level"), what, cut[0]),
+            self._read((), name.then("reading_level_texts_of_base"), what, cut[1]),
+        )
 
     def _of(self, stack: Stack, name: Name, what: Any, measure: Callable[[], Row], files: Sequence[Path] = ()) -> Row:
         """A part of the run that is measured of the model with a stack of adapters."""

@@ -1,7 +1,7 @@
 """What was measured at every node of a study, and how a node differs from the base model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ class View:
         tokens: Its own answers, and the base model's, token by token, for the report.
         recognition: What separates own-first from other-first questions, by data set: the difference of means by layer,
             and `auroc` and `n`.
+        level: Activations over its own answers to the held-out questions, each as far as the shorter of its own and the
+            base model's answer goes; empty in a study without claims about families.
+        level_base: The base model's over its own answers to the same, cut to the same lengths.
     """
 
     answers: list[Row]
@@ -46,6 +49,8 @@ class View:
     behaviour: Mapping[str, list[Row]]
     tokens: list[Row]
     recognition: Mapping[str, tuple[Float[Tensor, "layer d_model"], Row]]
+    level: Mapping[int, Float[Tensor, "layer d_model"]] = field(default_factory=dict)
+    level_base: Mapping[int, Float[Tensor, "layer d_model"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
