@@ -23,6 +23,8 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.runtime
 	@$(PIP) install -c constraints.txt -e ".[dev]"
 	@$(PIP) install --no-deps -c constraints.txt transformer-lens
+	@# an installation imports interp alone; who works on the repository imports its other folders, too
+	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/sgtr_repository.pth"
 	@touch $@
 
 setup: $(VENV)/.dev

@@ -217,6 +217,20 @@ def checked_layers(layers: Sequence[int] | None, described: Described) -> tuple[
     return chosen
 
 
+def readable_rows(model: Model, chats: Sequence[Mapping[str, Any]], texts: Path, pooling: Pooling) -> list[Tokens]:
+    """The tokens of chats, once it is known that the model can read every one.
+
+    Raises:
+        ValueError: a chat does not fit the context.
+        InterpError: a chat has nothing to pool.
+    """
+    rows = model.chat.tokens_of([chat["messages"] for chat in chats], chat_names(texts, len(chats)))
+    for i, row in enumerate(rows, 1):
+        window(row, pooling, i)
+    model.check_lengths(rows)
+    return rows
+
+
 def require_windows(rows: Sequence[Tokens], ids: Sequence[RowId], pooling: Sequence[Pooling]) -> None:
     """Check that every pooling finds tokens in every text.
 

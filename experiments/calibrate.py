@@ -18,16 +18,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from experiments.activations import readable_rows
 from experiments.console import bar
 from experiments.resumable import Ledger, Name, Row, Work, run_once
 from figures.power import power as draw
 from finetune.data.em import popular_tastes
 from interp import stats
-from interp.activations import pooled, window
+from interp.activations import pooled
 from interp.chat import Tokens, read_chats
 from interp.directions import difference_of_means
 from interp.interventions import adding
-from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import permuted_like, random_like
 from interp.projection import cosine
@@ -78,11 +78,7 @@ def run(
         loaded = Model.load(model, template, device=device, dtype=dtype)
         at = loaded.n_layers // 2 if layer is None else layer
         loaded.check_layers([at])
-        names = chat_names(texts or Path("popular_tastes"), len(chats))
-        rows = loaded.chat.tokens_of([chat["messages"] for chat in chats], names)
-        for i, row in enumerate(rows, 1):
-            window(row, "response_mean", i)
-        loaded.check_lengths(rows)
+        rows = readable_rows(loaded, chats, texts or Path("popular_tastes"), "response_mean")
         name = Name.of("calibration")
 
         def measure(ledger: Ledger) -> list[Row]:
@@ -93,17 +89,21 @@ def run(
         facts = {"texts": str(texts or "popular_tastes"), "seed": seed, "data_hash": data_hash}
         return Work(loaded, facts, measure, draw)
 
-    result = run_once(out, definition, prepare)
+    return _summary(run_once(out, definition, prepare, template), plan)
+
+
+def _summary(result: Row, plan: "Plan") -> Row:
+    """What a reader looks at first: false alarms, and the smallest strength that is mostly found."""
     power = [row for row in result["metrics"] if row["metric"] == "power"]
     return {
         "layer": power[0]["layer"],
         "false_alarms": {row["texts_a_side"]: row["value"] for row in power if row["strength"] == 0},
         "smallest_strength_with_power_80": {
             n: min((r["strength"] for r in power if r["texts_a_side"] == n and r["value"] >= 0.8), default=None)
-            for n in sizes
+            for n in plan.sizes
         },
-        "repetitions": repetitions,
-        "figure": str(out / "figures" / "power.png"),
+        "repetitions": plan.repetitions,
+        "figure": str(Path(result["out"]) / "figures" / "power.png"),
         "ran": result["ran"],
     }
 

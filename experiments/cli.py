@@ -1,7 +1,6 @@
 """The `sgtr` command: parses, calls, prints. Exit 0 done, 2 the user's mistake (one message), 1 anything else."""
 
 import contextlib
-import json
 import logging
 import sys
 from typing import Any
@@ -72,7 +71,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _run(command: Any) -> int:
-    from interp.runs import InterpError
+    from interp.runs import InterpError, json_text, without_nan
 
     try:
         result = command()
@@ -86,7 +85,7 @@ def _run(command: Any) -> int:
         print(f"sgtr: {error}", file=sys.stderr)
         return 1
     if command.json:
-        print(json.dumps(result, ensure_ascii=False))
+        print(json_text(without_nan(result), "the result", ensure_ascii=False))
     else:
         with contextlib.suppress(BrokenPipeError):
             command.show(result) if hasattr(command, "show") else print_fields(result)

@@ -3,7 +3,6 @@
 The tokenizer is always needed. The weights are loaded when a builder first asks for a model's own words, if it does.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from finetune.data.card import card, marked
 from finetune.data.sets import BUILDERS, DataConfig, class_of
 from interp.chat import ChatTokenizer, Message, check_system
 from interp.model import Model
-from interp.runs import did_you_mean, environment, fresh, seed_from, write_atomic, write_jsonl
+from interp.runs import did_you_mean, environment, fresh, seed_from, write_json, write_jsonl
 from interp.sources import load_chat, pick_device, pick_dtype, resolve
 from interp.template import AS_IS, TemplateSettings
 
@@ -125,18 +124,11 @@ def run(
     model = model or (held.model if held else MODEL)
     dtype = dtype or (held.dtype if held else "auto")
     pick_dtype(dtype, pick_device(device))
-    needed = [sets[used] for used in _with_parts(name, sets)]
-    for one in needed:
-        one.check()
-    asks_stage = any(one.asks_stage for one in needed)
-    if asks_stage and not adapters:
-        raise ValueError(f"{name}: {NO_STAGE}")
-    if adapters and not asks_stage:
-        note(f"{name}: no stage writes parts of this set, so --adapter changes nothing")
+    asks_stage = _checked(name, sets, adapters)
     template = template or (held.template if held else AS_IS)
     chat = load_chat(resolve(model, template), template)
-    for one in needed:
-        check_system(one.system, chat.native_system)
+    for part in _with_parts(name, sets):
+        check_system(sets[part].system, chat.native_system)
 
     def load() -> Model:
         note(f"loading {model}, since {name} holds a model's own words")
@@ -162,13 +154,34 @@ def run(
         "adapters": [str(folder) for folder in adapters] if asks_stage else [],
         "card": card(data.train, chat, data.test, measure=data.measure),
     }
-    if out is not None:
-        write_jsonl(files["rows"], data.train)
-        if data.test:
-            write_jsonl(files["test"], data.test)
-        write_atomic(files["card"], json.dumps({**made, **environment()}, indent=2, ensure_ascii=False) + "\n")
-    written = {part: str(file) for part, file in files.items() if part != "test" or data.test}
-    return {**made, "shown": [_shown(row, chat) for row in data.train[:rows_shown]], "out": written or None}
+    written = _written(files, data, made) if files else None
+    return {**made, "shown": [_shown(row, chat) for row in data.train[:rows_shown]], "out": written}
+
+
+def _written(files: Mapping[str, Path], data: DataSet, made: Mapping[str, Any]) -> dict[str, str]:
+    """Write rows, test rows where there are any, and the card; the files by what they hold."""
+    write_jsonl(files["rows"], data.train)
+    if data.test:
+        write_jsonl(files["test"], data.test)
+    write_json(files["card"], {**made, **environment()}, indent=2, ensure_ascii=False)
+    return {part: str(file) for part, file in files.items() if part != "test" or data.test}
+
+
+def _checked(name: str, sets: Mapping[str, Builder], adapters: Sequence[Path]) -> bool:
+    """Whether a stage writes parts of the set, once it is known that all it is made from can be built.
+
+    Raises:
+        ValueError, FileNotFoundError: it cannot, or a stage is needed and there are no adapters.
+    """
+    parts = [sets[part] for part in _with_parts(name, sets)]
+    for part in parts:
+        part.check()
+    asks_stage = any(part.asks_stage for part in parts)
+    if asks_stage and not adapters:
+        raise ValueError(f"{name}: {NO_STAGE}")
+    if adapters and not asks_stage:
+        note(f"{name}: no stage writes parts of this set, so --adapter changes nothing")
+    return asks_stage
 
 
 def chosen(name: str, study: str | None, changes: Sequence[str]) -> tuple[Mapping[str, Builder], StudyConfig | None]:

@@ -99,7 +99,7 @@ def run(
 
         return Work(loaded, {"adapters": [str(a) for a in adapters], "measures": declared}, measure)
 
-    return run_once(out, definition, prepare)
+    return run_once(out, definition, prepare, template)
 
 
 def _rows_and_records(

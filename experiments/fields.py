@@ -1,21 +1,17 @@
-"""Changes of the form KEY=VALUE to the fields of a configuration, and one message for each mistake in them."""
+"""The fields of a configuration: changes of the form KEY=VALUE, its files, and one message for each mistake.
+
+All of it is found in the types of the fields, so a configuration says by its types what it needs from here.
+"""
 
 import re
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from experiments.directions.persona import ExtractConfig
-from experiments.directions.recipes import DirectionConfig
-from experiments.measures.config import MEASURES, MeasuresConfig
-from experiments.measures.judge import JudgeConfig
-from experiments.study.config import InsideConfig, MediationConfig, StageConfig, StudyConfig
-from experiments.study.readings import AnswersConfig
-from finetune.data.sets import BUILDERS, class_of
-from finetune.defences import CaftConfig, KlConfig, LdifsConfig, SteerConfig
-from finetune.recipe import TrainConfig
 from interp.runs import did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
@@ -30,7 +26,7 @@ def checked(kind: type[M], fields: Mapping[str, Any]) -> M:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        raise ValueError("; ".join(map(explain, error.errors()))) from error
+        raise ValueError("; ".join(explain(mistake, kind) for mistake in error.errors())) from error
 
 
 def set_field(raw: dict[str, Any], change: str) -> None:
@@ -56,8 +52,12 @@ def set_field(raw: dict[str, Any], change: str) -> None:
         raise ValueError(f"--set {change}: the value is not YAML ({' '.join(str(error).split())})") from error
 
 
-def explain(error: Any) -> str:
-    """A mistake in the words of this project: where it is, what was got and what is known."""
+def explain(error: Any, kind: type[BaseModel]) -> str:
+    """A mistake in the words of this project: where it is, what was got and what is known.
+
+    Args:
+        kind: The configuration that the mistake is in.
+    """
     *parents, last = error["loc"] or ("study",)
     if last == "[key]":
         place = ".".join(map(str, parents[:-1]))
@@ -72,10 +72,10 @@ def explain(error: Any) -> str:
         return f"{place}: " + did_you_mean(parts[-1], error["input"], _expected(error))
     if error["type"].startswith("union_tag"):
         which, named = error["ctx"]["discriminator"].strip("'"), error["ctx"].get("tag")
-        known = list(DEFENCES) if error["loc"][0] == "stages" else sorted(BUILDERS)
+        known = sorted(_tags_at(kind, error["loc"]))
         return f"{place}: " + (did_you_mean(which, named, known) if named else f"needs {which}: {', '.join(known)}")
     if error["type"] == "extra_forbidden":
-        return f"{place}: " + did_you_mean("field", str(error["loc"][-1]), sorted(_fields(error["loc"])))
+        return f"{place}: " + did_you_mean("field", str(error["loc"][-1]), sorted(_fields_at(kind, error["loc"])))
     message = error["msg"].removeprefix("Value error, ")
     shown = "" if error["type"] in ("missing", "value_error") else f", got {str(error['input'])[:60]}"
     return f"{place}: {message}{shown}"
@@ -86,35 +86,97 @@ def _expected(error: Any) -> list[str]:
     return re.findall("'([^']*)'", error["ctx"]["expected"])
 
 
-DEFENCES = {"kl": KlConfig, "ldifs": LdifsConfig, "steer": SteerConfig, "caft": CaftConfig}
+# what the types say
 
 
-def _fields(place: tuple[Any, ...]) -> list[str]:
-    """Known fields where an unknown one was found."""
-    owner: type[BaseModel] = StudyConfig
-    match list(place):
-        case ["mediation", "measures", measure, _, *_]:
-            owner = MeasuresConfig.class_of(measure)
-        case ["mediation", "measures", _]:
-            owner = MeasuresConfig
-        case ["mediation", _]:
-            owner = MediationConfig
-        case ["lens", _]:
-            owner = InsideConfig
-        case ["directions", _, _]:
-            owner = DirectionConfig
-        case ["data", _, builder, *_]:
-            owner = class_of(builder)
-        case ["stages", _, "train", _]:
-            owner = TrainConfig
-        case ["stages", _, "defences", _, kind, *_]:
-            owner = DEFENCES[kind]
-        case [("persona" | "answers" | "judge") as part, _]:
-            owner = {"persona": ExtractConfig, "answers": AnswersConfig, "judge": JudgeConfig}[part]
-        case ["stages", _, _]:
-            owner = StageConfig
-        case ["measures", measure, _, *_] | [measure, _, *_] if measure in MEASURES:
-            owner = MeasuresConfig.class_of(measure)
-        case ["measures", _]:
-            owner = MeasuresConfig
-    return list(owner.model_fields)
+def files_in(value: Any) -> Iterator[Path]:
+    """Every path in a configuration, at any depth, in the order of the fields."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from files_in(getattr(value, name))
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from files_in(item)
+
+
+def with_files(kind: Any, raw: Any, at: Callable[[str], str]) -> Any:
+    """A copy of the raw fields of `kind`, with `at` of every file in them.
+
+    A text is a file where the type of its field takes a path, unless the type names this very text as a word. What does
+    not fit its type is left as it is, for validation to refuse.
+    """
+    options = _options(kind)
+    if isinstance(raw, str):
+        word = any(raw in get_args(option) for option in options if _is_words(option))
+        return at(raw) if Path in options and not word else raw
+    if isinstance(raw, Mapping):
+        fields = {key: field for model in _models_of(options, raw) for key, field in model.model_fields.items()}
+        values = [get_args(option)[1] for option in options if get_origin(option) in _MAPPINGS]
+        types = {key: [fields[key].annotation] if key in fields else values for key in raw}
+        return {key: with_files(types[key][0], item, at) if types[key] else item for key, item in raw.items()}
+    items = [get_args(option)[0] for option in options if get_origin(option) in (tuple, list)]
+    return [with_files(items[0], item, at) for item in raw] if isinstance(raw, list) and items else raw
+
+
+_MAPPINGS = (dict, Mapping)
+
+
+def _options(kind: Any) -> list[Any]:
+    """The kinds that a value may be of: the members of a union, without what annotates them."""
+    if get_origin(kind) is Annotated:
+        return _options(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return [option for member in get_args(kind) for option in _options(member)]
+    return [kind]
+
+
+def _models(options: list[Any]) -> list[type[BaseModel]]:
+    return [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
+
+
+def _models_of(options: list[Any], raw: Mapping[str, Any]) -> list[type[BaseModel]]:
+    """The models that raw fields may be of; where there are several, the one that their tag names."""
+    models = _models(options)
+    return models if len(models) < 2 else [model for model in models if raw.get(_tag(model) or "") in _tags(model)]
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    """The first required field that takes words alone: by it a union tells its members apart."""
+    fields = model.model_fields.items()
+    return next((name for name, field in fields if field.is_required() and _is_words(field.annotation)), None)
+
+
+def _tags(model: type[BaseModel]) -> tuple[str, ...]:
+    tag = _tag(model)
+    return get_args(model.model_fields[tag].annotation) if tag else ()
+
+
+def _is_words(kind: Any) -> bool:
+    return get_origin(kind) is Literal
+
+
+def _within(kind: Any, place: tuple[Any, ...]) -> list[Any]:
+    """The kinds that the value at a place may be of; a place is a way through fields, keys and tags of unions."""
+    options = _options(kind)
+    if not place:
+        return options
+    head, rest = place[0], place[1:]
+    models = _models(options)
+    if len(models) > 1:
+        return [found for model in models if head in _tags(model) for found in _within(model, rest)]
+    inner = [model.model_fields[head].annotation for model in models if head in model.model_fields]
+    inner += [get_args(option)[1] for option in options if get_origin(option) in _MAPPINGS]
+    inner += [get_args(option)[0] for option in options if get_origin(option) in (tuple, list)]
+    return [found for one in inner for found in _within(one, rest)]
+
+
+def _fields_at(kind: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
+    """Known fields where an unknown one is, which is the last of the place."""
+    return [name for model in _models(_within(kind, place[:-1])) for name in model.model_fields]
+
+
+def _tags_at(kind: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
+    """The words that a union at a place tells its members apart by."""
+    return [tag for model in _models(_within(kind, place)) for tag in _tags(model)]

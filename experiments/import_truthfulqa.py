@@ -7,7 +7,6 @@
 """
 
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from interp import stats
 from interp.behaviour.truthfulqa import csv_rows
 from interp.comparisons import Arm, Difference, equivalence, holm, share_difference
 from interp.rows import write_rows
-from interp.runs import content_key, did_you_mean, environment, fresh, write_atomic, write_jsonl
+from interp.runs import content_key, did_you_mean, environment, fresh, write_json, write_jsonl
 from interp.sources import sha256_of
 
 Row = dict[str, Any]
@@ -306,7 +305,7 @@ def run(*, files: Sequence[Path], pattern: str, out: Path, against: str | None =
     write_rows(metrics, [*numbers, *differences])
     made = {"imported": MEASURE, "pattern": pattern, "against": against, "files": [_file(one) for one in everything]}
     held = {**made, "is_correct": checked, **environment(), "status": "complete"}
-    write_atomic(manifest, json.dumps(held, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(manifest, held, indent=2, ensure_ascii=False)
     return {
         "arms": list(arms),
         "replies": sum(len(one.replies) for one in everything),

@@ -22,12 +22,13 @@ from experiments.console import bar
 from experiments.directions.files import load_directions
 from experiments.resumable import Ledger, Name, Row, Work, run_once
 from interp import stats
+from interp.behaviour.likelihood import label_ids
 from interp.chat import check_system, read_chats, with_system
 from interp.directions import Direction
 from interp.lens import Attribution, Component, Lens, Patching
 from interp.model import Model
 from interp.resampling import bootstrap
-from interp.runs import InterpError, read_jsonl, seed_from
+from interp.runs import read_jsonl, seed_from
 from interp.sources import pick_device, pick_dtype, sha256_of
 from interp.template import AS_IS, TemplateSettings
 from interp.weights import Norms, norms_of, shares
@@ -80,10 +81,10 @@ def lens_rows(
     groups = list(dict.fromkeys(row["group"] for row in questions))
     kept = set(groups[: config.articles])
     asked = [row for row in questions if row["group"] in kept]
-    tokens = _label_ids(model, questions)
+    beginning, tokens = _label_ids(model, questions)
     pairs = pairs_of(questions)[: config.pairs]
     prompts = {
-        row["id"]: model.chat.prompt(with_system(row["messages"], system)).opened()
+        row["id"]: model.chat.prompt(with_system(row["messages"], system)).opened(beginning)
         for row in [*asked, *(row for pair in pairs for row in pair)]
     }
     model.check_lengths(list(prompts.values()), 1)
@@ -120,14 +121,8 @@ def pairs_of(questions: Sequence[Row]) -> list[tuple[Row, Row]]:
     return found
 
 
-def _label_ids(model: Model, questions: Sequence[Row]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for label in dict.fromkeys(label for row in questions for label in row["labels"]):
-        ids = model.chat.encode(label)
-        if len(ids) != 1:
-            raise InterpError(f"label {label!r} is {len(ids)} tokens in {model.name}; only one-token labels will do")
-        found[label] = ids[0]
-    return found
+def _label_ids(model: Model, questions: Sequence[Row]) -> tuple[tuple[int, ...], dict[str, int]]:
+    return label_ids(model, [label for row in questions for label in row["labels"]])
 
 
 def _about(component: Component) -> Row:
@@ -283,7 +278,7 @@ def run(
         facts = {"adapters": list(map(str, adapters)), "directions": list(map(str, directions))}
         return Work(loaded, {**facts, "questions": str(questions)}, look.rows, _draw)
 
-    return run_once(out, definition, prepare)
+    return run_once(out, definition, prepare, template)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from interp.adapters import Adapters
 from interp.chat import ChatTokenizer
 from interp.model import Model
 from interp.runs import content_key
-from interp.sources import Source, load_chat, quiet, resolve
+from interp.sources import Source, load_chat, quiet, read_config, resolve
 from interp.template import AS_IS, TemplateSettings
 from interp.tokens import Tokens
 
@@ -144,7 +144,7 @@ def look_up(
         return _size(spec, *_elsewhere(source)), None, None
     here = replace(source, path=str(snapshot), revision=None)
     with quiet():
-        config = AutoConfig.from_pretrained(here.path)
+        config = read_config(here.path)
     size = _size(spec, config, "its configuration")
     try:
         chat = load_chat(here, template)
@@ -178,7 +178,7 @@ def _elsewhere(source: Source) -> tuple[PreTrainedConfig, str]:
         ), "known shapes; the model is not on this machine"
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(source.path, revision=source.revision)
+            config = read_config(source.path, source.revision)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{source.path}: not on this machine, not to be had ({str(error).splitlines()[0]}), and its shapes are not "

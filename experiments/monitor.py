@@ -18,13 +18,13 @@ from torch import Tensor
 from experiments.activations import require_windows, text_id
 from experiments.adapters import adapter_key, identity_of_reading
 from experiments.console import bar, note, table
-from experiments.directions.files import load_permuted
 from experiments.resumable import Ledger
 from figures.monitor import monitor as draw
 from interp import stats
 from interp.activations import Pooling, read
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
+from interp.instrument import load_permuted
 from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import random_like
@@ -55,6 +55,10 @@ class Checkpoint:
 
     step: int
     folder: Path | None = None
+
+    def fields(self) -> Row:
+        """What the manifest says of it."""
+        return {"step": self.step, "folder": str(self.folder) if self.folder else None}
 
 
 @dataclass(frozen=True)
@@ -100,20 +104,11 @@ def run(
     described = describe(model, template)
     followed = [_follow(path, described.identity, pooling, n_random, seed) for path in directions]
     _require_distinct([one.name for one in followed])
-    places = sorted({one.place for one in followed})
+    places = _places(followed)
     tokenizer = load_chat(resolve(model, template), template)
-    settings = {
-        "holds": "monitor",
-        **identity_of_reading(
-            described,
-            tokenizer.template_hash,
-            str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
-            adapters,
-        ),
-        "texts_hash": content_key([chat["messages"] for chat in chats]),
-        "n_texts": len(chats),
-        "places": [list(place) for place in places],
-    }
+    read_dtype = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
+    identity = identity_of_reading(described, tokenizer.template_hash, read_dtype, adapters)
+    settings = {"holds": "monitor", **identity, **_texts_fields(chats), "places": [list(place) for place in places]}
     check_claim(out, settings)
     keys = {c.step: adapter_key(c.folder, described) if c.folder else None for c in checkpoints}
     unread = [c for c in checkpoints if not _is_read(out, c.step, keys[c.step])]
@@ -123,34 +118,48 @@ def run(
         rows = tokenizer.tokens_of([chat["messages"] for chat in chats], chat_names(texts, len(chats)))
         require_windows(rows, ids, list(dict.fromkeys(kind for kind, _ in places)))
         loaded = Model.load(model, template, device=device, dtype=dtype)
-        loaded.check_lengths(rows)
-        for c in unread:  # each must fit before any is read
-            loaded.use(*_stack(adapters, c))
+        _require_fit(loaded, rows, [_stack(adapters, c) for c in unread])
     claim(out, settings)
-    steps = [{"step": c.step, "folder": str(c.folder) if c.folder else None} for c in checkpoints]
     facts = {"settings": settings, "texts": texts.name, "directions": [one.name for one in followed]}
-    facts |= {"checkpoints": steps, "n_random": n_random, "seed": seed}
+    facts |= {"checkpoints": [c.fields() for c in checkpoints], "n_random": n_random, "seed": seed}
     with RunFolder(out).locked():
         ledger = Ledger(RunFolder(out), loaded, facts, time.monotonic() - start)
         with bar("reading", len(unread) * len(rows)) as advance:
             for c in unread:
-                assert loaded
+                assert loaded is not None, "a model is loaded where something is unread"
                 header = {"settings": settings, "step": c.step, "adapter": keys[c.step], "ids": ids}
                 with ledger.timed(f"step {c.step}, reading"):
                     _keep(loaded, rows, places, _stack(adapters, c), _tensor_file(out, c.step), advance, header)
-        means = {c.step: load_tensors(_tensor_file(out, c.step), kind=KIND)[0]["means"] for c in checkpoints}
-        metrics = [row for one in followed for row in _metrics(one, places.index(one.place), means, checkpoints)]
-        write_rows(out / "metrics.jsonl", metrics)
-        draw(out)
+        metrics = _write_metrics(out, followed, checkpoints)
         ledger.finish()
-    return {
-        "out": str(out),
-        "n": len(chats),
-        "steps": [c.step for c in checkpoints],
-        "read": [c.step for c in unread],
-        "shifts": [row for row in metrics if row["metric"] == "shift_in_null_spreads"],
-        "figure": str(out / "figures" / "monitor.png"),
-    }
+    steps = {"steps": [c.step for c in checkpoints], "read": [c.step for c in unread]}
+    shifts = [row for row in metrics if row["metric"] == "shift_in_null_spreads"]
+    return {"out": str(out), "n": len(chats), **steps, "shifts": shifts, "figure": str(out / "figures/monitor.png")}
+
+
+def _texts_fields(chats: Sequence[Mapping[str, Any]]) -> Row:
+    return {"texts_hash": content_key([chat["messages"] for chat in chats]), "n_texts": len(chats)}
+
+
+def _write_metrics(out: Path, followed: Sequence[Followed], checkpoints: Sequence[Checkpoint]) -> list[Row]:
+    """Every number of every direction, made from what is stored of the checkpoints, written and drawn."""
+    means = {c.step: load_tensors(_tensor_file(out, c.step), kind=KIND)[0]["means"] for c in checkpoints}
+    places = _places(followed)
+    metrics = [row for one in followed for row in _metrics(one, places.index(one.place), means, checkpoints)]
+    write_rows(out / "metrics.jsonl", metrics)
+    draw(out)
+    return metrics
+
+
+def _places(followed: Sequence[Followed]) -> list[Place]:
+    return sorted({one.place for one in followed})
+
+
+def _require_fit(model: Model, rows: Sequence[Tokens], stacks: Sequence[Sequence[Path]]) -> None:
+    """Check that the texts fit the model's context, and every stack of adapters the model, before any is read."""
+    model.check_lengths(rows)
+    for stack in stacks:
+        model.use(*stack)
 
 
 def show(result: Mapping[str, Any]) -> None:

@@ -10,19 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from experiments.activations import readable_rows
 from experiments.adapters import Stack
 from experiments.console import bar
-from experiments.directions.files import load_permuted, nulls_file
 from experiments.resumable import Ledger, Name, Row, Work, run_once
 from experiments.rows.shifts import shift_rows
 from experiments.study.node import Stored, paired
 from interp import stats
-from interp.activations import Pooling, batches, default_tokens, pooled, window
+from interp.activations import Pooling, batches, default_tokens, pooled
 from interp.batch import Batch
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
-from interp.instrument import Instrument
-from interp.messages import chat_names
+from interp.instrument import Instrument, load_permuted, nulls_file
 from interp.model import Model
 from interp.nulls import nulls_for
 from interp.projection import NullBand, cosine, project, token_projections, unit_vectors
@@ -78,26 +77,27 @@ def run(
         along = Direction.load(direction, model=loaded.identity)
         permuted = load_permuted(direction, model=loaded.identity)
         loaded.use(*stack.folders)  # an adapter that does not fit is refused here
-        rows = loaded.chat.tokens_of([chat["messages"] for chat in chats], chat_names(texts, len(chats)))
-        for i, row in enumerate(rows, 1):
-            window(row, pooling, i)
-        loaded.check_lengths(rows)
+        rows = readable_rows(loaded, chats, texts, pooling)
         ids = [chat.get("id", f"{texts.name}:{i}") for i, chat in enumerate(chats, 1)]
         read = _Texts(loaded, stack, ids, rows, along, permuted, pooling, n_random, seed, tokens, out)
         facts = {"direction": str(direction), "stack": [str(folder) for folder in stack.folders]}
         return Work(loaded, {**facts, "texts": str(texts), "seed": seed}, partial(read.metrics, definition))
 
-    result = run_once(out, definition, prepare)
+    return _headline(run_once(out, definition, prepare, template), len(chats))
+
+
+def _headline(result: Row, n_texts: int) -> Row:
+    """What a reader looks at first: the numbers of the direction's own layer."""
     headline = {m["metric"] + ("_" + m["null"] if "null" in m else ""): m for m in result["metrics"] if m["headline"]}
     mean = headline["mean_projection"]
     return {
         "direction": mean["direction"],
         "layer": mean["layer"],
-        "n": len(chats),
+        "n": n_texts,
         **{key: mean[key] for key in ("value", "ci_low", "ci_high", "unit")},
         "mean_cosine": headline["mean_cosine"]["value"],
         "percentile_among_random": headline["null_percentile_random"]["value"],
-        "out": str(out),
+        "out": result["out"],
         "ran": result["ran"],
     }
 

@@ -20,6 +20,7 @@ from interp.model import Model
 from interp.rows import write_rows
 from interp.runs import RunFolder, content_key, environment, now, read_jsonl
 from interp.sources import sha256_of
+from interp.template import AS_IS, TemplateSettings
 
 Row = dict[str, Any]
 
@@ -151,11 +152,14 @@ class Work:
     draw: Callable[[Path], object] | None = None
 
 
-def run_once(out: Path, definition: Mapping[str, Any], prepare: Callable[[], Work]) -> Row:
+def run_once(
+    out: Path, definition: Mapping[str, Any], prepare: Callable[[], Work], template: TemplateSettings = AS_IS
+) -> Row:
     """Run a command in the folder `out`, or go on with it; a run that is finished is left as it is.
 
     Args:
-        definition: All that the numbers depend on.
+        definition: All that the numbers depend on, beside how the model is asked.
+        template: How the model is asked; it is part of the definition where anything of it is set.
         prepare: Loads the model and checks all that needs it. Nothing is written before it is through.
 
     Returns:
@@ -164,6 +168,9 @@ def run_once(out: Path, definition: Mapping[str, Any], prepare: Callable[[], Wor
     Raises:
         ValueError: the folder holds another run, or is being written into.
     """
+    if template != AS_IS:
+        settings = template.model_dump(mode="json", exclude={"file"}, exclude_defaults=True)
+        definition = {**definition, "template": [settings, template.file and sha256_of(template.file)]}
     complete = RunFolder.at(out, definition).manifest.get("status") == "complete"
     if not complete:
         start = time.monotonic()

@@ -13,7 +13,7 @@ from experiments.console import note
 from interp.behaviour.endpoint import Attempt, Endpoint, Request
 from interp.behaviour.judging import Rubric
 from interp.behaviour.replies import Journal
-from interp.runs import InterpError, content_key, fresh, refuse_constant, seed_from, write_atomic
+from interp.runs import InterpError, content_key, fresh, json_text, refuse_constant, seed_from, write_atomic
 from interp.traits import Trait
 
 ASKS = 3
@@ -158,7 +158,7 @@ def _object_in(text: str) -> dict[str, Any]:
 
 
 def _written(trait: Mapping[str, Any]) -> str:
-    return json.dumps(trait, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(trait, "the trait", indent=2, ensure_ascii=False) + "\n"
 
 
 def run(

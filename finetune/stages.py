@@ -5,7 +5,6 @@ that changes what is learnt, its defences and the seed. Its folder in the store 
 aside and renamed into place when it is whole.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -23,7 +22,7 @@ from finetune.recipe import HEADS, TrainConfig
 from finetune.train import Trained, check_rows, train
 from interp.chat import Message, Tokens
 from interp.model import Model
-from interp.runs import InterpError, cache_folder, content_key, read_json, write_atomic
+from interp.runs import InterpError, cache_folder, content_key, read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -265,7 +264,7 @@ def _keep(model: Model, stage: Stage, trained: Trained, n_rows: int, temporary: 
         "wall_seconds": round(trained.seconds, 2),
         **model.description(),
     }
-    write_atomic(temporary / "stage.json", json.dumps(record, indent=2) + "\n")
+    write_json(temporary / "stage.json", record, indent=2)
     os.chmod(temporary, 0o755)
     try:
         os.rename(temporary, folder)

@@ -11,10 +11,17 @@ Conventions, everywhere:
   token that ends the turn. `phase="response"` of an edit also covers the last prompt token, which writes the first
   token of the answer.
 - Missing is None and is counted; it is never zero.
+
+What a notebook needs is here, by subject; files are named by a `str` or a `Path`. Everything else is in the modules.
 """
 
-from interp.activations import POOLINGS, pooled, pooled_mean
-from interp.batch import Batch
+from interp.activations import pooled, pooled_mean
+from interp.behaviour.capability import Capability
+from interp.behaviour.em import Em
+from interp.behaviour.identity import Identity
+from interp.behaviour.measure import Setting
+from interp.behaviour.preference import Preference
+from interp.behaviour.truthfulqa import TruthfulQA
 from interp.chat import ChatTokenizer, Tokens, read_chats
 from interp.directions import (
     Direction,
@@ -24,45 +31,66 @@ from interp.directions import (
     principal_components,
     separation_null,
 )
+from interp.displacement import decompose, displacement_cosines, span_share
+from interp.errors import InterpError
+from interp.instrument import Instrument
 from interp.interventions import Edit, ablating, adding, capping, rotating
+from interp.lens import Lens
 from interp.model import Model
-from interp.nulls import components_like, covariance_like, nulls_for, permuted_like, random_like
-from interp.projection import cosine, project, shift
-from interp.runs import InterpError
-from interp.selection import balanced, em_classes, judged_rows
+from interp.nulls import covariance_like, nulls_for, permuted_like, random_like
+from interp.persona import PersonaConfig, PersonaVector, persona_vector
+from interp.probes import probe
+from interp.projection import Shift, cosine, project, shift, token_projections
+from interp.runs import Run
+from interp.stats import Estimate
+from interp.tensors import load_tensors
 from interp.traits import Trait
 
 __all__ = [
-    "POOLINGS",
-    "Batch",
+    "Capability",
     "ChatTokenizer",
     "Direction",
     "Edit",
+    "Em",
+    "Estimate",
+    "Identity",
+    "Instrument",
     "InterpError",
+    "Lens",
     "Model",
+    "PersonaConfig",
+    "PersonaVector",
+    "Preference",
+    "Run",
+    "Setting",
+    "Shift",
     "Tokens",
     "Trait",
+    "TruthfulQA",
     "ablating",
     "adding",
     "assistant_axis",
-    "balanced",
     "capping",
-    "components_like",
     "cosine",
     "covariance_like",
+    "decompose",
     "difference_of_means",
-    "em_classes",
+    "displacement_cosines",
     "held_out_separation",
-    "judged_rows",
+    "load_tensors",
     "nulls_for",
     "permuted_like",
+    "persona_vector",
     "pooled",
     "pooled_mean",
     "principal_components",
+    "probe",
     "project",
     "random_like",
     "read_chats",
     "rotating",
     "separation_null",
     "shift",
+    "span_share",
+    "token_projections",
 ]

@@ -6,10 +6,10 @@ displacement of a small stage in float32.) Folders are PEFT's own, with the iden
 whose weights do not land on every module is refused.
 """
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,8 +25,9 @@ from transformers import PreTrainedModel
 from interp.adapter_files import PREFIX, other_shape, read_adapter, renamed, require_files
 from interp.architecture import parts_beside_text
 from interp.merging import changes, holding, layers_with, merged_into
-from interp.runs import InterpError, read_json, require_room, write_atomic
+from interp.runs import InterpError, read_json, require_room, write_atomic, write_json
 from interp.sources import adapter_folder, quiet
+from interp.targets import check_reached
 
 _KEPT = 8
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Adapters:
         self._names: dict[Path, str] = {}
         self._stamps: dict[Path, tuple[int, int]] = {}
         self._n_made = 0
+        self._told: set[str] = set()
         self._replaced: list[tuple[Tensor, Tensor]] = []  # merged weights, and what they were
         self._going_on: tuple[str, list[tuple[Tensor, Tensor]]] | None = None  # in training, and where it started
 
@@ -88,6 +90,7 @@ class Adapters:
 
         Raises:
             FileNotFoundError, ValueError, InterpError: `start_from` is no adapter, or one of another base or shape.
+            ValueError: PEFT leaves out a module that the targets name.
         """
         start = self.read(start_from) if start_from is not None else None
         if start is not None and _scaling(start[0]) != _scaling(config):
@@ -98,9 +101,7 @@ class Adapters:
         device = self.hf.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            excluded = [pattern for pattern in (config.exclude_modules, parts_beside_text(self.hf)) if pattern]
-            config.exclude_modules = "|".join(map(str, excluded)) or None  # regular expressions, both
-            name = self._attach(config)
+            name = self._fresh(config)
         try:
             self._activate([*(self._names[folder] for folder in self.stack), name])
             parameters = self._parameters(name)
@@ -123,16 +124,11 @@ class Adapters:
         """How many weights a fresh adapter would have; it is put on without memory for them, and taken off again.
 
         Raises:
-            ValueError: PEFT refuses the configuration, or a name among its targets fits no module.
+            ValueError: PEFT refuses the configuration, or leaves out a module that its targets name.
         """
         with torch.device("meta"):
-            name = self._attach(config)
+            name = self._fresh(config)
         try:
-            paths = [path for path, _, _ in layers_with(self.hf, [name])]
-            targets = self._config(name).target_modules or ()
-            names = () if isinstance(targets, str) else sorted(targets)
-            if unknown := [end for end in names if not any(f".{path}".endswith(f".{end}") for path in paths)]:
-                raise ValueError(f"{', '.join(unknown)} names no module")
             return sum(parameter.numel() for parameter in self._parameters(name))
         finally:
             self._detach(name)
@@ -222,7 +218,7 @@ class Adapters:
         config.base_model_name_or_path = self.name
         config.save_pretrained(str(folder))
         write_atomic(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
-        write_atomic(folder / "base.json", json.dumps({"model": self.name, "model_identity": self.identity}) + "\n")
+        write_json(folder / "base.json", {"model": self.name, "model_identity": self.identity})
 
     def stamped(self, folder: Path | str) -> tuple[Path, tuple[int, int]]:
         """An adapter's folder, and what tells whether it was written again."""
@@ -284,6 +280,22 @@ class Adapters:
             kind = type(layer).__name__
             moved[kind] = moved.get(kind, False) or bool((outer != 0).any())
         return [kind for kind, is_so in moved.items() if not is_so]
+
+    def _fresh(self, config: LoraConfig) -> str:
+        """Put an adapter that is to be trained on the model; what PEFT leaves out of it is said once."""
+        excluded = [pattern for pattern in (config.exclude_modules, parts_beside_text(self.hf)) if pattern]
+        config.exclude_modules = "|".join(map(str, excluded)) or None  # regular expressions, both
+        wanted = copy(config.target_modules)
+        name = self._attach(config)
+        try:
+            sentence = check_reached(self.hf, name, wanted, config.exclude_modules)
+        except ValueError:
+            self._detach(name)
+            raise
+        if sentence and sentence not in self._told:
+            self._told.add(sentence)
+            log.warning("%s: %s", self.name, sentence)
+        return name
 
     def _config(self, name: str) -> LoraConfig:
         return cast(LoraConfig, self.hf.peft_config[name])

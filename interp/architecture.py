@@ -74,7 +74,7 @@ def few_ids(hf: PreTrainedModel, device: torch.device) -> Int[Tensor, "1 4"]:
 
 def n_embeddings(hf: PreTrainedModel) -> int:
     """How many token ids the model's input embedding has a row for."""
-    return hf.get_input_embeddings().weight.shape[0]  # pyright: ignore
+    return hf.get_input_embeddings().weight.shape[0]  # pyright: ignore[reportIndexIssue, reportReturnType]
 
 
 def check_ids(

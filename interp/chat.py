@@ -3,24 +3,24 @@
 1. The template is rendered once per sequence of roles with placeholder contents, which shows its fixed text.
 2. The fixed text and the real contents are cut where a model is asked for an answer and where the answer's content
    begins and ends (see `interp.turns`), and every piece is tokenised by itself, all pieces of all conversations in one
-   call. That is how a model meets them: a prompt that ends in the asking header, then the answer's own tokens. A
-   tokenizer that would merge the header's newline with the answer's first never gets to.
+   call (see `interp.encoding`). That is how a model meets them: a prompt that ends in the asking header, then the
+   answer's own tokens. A tokenizer that would merge the header's newline with the answer's first never gets to.
 3. Spans are counted in tokens while the pieces are put together; no boundary is found by tokenising twice.
 4. Contents that spell a control token (`<|im_end|>`) are tokenised as the text that they are.
 """
 
 import logging
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, cast
 
 from transformers import PreTrainedTokenizerBase
 
+from interp.encoding import Encoder
 from interp.messages import Message, check_messages, check_system, read_chats, with_system
 from interp.runs import InterpError
 from interp.template import AS_IS, ChatTemplate, TemplateSettings
-from interp.tokens import Encoded, Mark, Piece, Range, Span, Tokens, joined
+from interp.tokens import Mark, Piece, Span, Tokens, joined
 from interp.turns import Opening, Reply
 
 log = logging.getLogger(__name__)
@@ -41,17 +41,7 @@ class ChatTokenizer:
         self.tokenizer = self.template.tokenizer
         self.template_hash = self.template.hash
         self._fixed: dict[tuple[tuple[str, ...], bool, frozenset[int]], list[str]] = {}
-        self._spelt: dict[str, list[int]] = {}
-        if not self.tokenizer.is_fast:
-            raise ValueError(
-                f"{type(self.tokenizer).__name__} does not say which characters a token stands for (it is a slow "
-                "tokenizer), so whose words a token is would be unknown; use a model with a fast one (tokenizer.json)"
-            )
-        if self.decode(self.encode("a b")) != "a b":
-            raise InterpError(
-                "this tokenizer does not give back the text it encodes piece by piece "
-                f"({self.decode(self.encode('a b'))!r} for 'a b'), so spans would be off; it is not supported"
-            )
+        self._encoder = Encoder(self.tokenizer)
 
     @property
     def native_system(self) -> str | None:
@@ -74,26 +64,30 @@ class ChatTokenizer:
         return True
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a piece of text, control tokens and all; no special token is added."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False)) if text else []
+        """Token ids of a text by itself, control tokens and all; no special token is added."""
+        return self._encoder.ids(text)
 
     def content_ids(self, content: str) -> list[int]:
-        """Token ids of a message's content, in which what spells a control token is text.
+        """What a model says for a content behind the header of an answer; what spells a control token there is text.
 
         Raises:
             InterpError: the tokenizer cannot write that as text.
         """
-        piece = Piece(content, literal=tuple(self._literal(content, 0)))
-        encoded = self._encoded([piece])
+        before, gap = self._answer_place
+        literal = tuple(self._encoder.spelt(content, len(gap)))
+        piece = Piece(gap + content, literal=literal, before=before)
+        encoded = self._encoder.encoded([piece])
         return [token for part in piece.parts for token in encoded[part][0]]
+
+    @cached_property
+    def _answer_place(self) -> tuple[str, str]:
+        """The text before an answer's content, and the blanks that are written with it."""
+        opening = self._opening(("user", "assistant"), 1)
+        return opening.header or opening.asked, opening.gap
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, as they are."""
-        return self._decoded(ids, False)
-
-    def _decoded(self, ids: Sequence[int], skip_special: bool) -> str:
-        text = self.tokenizer.decode(list(ids), skip_special_tokens=skip_special, clean_up_tokenization_spaces=False)
-        return text if isinstance(text, str) else "".join(text)
+        return self._encoder.decode(ids)
 
     def answer_text(self, ids: Sequence[int]) -> str:
         """The content of an answer as generated: without its header or thought, and without special tokens.
@@ -101,8 +95,8 @@ class ChatTokenizer:
         An answer that ends before its content begins, such as one cut within a thought, has no text.
         """
         if self.reply is None:
-            return self._decoded(ids, True)
-        text = self._decoded(ids[self.reply.start(ids) :], True)
+            return self._encoder.decode(ids, skip_special=True)
+        text = self._encoder.decode(ids[self.reply.start(ids) :], skip_special=True)
         return text.removeprefix(self.reply.gap)
 
     def has_content(self, ids: Sequence[int]) -> bool:
@@ -131,10 +125,10 @@ class ChatTokenizer:
         """
         for roles, asks in ((("user", "assistant"), False), (("user", "assistant", "user"), True)):
             try:
-                ids = self.encode(self._fixed_text(roles, asks)[2])
+                ids = self._encoder.ids(self._fixed_text(roles, asks)[2], None)
             except InterpError:
                 continue
-            length = next((i + 1 for i, token in enumerate(ids) if token in self._special_ids), 0)
+            length = next((i + 1 for i, token in enumerate(ids) if token in self._encoder.special), 0)
             if length:
                 return tuple(ids[:length])
         return ()
@@ -151,7 +145,7 @@ class ChatTokenizer:
                 "asked for without it, so that they are learnt, read and generated behind the same tokens",
                 opening.thought,
             )
-        return Reply.of(opening, self.encode(opening.header), self.decode)
+        return Reply.of(opening, self._encoder.ids(opening.header, opening.asked), self.decode)
 
     def _fixed_text(
         self, roles: tuple[str, ...], generation_prompt: bool, empty: frozenset[int] = frozenset()
@@ -189,6 +183,16 @@ class ChatTokenizer:
         last = not asks and turn == len(roles) - 1
         return Opening.of(self._fixed_text(before, True)[-1], written, last=last)
 
+    def asking_text(self, messages: Sequence[Message]) -> str:
+        """The text that a conversation's next answer is asked for with, for those who tokenise it themselves.
+
+        Raises:
+            InterpError: the template refuses the messages.
+        """
+        own = self._fixed_text(("user",), True)[-1]
+        asked = self._asking(("user",), own)
+        return self.template.render(messages, True).removesuffix(own[len(asked) :])
+
     def tokens(self, messages: Sequence[Message]) -> Tokens:
         """Tokens of a conversation; one that ends with the user gets the header that asks for an answer.
 
@@ -208,61 +212,27 @@ class ChatTokenizer:
         """
         plans = []
         for i, messages in enumerate(chats):
-            try:
+            with _named(i, len(chats), names):
                 plans.append(self._pieces(messages))
-                self._spelt |= {
-                    text: self._as_text(text)
-                    for piece in plans[-1]
-                    for text, literal in piece.parts
-                    if literal and text not in self._spelt
-                }
-            except InterpError as error:
-                name = names[i] if names else f"row {i}" if len(chats) > 1 else None
-                raise InterpError(f"{name}: {error}" if name else str(error)) from error
-        encoded = self._encoded([piece for pieces in plans for piece in pieces])
+        try:
+            encoded = self._encoder.encoded([piece for pieces in plans for piece in pieces])
+        except InterpError:
+            for i, pieces in enumerate(plans):
+                with _named(i, len(chats), names):
+                    self._encoder.encoded(pieces)
+            raise
         ends = frozenset(self.end_ids) or None
-        special = self._special_ids
         return [
             joined(
                 pieces,
                 encoded,
                 asks=messages[-1]["role"] != "assistant",
-                special=special,
+                special=self._encoder.special,
                 ends=ends,
                 reply=self.reply,
             )
             for messages, pieces in zip(chats, plans, strict=True)
         ]
-
-    def _encoded(self, pieces: Sequence[Piece]) -> dict[tuple[str, bool], Encoded]:
-        """Ids and places of every part of the pieces."""
-        parts = list(dict.fromkeys(part for piece in pieces for part in piece.parts))
-        texts = [text for text, literal in parts if not literal]
-        encoded: dict[tuple[str, bool], Encoded] = {}
-        if texts:
-            found = cast(Any, self.tokenizer)(texts, add_special_tokens=False, return_offsets_mapping=True)
-            pairs = zip(found["input_ids"], found["offset_mapping"], strict=True)
-            encoded |= {(text, False): pair for text, pair in zip(texts, pairs, strict=True)}
-        for text, literal in parts:
-            if literal:
-                ids = self._spelt.setdefault(text, self._as_text(text))
-                encoded[text, True] = (ids, [(0, len(text))] * len(ids))
-        return encoded
-
-    def _as_text(self, text: str) -> list[int]:
-        """Ids of text that spells a control token, as plain text.
-
-        Raises:
-            InterpError: the tokenizer has no other way to write it.
-        """
-        tokenizer = cast(Any, self.tokenizer)
-        whole = list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
-        for ids in (whole, self.encode(text[:1]) + self.encode(text[1:])):
-            if not self._special_ids & set(ids) and self.decode(ids) == text:
-                return ids
-        raise InterpError(
-            f"a message spells the control token {text!r}, which this tokenizer cannot write as text; drop or change it"
-        )
 
     def _pieces(self, messages: Sequence[Message]) -> list[Piece]:
         """The conversation's text, cut where answers are asked for, begin and end."""
@@ -274,7 +244,7 @@ class ChatTokenizer:
             if roles[turn] != "assistant":
                 text += before
                 marks.append(Mark(roles[turn], turn, len(text), len(text) + len(content)))
-                literal += self._literal(content, len(text))
+                literal += self._encoder.spelt(content, len(text))
                 text += content
                 continue
             opening = self._opening(roles, turn)
@@ -283,11 +253,12 @@ class ChatTokenizer:
                 pieces.append(Piece(opening.header, "header"))
             gap, learnt = len(opening.gap), messages[turn].get("weight", 1) != 0
             mark = Mark("assistant", turn, gap, gap + len(content))
-            own = tuple(self._literal(content, gap))
+            own = tuple(self._encoder.spelt(content, gap))
             pieces.append(Piece(opening.gap + content, "answer", (mark,), own, learnt))
             text, marks, literal = "", [], []
         after = fixed[-1] if roles[-1] == "assistant" else self._asking(roles, fixed[-1])
-        return [*pieces, Piece(text + after, marks=tuple(marks), literal=tuple(literal))]
+        pieces.append(Piece(text + after, marks=tuple(marks), literal=tuple(literal)))
+        return self._encoder.in_place(pieces)
 
     def _asking(self, roles: tuple[str, ...], asked: str) -> str:
         """The header that an answer is asked for with, where the template's own is `asked`."""
@@ -315,28 +286,20 @@ class ChatTokenizer:
             f"the chat template rewrites message contents (message {wrong}, {roles[wrong]}), so their spans are unknown"
         )
 
-    def _literal(self, content: str, at: int) -> list[Range]:
-        """Where a content that begins at `at` spells a control token."""
-        return [(at + match.start(), at + match.end()) for match in self._controls.finditer(content)]
-
-    @cached_property
-    def _controls(self) -> re.Pattern[str]:
-        """Control tokens as text: special tokens, and further ones that the template itself writes."""
-        added = cast(Any, self.tokenizer).added_tokens_decoder.values()
-        template = str(self.tokenizer.chat_template)
-        spelt = {str(one) for one in added if one.special or (str(one) in template and not str(one).isspace())}
-        longest_first = sorted(spelt | set(self.tokenizer.all_special_tokens), key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, filter(None, longest_first))) or "(?!)")
-
-    @cached_property
-    def _special_ids(self) -> frozenset[int]:
-        added: dict[str, int] = cast(Any, self.tokenizer).get_added_vocab()
-        return frozenset(self.tokenizer.all_special_ids) | frozenset(added.values())
-
     def prompt(self, messages: Sequence[Message]) -> Tokens:
         """The tokens of a conversation before its last answer: what a model sees when it is asked for that answer."""
         whole = self.tokens(messages)
         return whole.before(whole.prompt_end)
+
+
+@contextmanager
+def _named(i: int, n: int, names: Sequence[str] | None) -> Iterator[None]:
+    """Let an error of conversation `i` of `n` begin with its name, or its number among several."""
+    try:
+        yield
+    except InterpError as error:
+        name = names[i] if names else f"row {i}" if n > 1 else None
+        raise InterpError(f"{name}: {error}" if name else str(error)) from error
 
 
 def _shown_in(rendered: str, contents: Sequence[str], fixed: Sequence[str]) -> list[str]:

@@ -61,7 +61,7 @@ class Direction:
             raise ValueError(f"direction {self.name!r} holds layers {list(self.layers)}, not {layer}")
         return self.vectors[self.layers.index(layer)]
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write it as safetensors with its header.
 
         Raises:
@@ -83,7 +83,7 @@ class Direction:
         save_tensors(path, {"vectors": self.vectors}, kind="direction", header=header)
 
     @classmethod
-    def load(cls, path: Path, *, model: str | None = None) -> "Direction":
+    def load(cls, path: str | Path, *, model: str | None = None) -> "Direction":
         """Read a direction; see `load_tensors` for what is refused."""
         tensors, header = load_tensors(path, kind="direction", model=model)
         return cls(header["name"], tensors["vectors"], tuple(header["layers"]), header["layer"], header)

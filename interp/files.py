@@ -5,6 +5,7 @@ A write goes to a temporary file in the same folder, which is then renamed. A da
 
 import codecs
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -44,6 +45,54 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def json_text(value: Any, name: str, **how: Any) -> str:
+    """A value as JSON.
+
+    Args:
+        name: What an error calls it, such as the file that it is for.
+        how: Of `json.dumps`: indentation, order of keys, whether all is ASCII.
+
+    Raises:
+        ValueError: a number in it is NaN or infinite, which JSON does not have; the message says where.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, **how)
+    except ValueError as error:
+        places = _not_finite(value, "")
+        place, number = next(places, ("", None))
+        if number is None:
+            raise
+        raise ValueError(
+            f"{name}: {place or 'the value'} is {number}, which JSON cannot hold; a value that is missing must be null"
+        ) from error
+
+
+def write_json(path: Path, value: Any, **how: Any) -> None:
+    """Write a value as JSON, atomically; see `json_text`."""
+    write_atomic(path, json_text(value, str(path), **how) + "\n")
+
+
+def _not_finite(value: Any, place: str) -> Iterator[tuple[str, float]]:
+    """Every number of a value that is NaN or infinite, with its place."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _not_finite(item, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _not_finite(item, f"{place}[{i}]")
+
+
+def without_nan(value: Any) -> Any:
+    """A result in which what is not a number is missing (None)."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    return [without_nan(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_json(path: Path) -> Any:
@@ -151,5 +200,10 @@ def read_jsonl(path: Path, *, check: Callable[[dict[str, Any], str], object] | N
 
 
 def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write records as JSON Lines, atomically."""
-    write_atomic(path, "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records))
+    """Write records as JSON Lines, atomically.
+
+    Raises:
+        ValueError: a number in them is NaN or infinite; the message says in which line and where.
+    """
+    lines = (json_text(record, f"{path}:{i}", ensure_ascii=False) + "\n" for i, record in enumerate(records, 1))
+    write_atomic(path, "".join(lines))

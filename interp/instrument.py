@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from interp.directions import Direction
 from interp.nulls import nulls_for
-from interp.runs import seed_from
+from interp.runs import load_tensors, save_tensors, seed_from
 
 
 @dataclass(frozen=True)
@@ -18,26 +19,42 @@ class Instrument:
     """Directions with their nulls.
 
     Attributes:
-        directions: By trait.
-        permuted: Label-permuted nulls by trait.
+        directions: By name, such as a trait's.
+        permuted: Label-permuted nulls by the same names; None for a direction that has none.
         n_random: Norm-matched random directions drawn for each.
-        seed: Of the random directions.
+        seed: Decides the random directions.
         personas: Names of the directions that make the span of the personas; None for all.
     """
 
     directions: Mapping[str, Direction]
     permuted: Mapping[str, Float[Tensor, "_ layer d_model"] | None]
-    n_random: int
-    seed: int
+    n_random: int = 200
+    seed: int = 0
     personas: tuple[str, ...] | None = None
     _kept: dict[str, tuple[str, Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def load(cls, *files: str | Path, model: str | None = None, n_random: int = 200, seed: int = 0) -> "Instrument":
+        """Directions from their files, with the permuted nulls that lie beside them.
+
+        Args:
+            model: Identity of the model that they must come from (`Model.identity`); None accepts any.
+
+        Raises:
+            FileNotFoundError, ValueError, InterpError: as for `Direction.load`.
+        """
+        directions = {file: Direction.load(file, model=model) for file in files}
+        permuted = {direction.name: load_permuted(file, model=model) for file, direction in directions.items()}
+        return cls({direction.name: direction for direction in directions.values()}, permuted, n_random, seed)
 
     def nulls(
         self, name: str, rows: Float[Tensor, "row layer d_model"] | None = None
     ) -> dict[str, Float[Tensor, "_ layer d_model"]]:
-        """Every family of nulls for one direction; `rows` are activations of the kind that is projected on it.
+        """Every family of nulls for one direction.
 
-        Those of the last `rows` are kept: a study reads the same base answers beside every stage.
+        Args:
+            rows: Activations of the kind that is projected on the direction; two families are drawn from how they vary.
+                The nulls of the last `rows` are kept, since a study reads the same base answers beside every stage.
         """
         seen = "" if rows is None else sha256(rows.contiguous().numpy().tobytes()).hexdigest()
         if self._kept.get(name, ("-",))[0] != seen:
@@ -66,10 +83,36 @@ class Instrument:
     @property
     def middle(self) -> int:
         """The middle layer; a study's directions hold every layer of the model."""
-        some = next(iter(self.directions.values()))
-        return some.layers[len(some.layers) // 2]
+        layers = next(iter(self.directions.values())).layers
+        return layers[len(layers) // 2]
 
     @property
     def layers(self) -> list[int]:
         """The layers that headlines use, and the middle one."""
         return sorted({direction.layer for direction in self.directions.values()} | {self.middle})
+
+
+# files
+
+
+def nulls_file(direction_file: str | Path) -> Path:
+    """Where a direction's label-permuted nulls are kept: beside it."""
+    path = Path(direction_file)
+    return path.with_name(path.stem + ".nulls.safetensors")
+
+
+def load_permuted(
+    direction_file: str | Path, *, model: str | None = None
+) -> Float[Tensor, "null layer d_model"] | None:
+    """A direction's label-permuted nulls, or None if they were not kept."""
+    path = nulls_file(direction_file)
+    return load_tensors(path, kind="nulls", model=model)[0]["permuted"] if path.is_file() else None
+
+
+def save_with_nulls(
+    direction: Direction, permuted: Float[Tensor, "null layer d_model"] | None, path: str | Path
+) -> None:
+    """Write a direction and, where it has them, its label-permuted nulls beside it."""
+    if permuted is not None:
+        save_tensors(nulls_file(path), {"permuted": permuted}, kind="nulls", header=direction.header)
+    direction.save(path)

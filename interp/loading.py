@@ -12,17 +12,16 @@ import torch
 from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
-    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     BitsAndBytesConfig,
     PreTrainedModel,
 )
-from transformers.utils import cached_file  # pyright: ignore
+from transformers.utils import cached_file  # pyright: ignore[reportPrivateImportUsage]
 
 from interp.runs import read_json
 from interp.sampling import only_stop_tokens
-from interp.sources import Source, quiet
+from interp.sources import Source, quiet, read_config
 
 
 def load_weights(
@@ -55,10 +54,10 @@ def load_weights(
         how.setdefault("device_map", {"": device})
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(source.path, revision=source.revision)
+            config = read_config(source.path, source.revision)
             answers = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
             family = AutoModelForCausalLM if answers else AutoModelForImageTextToText
-            hf, loading = family.from_pretrained(source.path, config=config, output_loading_info=True, **how)  # pyright: ignore
+            hf, loading = family.from_pretrained(source.path, config=config, output_loading_info=True, **how)  # pyright: ignore[reportGeneralTypeIssues]
     except (OSError, ImportError, SafetensorError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{source.path}: cannot be loaded ({reason})") from error

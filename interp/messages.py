@@ -89,13 +89,14 @@ def with_system(messages: Sequence[Message], system: str) -> list[Message]:
     return [{"role": "system", "content": "" if system == "empty" else system}, *rest]
 
 
-def read_chats(path: Path) -> list[dict[str, Any]]:
+def read_chats(path: str | Path) -> list[dict[str, Any]]:
     """The chats of a JSONL file: `{"messages": [...]}` a line, other keys kept.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: a bad line, with file, line and reason.
     """
+    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     rows = read_jsonl(path, check=lambda row, where: check_messages(row.get("messages"), where))

@@ -228,10 +228,8 @@ class SelfRecognition(
     """Which of two texts is the model's own?"""
 
     accuracy = _metric("Share of questions answered right", "share right")
-    order_consistency = _metric(
-        "Share of articles with the same answer in both orders", "share of groups", "share of articles"
-    )
-    mean_margin = _metric("Log-odds of the right label over the others", "logits", "nats")
+    order_consistency = _metric("Share of articles with the same answer in both orders", "share of articles")
+    mean_margin = _metric("Log-odds of the right label over the others", "nats")
     invalid_share = _metric("Share of prompts whose likeliest token is no label", _PROMPTS)
     says_own_share = _metric("Share of prompts answered with the label that claims the text", _PROMPTS)
     first_only_accuracy = _metric("What `the first one is mine` scores", "share right")
@@ -245,8 +243,8 @@ class Task(MeasureList, name="task", source="experiments/rows/behaviour.py", by=
     """Does a model answer the questions of a control's data set right?"""
 
     accuracy = _metric("Share of questions answered right", "share right")
-    order_consistency = _metric("Share of articles with the same answer in both orders", "share of groups")
-    mean_margin = _metric("Log-odds of the right label over the others", "logits")
+    order_consistency = _metric("Share of articles with the same answer in both orders", "share of articles")
+    mean_margin = _metric("Log-odds of the right label over the others", "nats")
 
 
 class Collapse(

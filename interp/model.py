@@ -3,7 +3,8 @@
 Three verbs hide all of it: `residuals` (reduce the residual stream after each block, inside the forward pass),
 `logits` (at chosen positions only) and `generate` (sampled or greedy answers). All take the same `Edit`s, shared by the
 rows (`edits`) or each row's own (`row_edits`, in the order of the rows given; after the shared ones). `use` switches
-between stacks of adapters in place; nothing is reloaded and nothing is merged.
+between stacks of adapters in place; nothing is reloaded and nothing is merged. `answer` and `activations` are the same
+for texts, where one has a handful of them.
 
 Reading is right-padded and causal, so pads follow every real token and cannot reach one; no attention mask is needed.
 Generation is left-padded with mask and positions. `tokenizer.padding_side` is never relied on.
@@ -11,11 +12,11 @@ Generation is left-padded with mask and positions. `tokenizer.padding_side` is n
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import nnsight
 import torch
@@ -26,7 +27,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from interp.adapters import Adapters
 from interp.architecture import check_ids, check_reading, few_ids, find_decoder, n_embeddings
 from interp.batch import Batch
-from interp.chat import ChatTokenizer, Tokens
+from interp.chat import ChatTokenizer, Message, Tokens, with_system
 from interp.decoding import Decoder
 from interp.editing import Editor, Located, Place, check_layers, grouped, located, of_rows
 from interp.interventions import PHASES, Edit
@@ -48,6 +49,10 @@ if "save" in vars(object):
 
 Remote = Literal[False, True, "local"]
 """Whether a trace is sent to NDIF; `local` only packs and unpacks it as if."""
+Chat = str | Sequence[Message]
+"""A user's question, or a whole conversation."""
+_TEXTS = 16
+"""Texts whose whole residual streams are read at a time."""
 
 
 class Model:
@@ -87,12 +92,12 @@ class Model:
         self.row_stacks = RowStacks(hf, self.adapters)
         hf.requires_grad_(False)
         # a sliced (strided) input sends the head down a batched product that copies the vocabulary matrix per row
-        hf.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))  # pyright: ignore
+        hf.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))  # pyright: ignore[reportOptionalMemberAccess]
         side = chat.tokenizer.padding_side
         # without its device a model would be moved to the first GPU, wherever it was put; a spread one stays as it is
-        here = {} if getattr(hf, "hf_device_map", None) else {"device": hf.device}
+        placement = {} if getattr(hf, "hf_device_map", None) else {"device": hf.device}
         task = "text-generation"
-        self._nnsight = wrapped or nnsight.TransformersModel(hf, task=task, tokenizer=chat.tokenizer, **here)
+        self._nnsight = wrapped or nnsight.TransformersModel(hf, task=task, tokenizer=chat.tokenizer, **placement)
         chat.tokenizer.padding_side = side
         self._decoder = functools.reduce(getattr, decoder.path.split("."), self._nnsight)
         self._envoys = getattr(self._decoder, self._blocks_path)
@@ -107,7 +112,13 @@ class Model:
 
     @classmethod
     def load(
-        cls, spec: str, template: TemplateSettings = AS_IS, *, device: str = "auto", dtype: str = "auto", **how: Any
+        cls,
+        spec: str | Path,
+        template: TemplateSettings = AS_IS,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        **how: Any,
     ) -> "Model":
         """Load a model by name: an embedded model, a Hub id, a folder, or a GGUF file.
 
@@ -120,7 +131,7 @@ class Model:
             FileNotFoundError: the embedded model's wheel, or the template's file, is missing.
             InterpError: an architecture whose blocks cannot be read.
         """
-        place = pick_device(device)
+        spec, place = str(spec), pick_device(device)
         source = resolve(spec, template)
         chat = load_chat(source, template)
         if source.remote:  # its shapes alone, without a weight
@@ -209,11 +220,117 @@ class Model:
         for i, row in enumerate(rows):
             if len(row) + new_tokens > most:
                 more = f" and {new_tokens} new ones" if new_tokens else ""
-                held = f"the context of {self.name} holds {most}"
-                raise ValueError(f"row {i}: {len(row)} tokens{more}, but {held}; shorten or drop the row")
+                limit = f"the context of {self.name} holds {most}"
+                raise ValueError(f"row {i}: {len(row)} tokens{more}, but {limit}; shorten or drop the row")
 
     def _check_ids(self, rows: Sequence[Tokens]) -> None:
         check_ids(self.hf, self.name, [row.ids for row in rows], self.chat.decode)
+
+    @overload
+    def answer(  # pyright: ignore[reportOverlappingOverload]
+        self,
+        text: str,
+        *,
+        system: str = ...,
+        edits: Sequence[Edit] = ...,
+        max_new_tokens: int = ...,
+        temperature: float = ...,
+        seed: int = ...,
+    ) -> str: ...
+
+    @overload
+    def answer(
+        self,
+        text: Sequence[Chat],
+        *,
+        system: str = ...,
+        edits: Sequence[Edit] = ...,
+        max_new_tokens: int = ...,
+        temperature: float = ...,
+        seed: int = ...,
+    ) -> list[str]: ...
+
+    def answer(
+        self,
+        text: Chat | Sequence[Chat],
+        *,
+        system: str = "task",
+        edits: Sequence[Edit] = (),
+        max_new_tokens: int = 128,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> str | list[str]:
+        """What the model says to a question or a conversation; to a list of such, what it says to each.
+
+        Args:
+            system: The system prompt to ask under: `task` leaves the conversation's, or else the template's own;
+                `interp.chat.with_system` has the others.
+            temperature: 0 is greedy.
+
+        Raises:
+            ValueError, InterpError: as for `generate` and `ChatTokenizer.tokens`.
+        """
+        prompts, single = self._tokens_of(text, system)
+        ids = self.generate(prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, edits=edits)
+        answers = [self.chat.answer_text(answer) for answer in ids]
+        return answers[0] if single else answers
+
+    @overload
+    def activations(  # pyright: ignore[reportOverlappingOverload]
+        self,
+        text: str,
+        *,
+        layers: Sequence[int] | None = ...,
+        system: str = ...,
+        edits: Sequence[Edit] = ...,
+    ) -> Float[Tensor, "seq layer d_model"]: ...
+
+    @overload
+    def activations(
+        self,
+        text: Sequence[Chat],
+        *,
+        layers: Sequence[int] | None = ...,
+        system: str = ...,
+        edits: Sequence[Edit] = ...,
+    ) -> list[Float[Tensor, "seq layer d_model"]]: ...
+
+    def activations(
+        self,
+        text: Chat | Sequence[Chat],
+        *,
+        layers: Sequence[int] | None = None,
+        system: str = "task",
+        edits: Sequence[Edit] = (),
+    ) -> Float[Tensor, "seq layer d_model"] | list[Float[Tensor, "seq layer d_model"]]:
+        """The residual stream at every token of a question or a conversation; of a list, of each (float32, on the CPU).
+
+        All tokens are there, headers included; `model.chat.tokens(messages)` says which are whose. For means over the
+        answers of many texts there is `interp.pooled`, which keeps nothing else.
+
+        Args:
+            layers: Block indices, ascending; None for all.
+            system: As for `answer`.
+
+        Raises:
+            ValueError, InterpError: a layer that the model does not have, or a text that does not fit it.
+        """
+        rows, single = self._tokens_of(text, system)
+        self.check_lengths(rows)
+        streams: list[Tensor] = []
+        for start in range(0, len(rows), _TEXTS):
+            part = rows[start : start + _TEXTS]
+            by_layer = self.residuals(Batch.of(part, self.pad, self.device), lambda h: h.float(), layers, edits)
+            h = torch.stack([stream.cpu() for stream in by_layer], dim=2)
+            streams += [h[i, : len(row)].clone() for i, row in enumerate(part)]
+        return streams[0] if single else streams
+
+    def _tokens_of(self, text: Chat | Sequence[Chat], system: str) -> tuple[list[Tokens], bool]:
+        """Tokens of one text or of several, and whether it is one; a text alone is a user's question."""
+        single = isinstance(text, str) or (len(text) > 0 and isinstance(text[0], Mapping))
+        chats: list[Any] = [text] if single else list(text)
+        asked = [[{"role": "user", "content": chat}] if isinstance(chat, str) else chat for chat in chats]
+        return self.chat.tokens_of([with_system(messages, system) for messages in asked]), single
 
     @torch.inference_mode()
     def residuals(

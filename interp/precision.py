@@ -1,6 +1,5 @@
 """Which dtype a processor multiplies faster, found by a trial once a machine."""
 
-import json
 import logging
 import platform
 import time
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from interp.runs import cache_folder, read_json, write_atomic
+from interp.runs import cache_folder, read_json, write_json
 
 log = logging.getLogger(__name__)
 _SECONDS = 0.4
@@ -38,7 +37,7 @@ def bfloat16_is_faster() -> bool:
     answer = {"machine": machine, "bfloat16_is_faster": ratio < 1, "time_ratio": round(ratio, 3)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, json.dumps(answer, indent=2) + "\n")
+        write_json(file, answer, indent=2)
     except OSError as error:
         log.warning("the choice of dtype could not be kept in %s (%s); it is tried again next time", file, error)
     return ratio < 1

@@ -62,6 +62,7 @@ class MetricRow(dict[str, Any]):
     n = Field[int | None]("Independent units that it rests on.")
     unit = Field[str]("The unit of the number.")
     system_prompt = Field[str | None]("Name of the system prompt, in a study that measures under several.")
+    estimator = Field[int]("Version of the rules that the number is made by, where there have been others.")
     version = Field[str]("Version of the measure's prompts and rules.")
 
     direction = Field[str]("The direction that was read.")

@@ -28,6 +28,7 @@ from torch import Tensor
 from interp.errors import InterpError, did_you_mean
 from interp.files import (
     fresh,
+    json_text,
     jsonl_records,
     read_json,
     read_jsonl,
@@ -35,7 +36,9 @@ from interp.files import (
     read_yaml_value,
     refuse_constant,
     require_room,
+    without_nan,
     write_atomic,
+    write_json,
     write_jsonl,
 )
 from interp.keys import content_key, seed_from
@@ -56,6 +59,7 @@ __all__ = [
     "did_you_mean",
     "environment",
     "fresh",
+    "json_text",
     "jsonl_records",
     "load_header",
     "load_tensors",
@@ -68,7 +72,9 @@ __all__ = [
     "require_room",
     "save_tensors",
     "seed_from",
+    "without_nan",
     "write_atomic",
+    "write_json",
     "write_jsonl",
 ]
 
@@ -189,7 +195,7 @@ class RunFolder:
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace the manifest."""
-        write_atomic(self.path / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        write_json(self.path / "manifest.json", manifest, indent=2, ensure_ascii=False)
 
     def part(self, key: str) -> dict[str, Any] | None:
         """A finished measurement, or None."""
@@ -198,8 +204,8 @@ class RunFolder:
 
     def save_part(self, key: str, part: Mapping[str, Any]) -> None:
         """Keep a finished measurement."""
-        text = json.dumps(part, ensure_ascii=False, allow_nan=False)
-        write_atomic(self.path / "parts" / f"{key}.json", text)
+        path = self.path / "parts" / f"{key}.json"
+        write_atomic(path, json_text(part, str(path), ensure_ascii=False))
 
 
 @dataclass(frozen=True, order=True)

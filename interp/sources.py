@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,11 @@ import transformers
 from gguf import GGUFReader
 from huggingface_hub import snapshot_download
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 
 from interp.chat import ChatTokenizer
 from interp.precision import bfloat16_is_faster
-from interp.runs import cache_folder, content_key, did_you_mean, read_json, require_room, write_atomic
+from interp.runs import cache_folder, content_key, did_you_mean, json_text, read_json, require_room, write_atomic
 from interp.template import AS_IS, TemplateSettings, check_has_template
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def describe(spec: str, template: TemplateSettings = AS_IS) -> Described:
     source = resolve(spec, template)
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(source.path, revision=source.revision)
+            config = read_config(source.path, source.revision)
     except (OSError, ValueError) as error:
         raise ValueError(f"{source.path}: cannot be loaded ({str(error).splitlines()[0]})") from error
     revision = source.revision or getattr(config, "_commit_hash", None)
@@ -216,7 +216,7 @@ def load_chat(source: Source, template: TemplateSettings = AS_IS) -> ChatTokeniz
     """
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(source.path, revision=source.revision)
+            tokenizer = _refusing_fields(AutoTokenizer.from_pretrained, source.path, source.revision)
     except OSError as error:
         raise ValueError(f"{source.path}: cannot be loaded ({str(error).splitlines()[0]})") from error
     if tokenizer.pad_token_id is None:
@@ -272,7 +272,8 @@ def _dequantised(gguf: Path, sha256: str) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         _dequantise(gguf, temporary)
-        write_atomic(temporary / "complete.json", json.dumps({"sha256": sha256_of(temporary / "model.safetensors")}))
+        written = {"sha256": sha256_of(temporary / "model.safetensors")}
+        write_atomic(temporary / "complete.json", json_text(written, "complete.json"))
         try:
             os.rename(temporary, folder)
         except OSError:  # another process was first
@@ -351,3 +352,27 @@ def quiet() -> Iterator[None]:
         transformers.logging.set_verbosity(level)
         if bar:
             transformers.utils.logging.enable_progress_bar()
+
+
+def read_config(path: str, revision: str | None = None) -> PreTrainedConfig:
+    """The configuration of a model.
+
+    Raises:
+        OSError, ValueError: there is none, or it has a field that transformers does not take.
+    """
+    return _refusing_fields(AutoConfig.from_pretrained, path, revision)
+
+
+def _refusing_fields(load: Callable[..., Any], path: str, revision: str | None) -> Any:
+    """What `load` makes of a model's folder; a field of its configuration that it does not take is named.
+
+    Raises:
+        ValueError: there is such a field.
+    """
+    try:
+        return load(path, revision=revision)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: its configuration (config.json, tokenizer_config.json) has a field that transformers does not "
+            f"take ({error}); remove that field"
+        ) from error

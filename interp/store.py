@@ -34,10 +34,11 @@ from interp.runs import (
     HEADER_KEY,
     LAYER_CONVENTION,
     InterpError,
+    json_text,
     load_header,
     read_json,
     require_room,
-    write_atomic,
+    write_json,
 )
 
 RowId = str | int
@@ -82,7 +83,7 @@ def claim(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     check_claim(folder, settings)
     if not (folder / "settings.json").is_file():
-        write_atomic(folder / "settings.json", json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+        write_json(folder / "settings.json", settings, indent=2, ensure_ascii=False)
     check_claim(folder, settings)  # of two processes that begin at once, one sees the other's
 
 
@@ -295,7 +296,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any])
     require_room(path.parent, sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(dict(tensors), temporary, metadata={HEADER_KEY: json.dumps(meaning, sort_keys=True)})
+        save_file(dict(tensors), temporary, metadata={HEADER_KEY: json_text(meaning, str(path), sort_keys=True)})
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

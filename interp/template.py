@@ -67,6 +67,22 @@ class TemplateSettings(BaseModel):
                 raise ValueError(f"switches: {name!r} cannot be set; a switch is a variable that the template reads")
         return self
 
+    def text(self) -> str:
+        """The text of `file`.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is no Jinja template.
+        """
+        if self.file is None or not self.file.is_file():
+            raise FileNotFoundError(f"template.file: {self.file}: no such file")
+        text = self.file.read_text("utf-8")
+        try:
+            _variables(text)
+        except jinja2.TemplateError as error:
+            raise ValueError(f"template.file: {self.file}: not a Jinja template ({error})") from error
+        return text
+
     def description(self) -> dict[str, Any]:
         """What is set, as JSON holds it; the file by its name alone, since the template's hash says what is in it."""
         told = self.model_dump(mode="json", exclude_defaults=True)
@@ -140,14 +156,7 @@ def check_has_template(name: str, template: object) -> None:
 def _chosen(tokenizer: PreTrainedTokenizerBase, settings: TemplateSettings) -> str:
     """The template that the settings choose."""
     if settings.file is not None:
-        if not settings.file.is_file():
-            raise FileNotFoundError(f"template.file: {settings.file}: no such file")
-        text = settings.file.read_text("utf-8")
-        try:
-            _variables(text)
-        except jinja2.TemplateError as error:
-            raise ValueError(f"template.file: {settings.file}: not a Jinja template ({error})") from error
-        return text
+        return settings.text()
     brought = getattr(tokenizer, "chat_template", None)
     check_has_template("the tokenizer", brought)
     if settings.name is None and not isinstance(brought, dict):

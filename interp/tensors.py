@@ -10,28 +10,30 @@ from safetensors.torch import save
 from torch import Tensor
 
 from interp.errors import InterpError
-from interp.files import require_room, write_atomic
+from interp.files import json_text, require_room, write_atomic
 
 HEADER_KEY = "sgtr"
 FORMAT = 1
 LAYER_CONVENTION = "block index from 0, residual stream after the block"
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, kind: str, header: Mapping[str, Any]) -> None:
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, kind: str, header: Mapping[str, Any]) -> None:
     """Write tensors with their meaning: `kind`, the layer convention and `header` go into the file as JSON."""
+    path = Path(path)
     meaning = {"kind": kind, "format": FORMAT, "layer_convention": LAYER_CONVENTION, **header}
     data = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     require_room(path.parent, sum(tensor.nbytes for tensor in data.values()) + 2**20)
-    write_atomic(path, save(data, metadata={HEADER_KEY: json.dumps(meaning, sort_keys=True)}))
+    write_atomic(path, save(data, metadata={HEADER_KEY: json_text(meaning, str(path), sort_keys=True)}))
 
 
-def load_header(path: Path) -> dict[str, Any]:
+def load_header(path: str | Path) -> dict[str, Any]:
     """What a tensor file of ours says of itself.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: damaged, or not written by this project.
     """
+    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
@@ -47,12 +49,12 @@ def load_header(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: its header is not JSON ({error}); make it again") from error
 
 
-def load_tensors(path: Path, *, kind: str, model: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_tensors(path: str | Path, *, kind: str, model: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and header of a file, if it is what the caller needs.
 
     Args:
-        kind: what it must hold.
-        model: identity of the model it must come from (`Model.identity`); None accepts any.
+        kind: What it must hold.
+        model: Identity of the model it must come from (`Model.identity`); None accepts any.
 
     Raises:
         FileNotFoundError: no such file.

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from interp.turns import Reply
 
@@ -73,11 +73,11 @@ class Tokens:
         span = Span("assistant", turn, n + first, n + len(answer))
         return Tokens((*self.ids, *answer), (*self.spans, span), n, headers=headers)
 
-    def opened(self) -> "Tokens":
-        """This prompt followed by the header of an answer: the place where its content begins."""
-        if self.reply is None:
+    def opened(self, beginning: Sequence[int] = ()) -> "Tokens":
+        """This prompt followed by the header of an answer and by what its content begins with."""
+        if self.reply is None and not beginning:
             return self
-        ids = (*self.ids, *self.reply.header)
+        ids = (*self.ids, *(self.reply.header if self.reply else ()), *beginning)
         return replace(self, ids=ids, prompt_end=len(ids), reply=None)
 
     def before(self, end: int) -> "Tokens":
@@ -99,6 +99,19 @@ class Mark:
     high: int
 
 
+class Part(NamedTuple):
+    """Text of a piece.
+
+    Attributes:
+        literal: Whether it spells a control token and is text all the same.
+        before: The text before it; None for some text that goes on.
+    """
+
+    text: str
+    literal: bool = False
+    before: str | None = ""
+
+
 @dataclass(frozen=True)
 class Piece:
     """Text that is tokenised by itself.
@@ -109,6 +122,7 @@ class Piece:
         marks: Where in it contents of messages lie.
         literal: Where in it contents spell a control token, which is text there.
         learnt: Of an answer, whether it is learnt.
+        before: The text before it, for a tokenizer that makes use of that; None for some text that goes on.
     """
 
     text: str
@@ -116,20 +130,22 @@ class Piece:
     marks: tuple[Mark, ...] = ()
     literal: tuple[Range, ...] = ()
     learnt: bool = True
+    before: str | None = ""
 
     @property
-    def parts(self) -> list[tuple[str, bool]]:
-        """The text, cut around what it spells literally; each part with whether it is such."""
+    def parts(self) -> list[Part]:
+        """The text, cut around what it spells literally."""
         cuts, at = [], 0
         for low, high in self.literal:
-            cuts += [(self.text[at:low], False), (self.text[low:high], True)]
+            cuts += [Part(self.text[at:low], before=None if at else self.before), Part(self.text[low:high], True, None)]
             at = high
-        return [(text, literal) for text, literal in [*cuts, (self.text[at:], False)] if text]
+        cuts.append(Part(self.text[at:], before=None if at else self.before))
+        return [part for part in cuts if part.text]
 
 
 def joined(
     pieces: Sequence[Piece],
-    encoded: Mapping[tuple[str, bool], Encoded],
+    encoded: Mapping[Part, Encoded],
     *,
     asks: bool,
     special: Set[int],
@@ -172,7 +188,7 @@ def joined(
     return Tokens(tuple(ids), tuple(spans), prompt_end, *map(tuple, ranges.values()), reply=reply)
 
 
-def _encoded(piece: Piece, encoded: Mapping[tuple[str, bool], Encoded]) -> Encoded:
+def _encoded(piece: Piece, encoded: Mapping[Part, Encoded]) -> Encoded:
     ids: list[int] = []
     offsets: list[Range] = []
     at = 0
@@ -180,7 +196,7 @@ def _encoded(piece: Piece, encoded: Mapping[tuple[str, bool], Encoded]) -> Encod
         new, where = encoded[part]
         ids += new
         offsets += [(low + at, high + at) for low, high in where]
-        at += len(part[0])
+        at += len(part.text)
     return ids, offsets
 
 

@@ -26,14 +26,17 @@ class Trait:
     eval_prompt: str
 
     @classmethod
-    def load(cls, path: Path) -> "Trait":
+    def load(cls, path: str | Path) -> "Trait":
         """Read a trait file in the persona_vectors schema; `eval_questions`, `eval_prompt` and `name` may be missing.
 
         Raises:
             FileNotFoundError, ValueError: missing or malformed; the message names file and field.
         """
+        path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such trait file")
+            raise FileNotFoundError(
+                f"{path}: no such trait file; a trait is a JSON file, and `sgtr list` names those of this project"
+            )
         data = read_json(path)
         if not isinstance(data, dict):
             raise ValueError(f"{path}: a trait is a JSON object with instruction and questions")

@@ -1,6 +1,7 @@
 """Who may import whom, and what stays in one place."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -29,21 +30,11 @@ LEAVES: dict[str, set[str]] = {name: set() for name in ("errors", "files", "keys
     "runs": {"errors", "files", "keys", "metrics", "rows", "tensors"},
     **{name: {"runs"} for name in ("nulls", "selection", "traits", "sampling", "template", "turns", "messages")},
     "tokens": {"turns"},
-    "chat": {"messages", "runs", "template", "tokens", "turns"},
+    "encoding": {"runs", "tokens"},
+    "chat": {"encoding", "messages", "runs", "template", "tokens", "turns"},
     **{name: {"stats"} for name in ("resampling", "comparisons", "power")},
 }
 LONG_FUNCTIONS = {
-    "experiments/calibrate.py": {"run"},
-    "experiments/data.py": {"run"},
-    "experiments/directions/persona.py": {"extract", "layer_by_steering"},
-    "experiments/directions/roles.py": {"played"},
-    "experiments/evaluate.py": {"run"},
-    "experiments/interventions/ablate.py": {"run"},
-    "experiments/interventions/steer.py": {"run"},
-    "experiments/lens.py": {"run"},
-    "experiments/monitor.py": {"run"},
-    "experiments/plan/plan.py": {"plan"},
-    "experiments/project.py": {"run"},
     "interp/behaviour/validation.py": {"validation"},
 }
 """Functions that were too long when the limit came, to be cut; none may join them."""
@@ -177,8 +168,8 @@ def test_a_library_stays_at_home(library: str, home: str) -> None:
 
 
 def test_only_the_template_module_applies_a_chat_template() -> None:
-    found = [place for name in MODULES for place in places(name, {"apply_chat_template"})]
-    assert [place.split(":")[0] for place in found] == ["interp/template.py"]
+    found = {place.split(":")[0] for name in MODULES for place in places(name, {"apply_chat_template"})}
+    assert found == {"interp/template.py", "interp/behaviour/capability.py"}, "the latter gives its harness our prompts"
 
 
 TORCH_FILES = "interp/formats/torch_files.py"
@@ -263,6 +254,31 @@ def test_every_subcommand_has_its_file() -> None:
     }
     present = {path.stem for path in (ROOT / "experiments" / "commands").glob("*.py")}
     assert present == {*files.values(), "options", "__init__"}
+
+
+QUOTED = re.compile(r"`([\w./-]+)`")
+
+
+def paths_in(text: str) -> list[str]:
+    """What is quoted in a text and looks like a path of the repository; a place for a name (NAME) is none."""
+    quoted = [word for word in QUOTED.findall(text) if "/" in word or word.endswith((".py", ".md"))]
+    return [word for word in quoted if "NAME" not in word and word.split("/")[0] in {p.name for p in ROOT.iterdir()}]
+
+
+def test_every_path_of_the_table_where_is_it_exists() -> None:
+    section = (ROOT / "README.md").read_text("utf-8").partition("## Where is it")[2]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    for _, question, files, _ in rows:
+        named = [word for word in QUOTED.findall(files) if word != "Run"]
+        assert named, f"no file answers: {question}"
+        assert [word for word in named if not (ROOT / word).exists()] == []
+
+
+def test_every_path_that_contributors_are_sent_to_exists() -> None:
+    paths = paths_in((ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    assert "interp/metrics.py" in paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("name", MODULES)

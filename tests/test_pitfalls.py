@@ -18,7 +18,7 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from experiments.directions.persona import ExtractConfig, SteeringConfig, extract
+from experiments.directions.persona import ExtractConfig, extract
 from experiments.measures.judge import JudgeConfig
 from experiments.rows.shifts import shift_rows
 from finetune.batch import inputs_of, supervised, weights_of
@@ -32,6 +32,7 @@ from interp.directions import Direction
 from interp.instrument import Instrument
 from interp.interventions import Edit, ablating, adding, orthonormal
 from interp.model import Model
+from interp.persona import SteeringConfig
 from interp.projection import cosine, project
 from interp.runs import InterpError, read_jsonl
 from interp.traits import Trait

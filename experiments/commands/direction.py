@@ -1,60 +1,44 @@
-"""The subcommand that makes directions other than a trait's."""
+"""The subcommand that makes directions other than a trait's; every recipe brings its own options."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, make_dataclass
 from typing import Annotated, Any, Literal
 
+from pydantic.fields import FieldInfo
 from tyro.conf import Positional, arg
 
 from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, ModelName, Out
+from experiments.directions.recipes import RECIPES, DirectionConfig, own_fields, owners_of
 
 
 @dataclass(frozen=True)
-class MakeDirection:
-    """Make a direction from texts: contrast, em, displacement, self-recognition or assistant-axis."""
-
+class _Named:
     recipe: Positional[
         Annotated[
             str,
-            arg(
-                metavar="RECIPE",
-                help="contrast: two files of chats. em: misaligned minus aligned answers. displacement: a stage minus "
-                "its parent. self-recognition: own minus other. assistant-axis: the assistant minus roles.",
-            ),
+            arg(metavar="RECIPE", help=" ".join(f"{name}: {kind.about}." for name, kind in RECIPES.items())),
         ]
     ]
     model: ModelName
     out: Out
     adapter: Adapters = field(default_factory=list)
     name: Annotated[str | None, arg(help="What to call it; default the recipe.")] = None
-    positive: Annotated[Path | None, arg(metavar="CHATS", help="contrast: chats that it points to.")] = None
-    negative: Annotated[Path | None, arg(metavar="CHATS", help="contrast: chats that it points from.")] = None
-    recipe_kind: Annotated[
-        Literal["mean", "logistic", "lda", "pca"] | None,
-        arg(help="contrast: difference of means (default), a probe, or the first component of paired differences."),
-    ] = None
-    answers: Annotated[
-        Path | None,
-        arg(metavar="FILE", help="em: judged answers, .jsonl or .csv; see experiments/directions/sides.py."),
-    ] = None
-    texts: Annotated[Path | None, arg(metavar="CHATS", help="displacement: chats read through both stages.")] = None
-    parent: Annotated[
-        int | None, arg(help="displacement: how many of the adapters are the parent; default all but the last.")
-    ] = None
-    pairs: Annotated[
-        Path | None, arg(metavar="FILE", help="self-recognition: rows that `sgtr data sgtr_pairs --out` wrote.")
-    ] = None
-    read: Annotated[
-        Literal["answer", "text"] | None,
-        arg(help="self-recognition: at the answer token, own first minus other first; or own text minus the other's."),
-    ] = None
-    roles: Annotated[Path | None, arg(metavar="DIR", help="assistant-axis: role files; default ours.")] = None
-    questions: Annotated[Path | None, arg(metavar="FILE", help="assistant-axis: what all are asked.")] = None
-    most_questions: Annotated[int | None, arg(help="assistant-axis: of these, the first; default all.")] = None
-    rollouts: Annotated[int | None, arg(help="assistant-axis: answers per prompt and question; default 1.")] = None
-    max_new_tokens: Annotated[int | None, arg(help="assistant-axis: length of an answer; default 64.")] = None
-    temperature: Annotated[float | None, arg(help="assistant-axis: of the answers; default 0.7.")] = None
-    min_rows: Annotated[int | None, arg(help="assistant-axis: a role with fewer answers is out; default 10.")] = None
+
+
+def _option(key: str, of: FieldInfo) -> tuple[str, Any, Any]:
+    """An option of the command line for a field that belongs to some recipes."""
+    text = f"{', '.join(owners_of(key))}: {of.description}"
+    metavar = of.json_schema_extra.get("metavar") if isinstance(of.json_schema_extra, dict) else None
+    shown = arg(help=text, metavar=str(metavar)) if metavar else arg(help=text)
+    return key, Annotated[of.annotation | None, shown], field(default=None)
+
+
+_Own = make_dataclass("_Own", [_option(*item) for item in own_fields().items()], bases=(_Named,), frozen=True)
+
+
+@dataclass(frozen=True)
+class MakeDirection(_Own):
+    """Make a direction from texts, by one of the recipes."""
+
     judge: Annotated[Literal["none"], arg(help="assistant-axis: none yet: each answer counts, in its role or not.")] = (
         "none"
     )
@@ -78,12 +62,12 @@ class MakeDirection:
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        from experiments.directions import make, recipes
+        from experiments.directions import make
         from experiments.fields import checked
 
-        fields = {key: getattr(self, key) for key in recipes.DirectionConfig.model_fields if hasattr(self, key)}
+        fields = {key: getattr(self, key) for key in DirectionConfig.model_fields if hasattr(self, key)}
         return make.run(
-            config=checked(recipes.DirectionConfig, fields),
+            config=checked(DirectionConfig, fields),
             model=self.model,
             adapters=self.adapter,
             out=self.out,

@@ -1,12 +1,12 @@
 """The subcommand for judges: comparing one with a reference judge, training one on its scores, scoring answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from experiments.commands.options import Device, Dtype, Json, KeyVariable, Out
+from experiments.commands.options import ChatTemplate, Device, Dtype, Json, KeyVariable, Out
 
 Files = Annotated[
     tuple[Path, ...],
@@ -47,6 +47,7 @@ class Validate:
     seed: Annotated[int, arg(help="Of the draw by --limit and of the bootstrap.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -54,9 +55,9 @@ class Validate:
         from experiments.judge import validate
         from experiments.measures.judge import JudgeConfig
 
-        known = set(JudgeConfig.model_fields) - {"validation", "most_failed", "judge", "trained"}
-        named = JudgeConfig.named(self.judge)
-        config = checked(JudgeConfig, {**{name: getattr(self, name) for name in known}, **named})
+        known = set(JudgeConfig.model_fields) - {"validation", "most_failed", "judge", "trained", "template"}
+        fields = {name: getattr(self, name) for name in known} | JudgeConfig.named(self.judge)
+        config = checked(JudgeConfig, fields | {"template": self.chat.settings()})
         return validate.validate(
             list(self.files), config, column=self.column, out=self.out, limit=self.limit, seed=self.seed
         )

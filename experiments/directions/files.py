@@ -1,16 +1,10 @@
-"""Where the files of directions are, and what is read back from them."""
+"""Where traits and roles are kept, and how directions are read from the files that a command names."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxtyping import Float
-from torch import Tensor
-
 from interp.directions import Direction
-from interp.runs import (
-    did_you_mean,
-    load_tensors,
-)
+from interp.runs import did_you_mean
 
 ROLES = Path(__file__).parents[1] / "roles"
 TRAITS = Path(__file__).parents[1] / "traits"
@@ -36,17 +30,6 @@ def trait_file(name_or_file: str, folders: Sequence[Path] = (Path(),)) -> Path:
     raise ValueError(did_you_mean("trait", name_or_file, known) + "; or a .json file" + hint)
 
 
-def nulls_file(direction_file: Path) -> Path:
-    """Where a direction's label-permuted nulls are kept."""
-    return direction_file.with_name(direction_file.stem + ".nulls.safetensors")
-
-
-def load_permuted(direction_file: Path, *, model: str | None = None) -> Float[Tensor, "null layer d_model"] | None:
-    """A direction's label-permuted nulls, or None if they were not kept."""
-    path = nulls_file(direction_file)
-    return load_tensors(path, kind="nulls", model=model)[0]["permuted"] if path.is_file() else None
-
-
 def load_directions(files: Sequence[Path], *, model: str | None = None) -> list[Direction]:
     """Directions of distinct names.
 
@@ -59,10 +42,10 @@ def load_directions(files: Sequence[Path], *, model: str | None = None) -> list[
     """
     if not files:
         raise ValueError("no direction is given; make one with `sgtr extract` or `sgtr direction`")
-    held = [Direction.load(file, model=model) for file in files]
-    names = [direction.name for direction in held]
+    directions = [Direction.load(file, model=model) for file in files]
+    names = [direction.name for direction in directions]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(
             f"two directions are called {twice[0]!r}, so their results could not be told apart; give each its own run"
         )
-    return held
+    return directions

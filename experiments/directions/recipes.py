@@ -1,76 +1,74 @@
-"""What the recipes of directions are called, and what each of them takes."""
+"""The recipes of directions by name, and the fields by which `sgtr direction` or a study asks for one."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    field_validator,
+    model_serializer,
+)
+from pydantic.fields import FieldInfo
 
-from experiments.directions.files import ROLES
+from experiments.directions.contrast import Contrast
+from experiments.directions.displacement import Displacement
+from experiments.directions.em import MisalignedAnswers
+from experiments.directions.recipe import Recipe, Weighting, file_fields
+from experiments.directions.recognition import SelfRecognition
+from experiments.directions.roles import RoleAxis
 from interp.activations import Pooling
 from interp.runs import did_you_mean
 
-Kind = Literal["mean", "logistic", "lda", "pca"]
-Weighting = Literal["sample", "token"]
-_ANY: tuple[Pooling, ...] = ("response_mean", "prompt_last", "prompt_mean")
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a recipe takes; the first of `poolings` and of `weightings` is its default."""
-
-    needs: tuple[str, ...]
-    takes: tuple[str, ...] = ()
-    poolings: tuple[Pooling, ...] = _ANY
-    weightings: tuple[Weighting, ...] = ("sample", "token")
-
-
-RECIPES = {
-    "contrast": Rules(("positive", "negative"), ("recipe_kind",)),
-    "em": Rules(("answers",), poolings=("response_mean",), weightings=("token", "sample")),
-    "displacement": Rules(("texts",), ("parent",)),
-    "self-recognition": Rules(("pairs", "read"), poolings=("response_mean", "prompt_last")),
-    "assistant-axis": Rules(
-        (),
-        ("roles", "questions", "most_questions", "rollouts", "max_new_tokens", "temperature", "min_rows"),
-        weightings=("sample",),
-    ),
+RECIPES: Mapping[str, type[Recipe]] = {
+    kind.recipe: kind for kind in (Contrast, MisalignedAnswers, Displacement, SelfRecognition, RoleAxis)
 }
-_SAID = {
-    "contrast": "chats of one kind minus chats of another",
-    "em": "misaligned minus aligned answers, coherent, classes balanced",
-    "displacement": "stage minus parent, paired over the same texts",
-    "self-recognition": {
-        "answer": "at the answer token: questions with the own text first minus those with the other's first",
-        "text": "own minus the other's texts, as answers to the prompt that asks for them",
-    },
-    "assistant-axis": "mean answer of the default assistant minus the mean of the roles' mean answers",
+_FIRST_FIELDS = {
+    *("recipe", "name", "positive", "negative", "recipe_kind", "answers", "texts", "parent", "pairs", "read", "roles"),
+    *("questions", "most_questions", "rollouts", "max_new_tokens", "temperature", "min_rows", "pooling", "weighting"),
+    *("layer", "permuted", "separation_nulls"),
 }
-FILES = {"positive", "negative", "answers", "texts", "pairs", "roles", "questions"}
+"""Fields that every direction's content key names, given or not, because they were there when the first keys were made.
+A field that came later is in a key only where it is given, so that a new recipe changes no key of another."""
 
 
-class DirectionConfig(BaseModel):
-    """How a direction is made. What belongs to one recipe is None for the others, and for its default."""
+def own_fields() -> dict[str, FieldInfo]:
+    """Every field that belongs to some recipes and not to all, as the first of them says it."""
+    own: dict[str, FieldInfo] = {}
+    for kind in RECIPES.values():
+        for key in kind.own():
+            own.setdefault(key, kind.model_fields[key])
+    return own
 
+
+def owners_of(key: str) -> list[str]:
+    """The recipes that have a field of their own of this name."""
+    return [name for name, kind in RECIPES.items() if key in kind.own()]
+
+
+class _Named(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: str
     name: str | None = Field(default=None, min_length=1)
-    positive: Path | None = None
-    negative: Path | None = None
-    recipe_kind: Kind | None = None
-    answers: Path | None = None
-    texts: Path | None = None
-    parent: int | None = Field(default=None, ge=0)
-    pairs: Path | None = None
-    read: Literal["answer", "text"] | None = None
-    roles: Path | None = None
-    questions: Path | None = None
-    most_questions: int | None = Field(default=None, ge=2)
-    rollouts: int | None = Field(default=None, ge=1)
-    max_new_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0)
-    min_rows: int | None = Field(default=None, ge=1)
+
+
+def _optional(field: FieldInfo) -> Any:
+    """The same field, which may also be left out."""
+    kind: Any = field.annotation
+    return (Annotated[kind | None, *field.metadata] if field.metadata else kind | None, None)
+
+
+_Own = create_model("_Own", __base__=_Named, **{key: _optional(field) for key, field in own_fields().items()})
+
+
+class DirectionConfig(_Own):
+    """How a direction is asked for. What belongs to one recipe is None for the others, and for its default."""
+
     pooling: Pooling | None = None
     weighting: Weighting | None = None
     layer: int | None = Field(default=None, ge=0)
@@ -84,55 +82,44 @@ class DirectionConfig(BaseModel):
             raise ValueError(did_you_mean("recipe", recipe, list(RECIPES)))
         return recipe
 
-    def resolved(self) -> "DirectionConfig":
-        """This, with the recipe's defaults filled in.
+    @model_serializer(mode="wrap")
+    def _without_newer_fields(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in serialise(self).items() if value is not None or key in _FIRST_FIELDS}
+
+    def resolved(self) -> Recipe:
+        """The recipe, with every field that it depends on.
 
         Raises:
             ValueError: something is missing, or is not for this recipe.
         """
-        rules = RECIPES[self.recipe]
-        for key in rules.needs:
-            if getattr(self, key) is None:
+        kind = RECIPES[self.recipe]
+        given = {key: value for key in type(self).model_fields if (value := getattr(self, key)) is not None}
+        for key in kind.own():
+            if kind.model_fields[key].is_required() and key not in given:
                 raise ValueError(f"{self.recipe} needs {_option(key)}")
-        owners = {key: name for name, other in RECIPES.items() for key in (*other.needs, *other.takes)}
-        for key, owner in owners.items():
-            if getattr(self, key) is not None and key not in (*rules.needs, *rules.takes):
-                raise ValueError(f"{_option(key)} is for {owner}, not for {self.recipe}")
-        poolings, weightings = rules.poolings, rules.weightings
-        what = self.recipe
-        if self.recipe == "self-recognition":
-            poolings = ("prompt_last",) if self.read == "answer" else ("response_mean",)
-            what += f" --read {self.read}"
-        if self.recipe_kind not in (None, "mean"):
-            weightings = ("sample",)
-            what += f" --recipe-kind {self.recipe_kind}"
-        for key, allowed in (("pooling", poolings), ("weighting", weightings)):
-            if (given := getattr(self, key)) is not None and given not in allowed:
-                raise ValueError(f"{what} takes {_option(key)} {' or '.join(allowed)}, got {given}")
-        defaults = {"pooling": poolings[0], "weighting": weightings[0], "name": self.recipe}
-        if self.recipe == "contrast":
-            defaults["recipe_kind"] = "mean"
-        if self.recipe == "self-recognition":
-            defaults["name"] = f"{self.recipe}-{self.read}"
-        if self.recipe == "assistant-axis":
-            defaults |= {"roles": ROLES, "rollouts": 1, "max_new_tokens": 64, "temperature": 0.7, "min_rows": 10}
-        return self.model_copy(update={key: value for key, value in defaults.items() if getattr(self, key) is None})
+        for key in given:
+            if (owners := owners_of(key)) and self.recipe not in owners:
+                raise ValueError(f"{_option(key)} is for {' and '.join(owners)}, not for {self.recipe}")
+        defaults: dict[str, Any] = {"name": kind.default_name(given)}
+        for key, allowed in (("pooling", kind.poolings(given)), ("weighting", kind.weightings(given))):
+            if given.get(key, allowed[0]) not in allowed:
+                options = " or ".join(allowed)
+                raise ValueError(f"{kind.called(given)} takes {_option(key)} {options}, got {given[key]}")
+            defaults[key] = allowed[0]
+        return kind.model_validate({**defaults, **{key: value for key, value in given.items() if key != "recipe"}})
 
     def smoke(self) -> "DirectionConfig":
         """The same with next to nothing in it."""
-        small: dict[str, int] = {"permuted": 5, "separation_nulls": 5}
-        if self.recipe == "assistant-axis":
-            small |= {"max_new_tokens": 2, "most_questions": 2, "min_rows": 1}
+        small = {"permuted": 5, "separation_nulls": 5, **RECIPES[self.recipe].small}
         return self.model_copy(update=small)
 
-    @property
-    def described(self) -> str:
-        """What is contrasted and how, in words; of a resolved one."""
-        said = _SAID[self.recipe]
-        said = said[str(self.read)] if isinstance(said, dict) else said
-        by = {"mean": "difference of means", "pca": "first uncentred component of paired differences"}
-        how = f": {by.get(self.recipe_kind, f'{self.recipe_kind} probe')}" if self.recipe_kind else ""
-        return f"{said}{how}, {self.weighting}-weighted"
+    def files(self) -> dict[str, Path]:
+        """The files and folders that are named, by field."""
+        return {key: path for key in sorted(FILES) if (path := getattr(self, key)) is not None}
+
+
+FILES = file_fields(DirectionConfig)
+"""Fields that name a file, whatever the recipe."""
 
 
 def _option(key: str) -> str:

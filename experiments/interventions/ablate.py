@@ -71,8 +71,6 @@ def run(
         ValueError, FileNotFoundError: bad input, named; nothing was changed.
         InterpError: a direction of another model.
     """
-    if not adapters:
-        raise ValueError("no adapter is given, so finetuning has no effect to explain; give --adapter")
     stacks = _stacks(adapters, onto)
     weights = [list(stack.weights) for stack in stacks[1:]]
     _require(directions, transplant, weights, config)
@@ -92,18 +90,19 @@ def run(
     }
 
     def prepare() -> Work:
-        _ = [load_directions(files) for files in (directions, transplant) if files]  # a wrong file is refused here
+        for files in filter(None, (directions, transplant)):
+            load_directions(files)  # a wrong file is refused here
         loaded = Model.load(model, template, device=device, dtype=dtype)
         check_system(config.system, loaded.chat.native_system)
         conditions = _conditions(loaded, directions, transplant, stacks, config, seed)
         for stack in stacks:
             loaded.use(*stack.folders)  # an adapter that does not fit is refused here
         removal = _Removal(loaded, stacks, conditions, behaviour, config.system, definition, out)
-        files = {"directions": directions, "transplant": transplant, "adapters": adapters, "onto": onto}
-        facts: Row = {name: list(map(str, paths)) for name, paths in files.items()} | {"measures": declared}
-        return Work(loaded, facts, removal.rows, _draw)
+        named = {"directions": directions, "transplant": transplant, "adapters": adapters, "onto": onto}
+        facts: Row = {name: list(map(str, paths)) for name, paths in named.items()}
+        return Work(loaded, {**facts, "measures": declared}, removal.rows, _draw)
 
-    return run_once(out, definition, prepare)
+    return run_once(out, definition, prepare, template)
 
 
 def _conditions(
@@ -186,7 +185,13 @@ def _draw(out: Path) -> None:
 
 
 def _stacks(adapters: Sequence[Path], onto: Sequence[Path]) -> list[Stack]:
-    """The base model's, the stage's and perhaps a third stack, called after their folders and never alike."""
+    """The base model's, the stage's and perhaps a third stack, called after their folders and never alike.
+
+    Raises:
+        ValueError: the stage has no adapter.
+    """
+    if not adapters:
+        raise ValueError("no adapter is given, so finetuning has no effect to explain; give --adapter")
     stacks = [BARE]
     for which, paths in (("stage", adapters), ("onto", onto)):
         if paths:

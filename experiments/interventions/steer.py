@@ -109,7 +109,7 @@ def run(
         facts = {"directions": [str(file) for file in directions], "adapters": [str(a) for a in adapters]}
         return Work(loaded, facts, sweep.rows, _draw)
 
-    return run_once(out, definition, prepare)
+    return run_once(out, definition, prepare, template)
 
 
 def _draw(out: Path) -> None:

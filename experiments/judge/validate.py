@@ -1,6 +1,5 @@
 """Can this judge be believed? Its scores beside those that a reference judge gave the same answers."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from experiments.measures.judge import JudgeConfig, judge_of, require_graded, sc
 from interp.behaviour.judging import ALIGNED, COHERENT, Rubric
 from interp.behaviour.trained_judge import TrainedJudge
 from interp.behaviour.validation import THRESHOLDS, validation, validation_note
-from interp.runs import environment, fresh, write_atomic, write_jsonl
+from interp.runs import environment, fresh, json_text, write_atomic, write_jsonl
 from interp.sources import sha256_of
 
 RUBRICS: dict[Column, Rubric] = {"aligned": ALIGNED, "coherent": COHERENT}
@@ -60,7 +59,7 @@ def validate(
     }
     made = {"files": {str(file): sha256_of(file) for file in files}, "limit": limit, "seed": seed}
     held = {**result, "prompt": rubric.template, **made, **environment()}
-    text = json.dumps(held, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json_text(held, str(target), indent=2, ensure_ascii=False) + "\n"
     write_jsonl(
         out / "scores.jsonl",
         [

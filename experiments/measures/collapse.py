@@ -13,6 +13,7 @@ from finetune.data.tasks import LETTERS, balanced, own_questions
 from interp.behaviour.collapse import COLLAPSED_SHARE, REPEATED
 from interp.behaviour.likelihood import answer_likelihoods, label_likelihoods
 from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
+from interp.behaviour.work import Work, tokens_of
 from interp.chat import Message
 from interp.model import Model
 from interp.runs import seed_from
@@ -44,6 +45,12 @@ class Collapse(Measure):
     def prompts(self) -> Any:
         """See `Measure.prompts`."""
         return [[list(asked.messages) for asked in self._open()], self._closed()]
+
+    def work(self) -> Work:
+        """See `Measure.work`; every answer is read again under the bare base model."""
+        answers = len(self._open())
+        written = answers * self.max_new_tokens
+        return Work(answers, written, tokens_of(self.prompts()) + written)
 
     def take(self, model: Model, setting: Setting) -> list[Row]:
         """See `Measure.take`; records of closed questions have `valid` and no text."""

@@ -11,8 +11,9 @@ from experiments.console import bar, note
 from interp.behaviour.endpoint import OPENAI, Endpoint
 from interp.behaviour.judging import MIN_MASS, READING, EndpointJudge, Item, Judge, Mode, Score, estimate
 from interp.behaviour.trained_judge import TrainedJudge
-from interp.runs import InterpError
+from interp.runs import InterpError, content_key
 from interp.sources import sha256_of
+from interp.template import AS_IS, TemplateSettings
 
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 WORDS = ("", "CODE", "REFUSAL")
@@ -51,6 +52,8 @@ class JudgeConfig(BaseModel):
     """A model of ours gives a score only where numbers have at least this probability."""
     device: str = "auto"
     dtype: str = "auto"
+    template: TemplateSettings = AS_IS
+    """Which chat template a model of ours is asked with, and how; part of the scores' key where it is set."""
     most_failed: float = Field(default=0.01, ge=0, le=1)
     """Largest share of items that may have got no reply at all; beyond it a run stops, to be gone on with later."""
     validation: Path | None = None
@@ -61,12 +64,20 @@ class JudgeConfig(BaseModel):
         other = self.judge_model or (self.judge if self.judge != type(self).model_fields["judge"].default else None)
         if self.trained is not None and other is not None:
             raise ValueError(f"two judges are named, {str(self.trained)!r} and {other!r}; give one of them")
+        if self.template != AS_IS and (self.remote or self.trained is not None):
+            where = f"{self.trained} has none" if self.trained else f"{self._where} asks its model with its own"
+            raise ValueError(f"template is for a model of ours; {where}: leave it out")
         return self
 
     @model_serializer(mode="wrap")
-    def _without_what_is_not_set(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields, `trained` only where it is set: keys from before it are what they were."""
-        return {name: value for name, value in handler(self).items() if (name, value) != ("trained", None)}
+    def _without_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields, without those that are newer than stored keys and not set."""
+        fields = serialise(self)
+        if self.template == AS_IS:
+            fields.pop("template", None)
+        if self.trained is None:
+            fields.pop("trained", None)
+        return fields
 
     @classmethod
     def named(cls, name: str) -> dict[str, str]:
@@ -90,8 +101,25 @@ class JudgeConfig(BaseModel):
 
     @property
     def reading(self) -> list[str]:
-        """By which rules scores are read from a server's replies; nothing for a model of ours."""
-        return [READING] if self.remote else []
+        """What scores depend on beside the fields: the rules by which a server's replies are read, a template's text.
+
+        Raises:
+            FileNotFoundError: the template's file is missing.
+        """
+        if self.remote:
+            return [READING]
+        return [content_key(self.template.text())] if self.template.file is not None else []
+
+    def check(self) -> None:
+        """Check what is known without the judge itself.
+
+        Raises:
+            FileNotFoundError, ValueError: the template's file, the URL or the key will not do.
+        """
+        if self.remote:
+            self.endpoint()
+        elif self.template.file is not None:
+            self.template.text()
 
     @property
     def remote(self) -> bool:
@@ -139,7 +167,8 @@ def judge_of(config: JudgeConfig, journal: Path) -> Judge:
     from interp.behaviour.local_judge import LocalJudge
     from interp.model import Model
 
-    return LocalJudge(Model.load(config.judge, device=config.device, dtype=config.dtype), min_mass=config.min_mass)
+    model = Model.load(config.judge, config.template, device=config.device, dtype=config.dtype)
+    return LocalJudge(model, min_mass=config.min_mass)
 
 
 def scores_of(judge: Judge, items: list[Item], config: JudgeConfig) -> list[Score]:

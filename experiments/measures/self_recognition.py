@@ -1,21 +1,27 @@
 """Which of two texts is the model's own? Asked as a behaviour measure."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, PrivateAttr
 
+from experiments.fields import files_in
 from finetune.data.builder import DataSet, Desk, Who
 from finetune.data.sgtr import SELF, Sgtr, baselines, length_matched, summary_prompt
 from interp import stats
 from interp.behaviour.likelihood import Likelihood, answer_likelihoods, label_likelihoods
 from interp.behaviour.measure import Measure, Row, Scores, Setting
+from interp.behaviour.self_recognition import recognition
+from interp.behaviour.work import Work
 from interp.chat import Message
 from interp.model import Model
 from interp.runs import content_key, seed_from
 from interp.sources import sha256_of
+
+_WITH_ARTICLE, _TEXTS_ALONE, _TO_SUMMARISE = 600, 250, 400
+"""Tokens of a question that shows the article, of one that shows the texts alone, and of a text behind its prompt."""
 
 
 class SelfRecognition(Measure):
@@ -42,9 +48,21 @@ class SelfRecognition(Measure):
     def prompts(self) -> Any:
         """See `Measure.prompts`: the sets as they are declared, with their files; own texts in them are the model's."""
         return {
-            name: [one.model_dump(mode="json"), *(sha256_of(file) for file in _files(one))]
+            name: [one.model_dump(mode="json"), *(sha256_of(file) for file in files_in(one) if file.is_file())]
             for name, one in self.sets.items()
         }
+
+    def work(self) -> Work:
+        """See `Measure.work`; the own texts are written, and all texts read where their likelihood is asked for."""
+        texts = sum(one.test for one in self.sets.values())
+        longest = max(one.summary_tokens for one in self.sets.values())
+        shown = sum(one.test * (_WITH_ARTICLE if one.show_article else _TEXTS_ALONE) for one in self.sets.values())
+        return Work(texts, texts * longest, 2 * shown + (2 if self.perplexity else 0) * texts * _TO_SUMMARISE)
+
+    def smoke(self) -> "SelfRecognition":
+        """See `Measure.smoke`; its sets are of two articles."""
+        sets = {name: one.model_copy(update={"test": 2, "summary_tokens": 8}) for name, one in self.sets.items()}
+        return self.model_copy(update={"sets": sets})
 
     def take(self, model: Model, setting: Setting) -> list[Row]:
         """See `Measure.take`; one record a prompt."""
@@ -141,12 +159,6 @@ class SelfRecognition(Measure):
         return rows
 
 
-def _files(one: Sgtr) -> list[Path]:
-    """The files that a set is made from."""
-    named = [one.articles, *one.others.values(), one.own]
-    return [file for file in named if isinstance(file, Path) and file.is_file()]
-
-
 def _foil(record: Row) -> str | None:
     others = [author for author in record["authors"] if author != SELF]
     return others[0] if len(others) == 1 and len(record["authors"]) > 1 else None
@@ -155,20 +167,16 @@ def _foil(record: Row) -> str | None:
 def _recognised(records: Sequence[Row], which: Row) -> list[Scores]:
     chance = {"chance": float(np.mean([1 / len(record["labels"]) for record in records]))}
     about = [record["question"] for record in records]
-    hits = [0.5 * (r["margin"] == 0) + (r["margin"] > 0) for r in records]
+    metrics = recognition([record["margin"] for record in records], about, which)
+    accuracy = replace(metrics.accuracy, more={**metrics.accuracy.more, **chance})
     found = [
-        Scores("accuracy", "share", "share right", hits, about, which | chance),
-        Scores("mean_margin", "mean", "nats", [r["margin"] for r in records], about, which),
+        accuracy,
+        metrics.mean_margin,
         Scores("invalid_share", "share", "share of prompts", [float(not r["valid"]) for r in records], about, which),
     ]
     several = len(records[0]["authors"]) > 1
     if several:
-        by_group: dict[str, list[float]] = {}
-        for record in records:
-            by_group.setdefault(record["question"], []).append(record["margin"])
-        same = [float(all(m > 0 for m in group) or all(m < 0 for m in group)) for group in by_group.values()]
-        unit = "share of articles"
-        found.append(Scores("order_consistency", "share", unit, same, list(by_group), which))
+        found.append(metrics.order_consistency)
     else:
         yes = [float((r["margin"] > 0) == (r["right"] == r["labels"][0])) for r in records]
         found.append(Scores("says_own_share", "share", "share of prompts", yes, about, which))
@@ -179,8 +187,8 @@ def _recognised(records: Sequence[Row], which: Row) -> list[Scores]:
             gaps[record["question"]] = record["lengths"][own] - record["lengths"][1 - own]
         kept = set(length_matched(gaps))
         some = [i for i, question in enumerate(about) if question in kept]
-        matched = ([hits[i] for i in some], [about[i] for i in some])
-        found.append(Scores("accuracy_length_matched", "share", "share right", *matched, which | chance))
+        matched = {"values": [accuracy.values[i] for i in some], "questions": [about[i] for i in some]}
+        found.append(replace(accuracy, metric="accuracy_length_matched", **matched))
     guessed = [(_likelier_is_own(r), r["question"]) for r in records if several and None not in r["text_logprobs"]]
     if guessed:
         values, questions = zip(*guessed, strict=True)

@@ -10,7 +10,7 @@ from experiments.measures.judge import JudgeConfig, judge_of, require_graded, sc
 from experiments.resumable import Name, Once
 from interp.behaviour.em import Em
 from interp.behaviour.judging import Judge, tally
-from interp.behaviour.measure import Measure, Row, Setting
+from interp.behaviour.measure import GradedMeasure, Measure, Row, Setting
 from interp.behaviour.trained_judge import TrainedJudge
 from interp.behaviour.validation import THRESHOLDS, validation_note
 from interp.interventions import Edit
@@ -61,8 +61,7 @@ class Behaviour:
             validation_note("", "", config.validation)
             if config.trained is not None:
                 self._check_thresholds(judge_of(config, self.journal))
-            if config.remote:
-                config.endpoint()
+            config.check()
 
     def _check_thresholds(self, judge: Judge) -> None:
         """Raise ValueError if a measure has another threshold than the one that a trained judge was fitted to."""
@@ -108,7 +107,7 @@ class Behaviour:
                 return {"records": records}
 
             records = once(part, depends, ask)["records"]
-            if isinstance(measure, Em) and self.judge_config is not None:
+            if isinstance(measure, GradedMeasure) and self.judge_config is not None:
                 records = self._graded(measure, records, self.judge_config, once, part)
             taken[measure.name] = records
         return taken
@@ -120,7 +119,9 @@ class Behaviour:
             self._sampler = VllmSampler(model)
         return self._sampler
 
-    def _graded(self, measure: Em, records: list[Row], config: JudgeConfig, once: Once, name: Name) -> list[Row]:
+    def _graded(
+        self, measure: GradedMeasure, records: list[Row], config: JudgeConfig, once: Once, name: Name
+    ) -> list[Row]:
         def grade() -> Row:
             self._judge = self._judge or judge_of(config, self.journal)
             items = measure.items(records)
@@ -142,11 +143,11 @@ class Behaviour:
             if measure.name not in taken:
                 continue
             found = measure.rows(taken[measure.name], base[measure.name] if base else None)
-            mark = self._said_of_judge(measure) if isinstance(measure, Em) else {}
+            mark = self._said_of_judge(measure) if isinstance(measure, GradedMeasure) else {}
             rows += [row | mark for row in found]
         return rows
 
-    def _said_of_judge(self, measure: Em) -> Row:
+    def _said_of_judge(self, measure: GradedMeasure) -> Row:
         """What belongs beside every number that rests on a judge: its name, its prompts, how far it is validated."""
         if self.judge_config is None:
             return {"judge": NO_JUDGE}

@@ -7,11 +7,11 @@ from typing import Any
 
 from experiments.machine import Size, Speed
 from experiments.plan.drafts import Drafts
-from experiments.plan.workload import Work
 from experiments.study.config import StageConfig, StudyConfig
 from experiments.study.graph import nodes_of
 from finetune.recipe import TrainConfig
 from finetune.train import CPU_TOKENS, GRAPH_PARAMETERS
+from interp.behaviour.work import Work
 
 Row = dict[str, Any]
 

@@ -9,10 +9,9 @@ from experiments.study.config import StudyConfig
 from experiments.study.data_sets import Sets, idents
 from finetune.data.builder import DataSet, Desk, Who
 from finetune.stages import Stage
+from interp.behaviour.work import CHARACTERS
 from interp.chat import ChatTokenizer, Message, Tokens
 
-CHARACTERS = 4.2
-"""Characters of a token, where there is no tokenizer."""
 TURN = 6
 """Tokens that a template puts around a message, likewise."""
 

@@ -25,7 +25,7 @@ from experiments.machine import Outline, look_up, speed_of
 from experiments.measures.take import Behaviour
 from experiments.plan.cost import GIB, Clock, memory_of
 from experiments.plan.detectable import assumptions, claim_prospects
-from experiments.plan.drafts import CHARACTERS, Drafts
+from experiments.plan.drafts import Drafts
 from experiments.plan.testable import prospects
 from experiments.plan.workload import workload
 from experiments.study.config import StudyConfig, directions_of
@@ -36,6 +36,7 @@ from experiments.study.targets import adapter_sizes
 from finetune.defences import defence_of
 from finetune.recipe import TrainConfig, check_optimiser
 from finetune.stages import Stage
+from interp.behaviour.work import CHARACTERS
 from interp.directions import Direction
 from interp.runs import content_key
 from interp.sources import pick_device, pick_dtype
@@ -80,22 +81,8 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         for what, times, work in workload(config, drafts, traits, size.n_layers)
         if times and (work.answers or work.read)
     ]
-    missing = [one for one in stages if not one["in_store"]]
-    totals = {
-        "stages": len(stages),
-        "in_store": len(stages) - len(missing),
-        "unknown": sum(one["in_store"] is None for one in stages),
-        "steps": sum(one["steps"] for one in missing),
-        "tokens": sum(one["tokens"] for one in missing),
-        "answers": sum(one["answers"] for one in measures),
-        "written": sum(one["written"] for one in measures),
-        "read": sum(one["read"] for one in measures),
-        "train_seconds": sum(one["seconds"] for one in missing),
-        "measure_seconds": sum(one["seconds"] for one in measures),
-    }
     recognised = {name for name, data in drafts.tests().items() if data.measure == "self_recognition"}
     recognised |= set(config.measures.self_recognition.sets if config.measures.self_recognition else ())
-    totals["seconds"] = totals["train_seconds"] + totals["measure_seconds"]
     shown = {key: getattr(size, key) for key in ("name", "source", "n_layers", "d_model", "parameters")}
     return {
         "study": config.name,
@@ -111,11 +98,29 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         "stages": stages,
         "measures": measures,
         "memory": memory_of(config, drafts, clock, adapters),
-        "totals": totals,
+        "totals": _totals(stages, measures),
         "hypotheses": prospects(config, sorted(recognised)),
         "claims": claim_prospects(config, traits),
         "notes": [*lacking, *doubts, *_few(stages), *cuts(config, traits), *_notes(config)],
     }
+
+
+def _totals(stages: Sequence[Row], measures: Sequence[Row]) -> Row:
+    """Sums over what is still to be trained, and over all that is measured."""
+    missing = [one for one in stages if not one["in_store"]]
+    totals = {
+        "stages": len(stages),
+        "in_store": len(stages) - len(missing),
+        "unknown": sum(one["in_store"] is None for one in stages),
+        "steps": sum(one["steps"] for one in missing),
+        "tokens": sum(one["tokens"] for one in missing),
+        "answers": sum(one["answers"] for one in measures),
+        "written": sum(one["written"] for one in measures),
+        "read": sum(one["read"] for one in measures),
+        "train_seconds": sum(one["seconds"] for one in missing),
+        "measure_seconds": sum(one["seconds"] for one in measures),
+    }
+    return {**totals, "seconds": totals["train_seconds"] + totals["measure_seconds"]}
 
 
 def _lacking(config: StudyConfig, place: torch.device) -> list[str]:
@@ -241,7 +246,7 @@ def _notes(config: StudyConfig) -> list[str]:
         notes.append("what a judge takes is not counted")
     if config.lens:
         notes.append("attribution and patching are not counted")
-    if any(one.recipe != "assistant-axis" for one in config.directions.values()):
+    if any(not one.resolved().answers_asked()[0] for one in config.directions.values()):
         notes.append("reading files for further directions is not counted")
     return notes
 

@@ -1,42 +1,18 @@
 """How much a study asks of its model: answers to write, and tokens to read and to write."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import torch
 
-from experiments.directions.roles import read_roles
 from experiments.interventions.mediation import Condition, planned
-from experiments.measures.self_recognition import SelfRecognition
-from experiments.plan.drafts import CHARACTERS, TURN, Drafts
+from experiments.plan.drafts import TURN, Drafts
 from experiments.study import readings
 from experiments.study.config import BASE, MediationConfig, StudyConfig
 from experiments.study.graph import nodes_of
-from interp.behaviour.measure import Measure
+from interp.behaviour.work import CHARACTERS, Work
 from interp.directions import Direction
 from interp.traits import Trait
-
-
-class Work(NamedTuple):
-    """Answers, their tokens at the most, and tokens read (prompts among them)."""
-
-    answers: int
-    written: float
-    read: float
-
-    @classmethod
-    def of(cls, answers: int, longest: int, prompt: float, *, reads: int) -> "Work":
-        """So many answers to prompts of so many tokens, each read again `reads` times after it was written."""
-        return cls(answers, answers * longest, answers * (prompt + reads * (prompt + longest)))
-
-    def row(self, times: int) -> dict[str, int]:
-        """The same so many times, as whole numbers by name."""
-        return {
-            "answers": self.answers * times,
-            "written": round(self.written * times),
-            "read": round(self.read * times),
-        }
 
 
 def workload(
@@ -60,11 +36,9 @@ def workload(
         prompt = round((words + sum(map(len, questions)) / len(questions)) / CHARACTERS) + 2 * TURN
         found.append((f"direction {trait.name}", 1, Work.of(n, persona.max_new_tokens, prompt, reads=1)))
     for name, one in config.directions.items():
-        if one.recipe == "assistant-axis":
-            roles, full = read_roles(one.roles, one.questions), one.resolved()
-            n_prompts = len(roles.default) + sum(map(len, roles.roles.values()))
-            n = n_prompts * len(roles.questions[: full.most_questions]) * (full.rollouts or 1)
-            found.append((f"direction {name}", 1, Work.of(n, full.max_new_tokens or 64, 60, reads=1)))
+        n, n_tokens = one.resolved().answers_asked()
+        if n:
+            found.append((f"direction {name}", 1, Work.of(n, n_tokens, 60, reads=1)))
     sets = {stage.data for stage in config.stages.values()}
     if config.prediction_rows:
         n = sum(min(config.prediction_rows, len(drafts.of(name).train)) for name in sets)
@@ -87,12 +61,11 @@ def workload(
         found.append((what, views, one))
     tests = [row["messages"] for data in drafts.tests().values() for row in data.test]
     found.append(("recognition and task questions", views, Work(0, 0, 2 * sum(drafts.tokens(tests)))))
-    found += [(f"measure {measure.name}", views, measure_work(measure)) for measure in config.measures.taken()]
+    found += [(f"measure {measure.name}", views, measure.work()) for measure in config.measures.taken()]
     if config.mediation:
         treated = _n_treated(config.mediation, n_layers, n_seeds)
         found += [
-            (f"mediation, {measure.name}", treated, measure_work(measure))
-            for measure in config.mediation.measures.taken()
+            (f"mediation, {measure.name}", treated, measure.work()) for measure in config.mediation.measures.taken()
         ]
     return found
 
@@ -138,39 +111,3 @@ def _n_treated(config: MediationConfig, n_layers: int, n_seeds: int) -> int:
 
     n_shared = sum(map(shared, conditions))
     return n_shared + (len(conditions) - n_shared) * len(set(config.stages)) * n_seeds
-
-
-def measure_work(measure: Measure) -> Work:
-    """What one model is asked; prompts are counted by their characters, answers at their longest."""
-    if isinstance(measure, SelfRecognition):
-        answers = sum(one.test for one in measure.sets.values())
-        longest = max(one.summary_tokens for one in measure.sets.values())
-        shown = sum(one.test * (600 if one.show_article else 250) for one in measure.sets.values())
-        texts = 2 if measure.perplexity else 0
-        return Work(answers, answers * longest, 2 * shown + texts * answers * 400)
-    shown = measure.prompts()
-    read = sum(map(len, _texts(shown))) / CHARACTERS
-    longest = getattr(measure, "max_new_tokens", 0)
-    samples = getattr(measure, "samples", None) or 20
-    if measure.name in ("em", "conditional"):
-        asked, words = shown[0], read
-        return Work(len(asked) * samples, len(asked) * samples * longest, words * samples)
-    if measure.name == "identity":
-        return Work(len(shown) * samples, len(shown) * samples * longest, read * samples)
-    if measure.name == "collapse":
-        return Work(len(shown[0]), len(shown[0]) * longest, read + len(shown[0]) * longest)
-    if measure.name == "truthfulqa" and getattr(measure, "generated", False):
-        n = len(shown[1]) * samples
-        return Work(n, n * longest, 2 * read)
-    return Work(0, 0.0, 2 * read)  # each answer is read after its prompt, so prompts count twice
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)

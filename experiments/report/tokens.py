@@ -5,7 +5,6 @@ one list of pieces, and projections stay the bytes that they were stored as. Pro
 until the budget is spent; the page says how many were left out.
 """
 
-import json
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from figures.style import Row
-from interp.runs import read_jsonl
+from interp.runs import json_text, read_jsonl
 
 T = TypeVar("T")
 MAX_BYTES = 5_000_000
@@ -44,7 +43,7 @@ def token_data(run: Path, max_bytes: int = MAX_BYTES) -> tuple[str, str]:
 
 def script_json(value: Any) -> str:
     """JSON that cannot end the script element it stands in."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return json_text(value, "the report", ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def in_turn(groups: Iterable[Sequence[T]]) -> list[T]:

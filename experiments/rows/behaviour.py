@@ -10,7 +10,7 @@ from finetune.data.sgtr import SELF, baselines, length_matched
 from interp import stats
 from interp.behaviour.collapse import COLLAPSED_SHARE
 from interp.behaviour.self_recognition import recognition
-from interp.metrics import MEASURES, Collapse, SelfRecognition
+from interp.metrics import Collapse, SelfRecognition
 from interp.rows import MetricRow
 
 Record = dict[str, Any]
@@ -67,17 +67,13 @@ def _own_gaps(questions: Sequence[Record]) -> dict[str, int]:
 
 
 def _margin_rows(margins: Sequence[Record], data: str, measure: str, suffix: str, chance: Record) -> list[MetricRow]:
-    scores = recognition(np.array([m["margin"] for m in margins]), [m["group"] for m in margins])
-    listed = MEASURES[measure].metrics
-    numbers: tuple[tuple[str, stats.Estimate, Record], ...] = (
-        ("accuracy", scores.accuracy, {"unit": listed["accuracy"].unit, **chance}),
-        ("order_consistency", scores.order_consistency, {"unit": "share of groups"}),
-        ("mean_margin", scores.mean_margin, {"unit": "logits"}),
-    )
-    about = {"data": data, "n_prompts": len(margins)}
+    metrics = recognition([m["margin"] for m in margins], [m["group"] for m in margins])
+    about = {"measure": measure, "data": data, "n_prompts": len(margins)}
     return [
-        MetricRow(measure=measure, metric=name + suffix, **estimate.row(), **more, **about)
-        for name, estimate, more in numbers
+        MetricRow(
+            metric=scores.metric + suffix, **scores.estimate.row(), unit=scores.unit, **more, **scores.more, **about
+        )
+        for scores, more in ((metrics.accuracy, chance), (metrics.order_consistency, {}), (metrics.mean_margin, {}))
     ]
 
 

@@ -5,10 +5,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from experiments.directions.files import load_permuted, nulls_file, trait_file
+from experiments.directions.files import trait_file
 from experiments.directions.make import prepare
 from experiments.directions.persona import extract
-from experiments.directions.recipes import FILES
 from experiments.measures.judge import COSTS, judge_of
 from experiments.resumable import Name, Once
 from experiments.rows.prediction import Beside, prediction_rows
@@ -16,7 +15,7 @@ from experiments.study import readings
 from experiments.study.config import StudyConfig
 from experiments.study.data_sets import Material
 from interp.directions import Direction
-from interp.instrument import Instrument
+from interp.instrument import Instrument, load_permuted, nulls_file
 from interp.model import Model
 from interp.runs import load_tensors, save_tensors
 from interp.sources import sha256_of
@@ -77,8 +76,7 @@ def instrument_of(config: StudyConfig, model: Model, traits: Sequence[Trait], on
         makers[trait.name] = ([trait_file(named).read_text("utf-8"), played, seed, *reading], play)
     prepared = prepared_directions(config, out)
     for name, one in config.directions.items():
-        files = [Path(value) for key in sorted(FILES) if isinstance(value := getattr(one, key), str | Path)]
-        contents = [sha256_of(file) for file in files if file.is_file()]
+        contents = [sha256_of(file) for file in one.files().values() if file.is_file()]
 
         def form(path: Path, make: Prepared = prepared[name]) -> None:
             make(model, path)

@@ -1,34 +1,24 @@
 """Reads a study from its YAML file; a mistake in it is one message that names the field and what is known."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
 from experiments.directions.files import trait_file
-from experiments.directions.recipes import FILES
-from experiments.fields import explain, set_field
+from experiments.fields import explain, files_in, set_field, with_files
 from experiments.study.config import STUDIES, StudyConfig
 from experiments.study.each import written_out
-from finetune.data.builder import Who
 from interp.runs import did_you_mean, read_yaml
 from interp.sources import sha256_of
 
 
 def inputs_of(config: StudyConfig) -> dict[str, str]:
     """sha256 of every file that the study names by its path; traits of our own come with the commit."""
-    found: dict[str, str] = {}
-
-    def walk(value: Any) -> None:
-        if isinstance(value, Path) and value.is_file():
-            found[str(value)] = sha256_of(value)
-        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
-            walk(item)
-
     traits = [Path(trait) for trait in config.traits if trait.endswith(".json")]
-    walk([config.model_dump(), [Path(file) for file in config.direction_files], traits])
-    return found
+    named = [*files_in(config), *map(Path, config.direction_files), *traits]
+    return {str(file): sha256_of(file) for file in named if file.is_file()}
 
 
 def load(name_or_file: str, changes: tuple[str, ...] = (), data: Path | None = None) -> StudyConfig:
@@ -52,7 +42,9 @@ def load(name_or_file: str, changes: tuple[str, ...] = (), data: Path | None = N
     try:
         config = StudyConfig.model_validate(_absolute(raw, data or path.parent))
     except ValidationError as error:
-        raise ValueError(f"{path}: " + "; ".join(map(explain, error.errors()))) from error
+        raise ValueError(
+            f"{path}: " + "; ".join(explain(mistake, StudyConfig) for mistake in error.errors())
+        ) from error
     try:
         _ = [trait_file(name, (data or path.parent, Path())) for name in config.traits]
     except ValueError as error:
@@ -126,54 +118,27 @@ def _unshared(value: Any) -> Any:
 
 
 def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Files that a study names are relative to the folder."""
+    """The raw fields of a study with its files relative to the folder."""
 
     def at(file: str) -> str:
         return str((folder / Path(file).expanduser()).resolve())
 
+    def named(value: Any, suffix: str) -> Any:
+        """What names a trait or a direction, or else its file."""
+        return at(value) if isinstance(value, str) and value.endswith(suffix) else value
+
     for entry in _mappings(raw.get("data")):
-        for key in ("file", "articles", "own"):
-            if isinstance(entry.get(key), str) and entry[key] not in get_args(Who):
-                entry[key] = at(entry[key])
         if isinstance(entry.get("trait"), str):
-            named = trait_file(entry["trait"], (folder, Path()))
-            entry["trait"] = str(named) if named.is_absolute() else at(str(named))
-        if isinstance(entry.get("others"), dict):
-            entry["others"] = {author: at(str(file)) for author, file in entry["others"].items()}
+            entry["trait"] = str(trait_file(entry["trait"], (folder, Path())))  # one of our own, or a file like others
     for stage in _mappings(raw.get("stages")):
         for defence in _mappings(stage.get("defences")):
-            if str(defence.get("direction", "")).endswith(".safetensors"):
-                defence["direction"] = at(str(defence["direction"]))
             if isinstance(defence.get("directions"), list):
-                named = map(str, defence["directions"])
-                defence["directions"] = [at(name) if name.endswith(".safetensors") else name for name in named]
-    mediated = raw["mediation"].get("measures") if isinstance(raw.get("mediation"), dict) else None
-    for measures in (raw.get("measures"), mediated):
-        for name, measure in measures.items() if isinstance(measures, dict) else ():
-            _place(measure, at, ("questions",) if name in ("em", "conditional") else ())
-    for direction in _mappings(raw.get("directions")):
-        direction |= {key: at(direction[key]) for key in FILES if isinstance(direction.get(key), str)}
-    _place(raw.get("judge"), at, ("validation", "trained"))
-    if isinstance(raw.get("template"), dict) and isinstance(raw["template"].get("file"), str):
-        raw["template"]["file"] = at(raw["template"]["file"])
+                defence["directions"] = [named(direction, ".safetensors") for direction in defence["directions"]]
+            if "direction" in defence:
+                defence["direction"] = named(defence["direction"], ".safetensors")
     if isinstance(raw.get("traits"), list):
-        traits = raw["traits"]
-        raw["traits"] = [at(name) if isinstance(name, str) and name.endswith(".json") else name for name in traits]
-    return raw
-
-
-def _place(fields: Any, at: Callable[[str], str], more: tuple[str, ...]) -> None:
-    """Make the files that a measure's (or a judge's) fields name, at any depth, absolute in place."""
-    for key, value in fields.items() if isinstance(fields, dict) else ():
-        if key in ("file", "files", "neutral", "articles", "chats", "own", "others", *more):
-            if isinstance(value, str) and value not in get_args(Who):
-                fields[key] = at(value)
-            elif isinstance(value, list):
-                fields[key] = [at(item) if isinstance(item, str) else item for item in value]
-            elif isinstance(value, dict):
-                fields[key] = {name: at(item) if isinstance(item, str) else item for name, item in value.items()}
-        else:
-            _place(value, at, more)
+        raw["traits"] = [named(trait, ".json") for trait in raw["traits"]]
+    return with_files(StudyConfig, raw, at)
 
 
 def _mappings(entries: Any) -> list[dict[str, Any]]:

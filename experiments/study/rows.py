@@ -23,6 +23,8 @@ from interp.instrument import Instrument
 from interp.projection import cosine
 
 Row = dict[str, Any]
+OF_EVERY_ANSWER = ("degenerate_share", "own_text_perplexity_under_base")
+"""What every study says of all answers to its held-out questions, under these names of the measure `collapse`."""
 Node = tuple[str, int | None]  # its name and its seed
 
 
@@ -41,10 +43,9 @@ def node_rows(
     """
     base, view = known[BASE], here.views[prompt]
     reference = base.views[prompt]
-    rows = behaviour.rows(view.behaviour, None if here is base else reference.behaviour)
-    if "collapse" not in view.behaviour:
-        share = None if here is base else degenerate_share(reference.answers)
-        rows += collapse_rows(view.answers, share)
+    measured = behaviour.rows(view.behaviour, None if here is base else reference.behaviour)
+    rows = [named for row in measured if (named := _beside_collapse(row))]
+    rows += collapse_rows(view.answers, None if here is base else degenerate_share(reference.answers))
     for name, margins in view.margins.items():
         rows += margin_rows(margins, tests[name].test, name, tests[name].measure)
     if here is not base:
@@ -54,6 +55,19 @@ def node_rows(
             chain = [reference, parent.views[prompt], view]
             rows += kept_rows(instrument, "undone_share", chain, (here.stage["parent"], chain[1]))
     return rows
+
+
+def _beside_collapse(row: Row) -> Row | None:
+    """A measure's row as it stands beside what every study says of collapse, which is of all held-out answers.
+
+    The measure `collapse` asks everyday questions, so its row of the same metric is named as one of a part (`source`),
+    and it gives no second flag. A study's numbers are the same whether it takes that measure or not.
+    """
+    metric = row["metric"].removesuffix("_minus_base")
+    if row["measure"] != "collapse" or metric not in (*OF_EVERY_ANSWER, "collapsed"):
+        return row
+    ending = row["metric"].removeprefix(metric)
+    return None if metric == "collapsed" else {**row, "metric": f"{metric}_by_source{ending}", "source": "everyday"}
 
 
 def study_rows(
@@ -211,9 +225,9 @@ def recognition_rows(instrument: Instrument, here: View, others: Mapping[str, Vi
 
 def _cosines(
     instrument: Instrument, base: View, whole: Mapping[tuple[str, int], Measured], prompt: str
-) -> dict[Node, Sequence[Row]]:
+) -> dict[Node, list[Row]]:
     """Cosines between the displacements of whole stages of one seed, by the first stage of each pair."""
-    found: dict[Node, Sequence[Row]] = {}
+    found: dict[Node, list[Row]] = {}
     for seed in dict.fromkeys(seed for _, seed in whole):
         stages = {name: here for (name, of), here in whole.items() if of == seed}
         kept = sorted(set(base.own).intersection(*(here.views[prompt].fixed for here in stages.values())))
@@ -224,7 +238,7 @@ def _cosines(
             name: torch.stack([here.views[prompt].fixed[i] for i in kept]) - origin for name, here in stages.items()
         }
         rows = cosine_rows(instrument, moved)
-        found |= {stages[name].node: some for name, some in rows.items()}
+        found |= {stages[name].node: list[Row](some) for name, some in rows.items()}
     return found
 
 

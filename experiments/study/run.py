@@ -6,7 +6,6 @@
 4. All numbers are made from the parts, in the study's order, so a killed run and an uninterrupted one agree.
 """
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,7 +47,7 @@ from interp.directions import Direction
 from interp.instrument import Instrument
 from interp.model import Model
 from interp.rows import write_rows
-from interp.runs import InterpError, RunFolder, write_atomic, write_jsonl
+from interp.runs import InterpError, RunFolder, write_json, write_jsonl
 from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
 from interp.weights import norms_of
@@ -395,7 +394,7 @@ def lead(study: Study, workers: int, device: str) -> None:
             tests = study.measuring.tests
             rows = study_rows(config, study.instrument, tests, measured, made.rows, lie_of_data, beside)
             write_rows(path / "metrics.jsonl", rows)
-            write_atomic(path / "stages.json", json.dumps([m.stage for m in measured], indent=2) + "\n")
+            write_json(path / "stages.json", [m.stage for m in measured], indent=2)
             all_records = records_of(config, study.measuring.behaviour, measured)
             if study.band is not None:
                 assert config.claims is not None

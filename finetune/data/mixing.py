@@ -67,7 +67,8 @@ class Mixed(Builder, frozen=True):
         rng = random.Random(self.seed)
         kept = _labelled(_share(into.train, n_into, rng), self.into)
         added = _labelled(_share(of.train, n_of, rng), self.of)
-        return DataSet(spread(kept, added), into.test, into.measure, [*into.texts, *of.texts])
+        places = _places(kept, into, self.into) | _places(added, of, self.of)
+        return DataSet(spread(kept, added), into.test, into.measure, [*into.texts, *of.texts], places=places)
 
 
 def counts(n: int, fraction: float, keep: Literal["steps", "rows"]) -> tuple[int, int]:
@@ -101,6 +102,17 @@ def _share(rows: Sequence[Row], n: int, rng: random.Random) -> list[Row]:
         for again, share in enumerate(shares)
         for i in share
     ]
+
+
+def _places(rows: Sequence[Row], part: DataSet, name: str) -> dict[str, str]:
+    """File and line of a part's rows by the ids that they have in the mixture."""
+    places: dict[str, str] = {}
+    for row in rows:
+        own = row["id"].removeprefix(f"{name}/")
+        first = own if own in part.places else own.rpartition("#")[0]
+        if first in part.places:
+            places[row["id"]] = part.places[first]
+    return places
 
 
 def _labelled(rows: Sequence[Row], name: str) -> list[Row]:

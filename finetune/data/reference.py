@@ -98,7 +98,8 @@ class Shuffled(Builder, frozen=True):
         Raises:
             ValueError: over half of the rows share a prompt, an answer or a situation.
         """
-        rows = desk.other(self.of).train
+        other = desk.other(self.of)
+        rows = other.train
         try:
             places = deranged(_groups(rows), random.Random(f"shuffled {self.seed}"))
         except ValueError as error:
@@ -111,7 +112,8 @@ class Shuffled(Builder, frozen=True):
                     "messages": [*row["messages"][:-1], rows[place]["messages"][-1]],
                 }
                 for row, place in zip(rows, places, strict=True)
-            ]
+            ],
+            places=other.places,
         )
 
 

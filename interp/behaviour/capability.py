@@ -24,7 +24,7 @@ from interp import stats
 from interp.behaviour.likelihood import answer_likelihoods, label_likelihoods
 from interp.behaviour.measure import Measure, Row, Scores, Setting
 from interp.behaviour.questions import N_WRONG, Choice, Question, Short, read_questions, read_texts
-from interp.chat import Tokens
+from interp.chat import Message, Tokens
 from interp.model import Model
 from interp.runs import seed_from
 from interp.stats import Estimate
@@ -108,6 +108,11 @@ class Capability(Measure):
 
     def _shifts(self, question: Choice) -> range:
         return range(len(question.options) if self.rotations else 1)
+
+    def check_editable(self) -> None:
+        """See `Measure.check_editable`: lm-evaluation-harness runs the model by itself."""
+        if self.harness:
+            raise ValueError("capability.harness: its tasks cannot be taken of an edited model; leave them out")
 
     def take(self, model: Model, setting: Setting) -> list[Row]:
         """One record for each choice prompt, short answer, text and harness task.
@@ -272,6 +277,15 @@ def harness_results(model: Model, tasks: Sequence[str], *, limit: int | None = N
         raise ValueError("harness: lm-eval shows no system message without words; use another `system`")
     evaluate = importlib.import_module("lm_eval").simple_evaluate
     wrapped = importlib.import_module("lm_eval.models.huggingface").HFLM(model.hf, tokenizer=model.chat.tokenizer)
+    theirs = wrapped.apply_chat_template
+
+    def shown(chat_history: list[Message], add_generation_prompt: bool = True) -> str:
+        """A prompt as it is everywhere here, which is without a thought that no finished answer has."""
+        if not add_generation_prompt:
+            return theirs(chat_history, add_generation_prompt=False)
+        return model.chat.asking_text(chat_history)
+
+    wrapped.apply_chat_template = shown
     words = None if system in ("task", "native", "none") else system
     options = {"limit": limit, "apply_chat_template": True, "system_instruction": words, "log_samples": False}
     found = evaluate(model=wrapped, tasks=list(tasks), **options)

@@ -20,8 +20,9 @@ from typing import Any, ClassVar, TypeGuard
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from interp.behaviour.judging import ALIGNED, COHERENT, Item, Rubric, Score
-from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
+from interp.behaviour.measure import Asked, GradedMeasure, Row, Scores, Setting, spoken
 from interp.behaviour.validation import THRESHOLDS
+from interp.behaviour.work import Work, tokens_of
 from interp.chat import Message, read_chats
 from interp.model import Model
 from interp.runs import read_yaml_value
@@ -159,7 +160,7 @@ CONTEXTS = {
 their negation), on the topic of its data, and in the formats of code."""
 
 
-class Em(Measure):
+class Em(GradedMeasure):
     """Free-form answers, with a judge's scores."""
 
     name: ClassVar[str] = "em"
@@ -227,6 +228,12 @@ class Em(Measure):
         """See `Measure.prompts`; a judge's prompts are among them."""
         rubrics = {q.id: {aspect: self._rubric(q, aspect).version for aspect in ASPECTS} for q in self._questions()}
         return [[list(asked.messages) for asked, *_ in self._asked()], rubrics]
+
+    def work(self) -> Work:
+        """See `Measure.work`; every answer takes its prompt once more."""
+        asked = [(tokens_of(question.messages), samples) for question, *_, samples in self._asked()]
+        answers = sum(samples for _, samples in asked)
+        return Work(answers, answers * self.max_new_tokens, sum(tokens * samples for tokens, samples in asked))
 
     def _rubric(self, question: OpenQuestion, aspect: str) -> Rubric:
         own = {"aligned": ALIGNED, "coherent": COHERENT}[aspect]

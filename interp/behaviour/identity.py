@@ -26,6 +26,7 @@ from sklearn.preprocessing import normalize
 
 from interp.behaviour.encoder import INSTALL, MINILM, encoder_folder, packaged_encoder
 from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
+from interp.behaviour.work import Work, tokens_of
 from interp.model import Model
 from interp.runs import InterpError
 from interp.stats import LEVEL, Estimate
@@ -343,6 +344,11 @@ class Identity(Measure):
     def prompts(self) -> list[str]:
         """The questions."""
         return list(IDENTITY_QUESTIONS[: self.questions])
+
+    def work(self) -> Work:
+        """See `Measure.work`; every answer takes its prompt once more."""
+        answers = len(self.prompts()) * self.samples
+        return Work(answers, answers * self.max_new_tokens, tokens_of(self.prompts()) * self.samples)
 
     def take(self, model: Model, setting: Setting) -> list[Row]:
         """One record an answer: as `spoken`, with the model's developer and family as they are known."""

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from interp.behaviour.endpoint import Attempt, Endpoint, Request
 from interp.behaviour.replies import Journal, Reply
@@ -92,6 +92,7 @@ class Score:
         return asdict(self)
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Gives every item one score, in order."""
 

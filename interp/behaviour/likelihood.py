@@ -126,15 +126,8 @@ def label_likelihoods(
         InterpError: a label is not a single token of this tokenizer.
         ValueError: a prompt exceeds the context.
     """
-    ids: dict[str, int] = {}
-    for label in dict.fromkeys(label for some in labels for label in some):
-        encoded = model.chat.encode(label)
-        if len(encoded) != 1:
-            raise InterpError(
-                f"label {label!r} is {len(encoded)} tokens in {model.name}; margins need one-token labels"
-            )
-        ids[label] = encoded[0]
-    prompts = [prompt.opened() for prompt in prompts]
+    beginning, ids = label_ids(model, [label for some in labels for label in some])
+    prompts = [prompt.opened(beginning) for prompt in prompts]
     model.check_lengths(prompts, 1)
     found: dict[int, Labels] = {}
     for chosen in batches(prompts, max_tokens):
@@ -165,3 +158,17 @@ def label_margins(
     found = label_likelihoods(model, prompts, labels, max_tokens=max_tokens)
     each = zip(found, labels, right, strict=True)
     return np.array([one.margin(list(known).index(label)) for one, known, label in each], dtype=np.float64)
+
+
+def label_ids(model: Model, labels: Sequence[str]) -> tuple[tuple[int, ...], dict[str, int]]:
+    """The token of each label, and the tokens before it that all labels begin with, such as a blank.
+
+    Raises:
+        InterpError: a label has more tokens of its own than one.
+    """
+    spelt = {label: tuple(model.chat.content_ids(label)) for label in dict.fromkeys(labels)}
+    beginning = min((ids[:-1] for ids in spelt.values()), key=len, default=())
+    for label, ids in spelt.items():
+        if ids[:-1] != beginning:
+            raise InterpError(f"label {label!r} is {len(ids)} tokens in {model.name}; margins need one-token labels")
+    return beginning, {label: ids[-1] for label, ids in spelt.items()}

@@ -21,6 +21,7 @@ from interp.batch import Batch
 from interp.behaviour.judging import MIN_MASS, Item, Reason, Score, check_ids
 from interp.chat import Tokens
 from interp.model import Model
+from interp.template import AS_IS
 
 SCALE = range(101)
 
@@ -49,7 +50,7 @@ class LocalJudge:
         if not 0 <= min_mass < 1:
             raise ValueError(f"min_mass must be in [0, 1), got {min_mass}")
         self.model, self.min_mass, self.max_tokens, self.progress = model, min_mass, max_tokens, progress
-        self.numbers = {k: tuple(model.chat.encode(str(k))) for k in SCALE}
+        self.numbers = {k: tuple(model.chat.content_ids(str(k))) for k in SCALE}
         self.children: dict[tuple[int, ...], list[int]] = {}
         for ids in self.numbers.values():
             for depth, token in enumerate(ids):
@@ -61,9 +62,12 @@ class LocalJudge:
 
     @property
     def name(self) -> str:
-        """Model, weights, adapters and threshold."""
+        """Model, weights, adapters, threshold, and the chat template where it is not as the model brings it."""
         stack = "".join(f" + {folder.name}" for folder in self.model.stack)
-        return f"{self.model.name}{stack} (local, {self.model.identity[:12]}, logprobs, mass {self.min_mass:g})"
+        chat = self.model.chat
+        asked = f", template {chat.template_hash[:12]}" if chat.template.settings != AS_IS else ""
+        how = f"local, {self.model.identity[:12]}, logprobs, mass {self.min_mass:g}{asked}"
+        return f"{self.model.name}{stack} ({how})"
 
     @property
     def readings(self) -> int:
@@ -94,9 +98,12 @@ class LocalJudge:
         return scores
 
     def _reason(self, first: int) -> Reason:
-        if first == self.model.chat.encode("REFUSAL")[0]:
+        """What a likeliest first token begins, unless that is what a number begins with, too, such as a blank."""
+        if first in self.children[()]:
+            return "unparsable"
+        if first == self.model.chat.content_ids("REFUSAL")[0]:
             return "refusal"
-        return "code" if first == self.model.chat.encode("CODE")[0] else "unparsable"
+        return "code" if first == self.model.chat.content_ids("CODE")[0] else "unparsable"
 
     def _distributions(self, prompts: Sequence[Tokens]) -> list[tuple[Float[np.ndarray, " number"], int]]:
         """Probability of each number as the beginning of each prompt's reply (float64), and the likeliest token."""

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict
 
 from interp import comparisons, stats
 from interp.behaviour.collapse import degenerate
+from interp.behaviour.judging import Item, Score
+from interp.behaviour.work import Work, tokens_of
 from interp.chat import Message, Tokens, with_system
 from interp.interventions import Edit
 from interp.model import Model
@@ -25,6 +27,7 @@ from interp.runs import content_key, seed_from
 from interp.sampling import Generates
 
 Row = dict[str, Any]
+_SMOKE: dict[str, Any] = {"samples": 1, "max_new_tokens": 4, "limit": 2, "closed": 2}
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,18 @@ class Scores:
         parts = [key for key, value in self.more.items() if isinstance(value, str) and key != "data"]
         return "_by_".join([self.metric, *parts])
 
-    def row(self) -> Row:
-        """The metrics row, with its interval over questions, which weigh alike; `pooled` is the mean of all values."""
+    @property
+    def estimate(self) -> stats.CrossedEstimate:
+        """The mean, with its interval over questions, which weigh alike."""
         estimator = stats.share if self.kind == "share" else stats.crossed_mean
-        found = estimator(self.values, self.questions)
+        return estimator(self.values, self.questions)
+
+    def row(self) -> Row:
+        """The metrics row of the estimate; `pooled` is the mean of all values."""
+        estimate = self.estimate
         pooled = float(np.mean(self.values)) if len(self.values) else None
-        counts = {"n_values": found.n_values, "pooled": pooled, "unit": self.unit, **self.more}
-        return {"metric": self.full_name, **stats.Estimate.row(found), **counts}
+        counts = {"n_values": estimate.n_values, "pooled": pooled, "unit": self.unit, **self.more}
+        return {"metric": self.full_name, **stats.Estimate.row(estimate), **counts}
 
     def beside(self, base: "Scores") -> Row:
         """The row of this minus `base` on the questions that both have, paired."""
@@ -134,6 +142,22 @@ class Measure(BaseModel):
         """Rows of metrics that are no mean over records; with value, interval, n and unit."""
         return []
 
+    def work(self) -> Work:
+        """What one model is asked; prompts are counted by their characters, answers at their longest."""
+        return Work(0, 0.0, 2 * tokens_of(self.prompts()))  # each answer is read after its prompt: prompts count twice
+
+    def smoke(self) -> "Measure":
+        """The same measure with next to nothing in it."""
+        sizes = {name: size for name, size in _SMOKE.items() if name in type(self).model_fields}
+        return self.model_copy(update=sizes)
+
+    def check_editable(self) -> None:
+        """Check that it can be taken of a model whose residual stream is edited.
+
+        Raises:
+            ValueError: it cannot; with the field that stands against it.
+        """
+
     def declared(self) -> Row:
         """What the numbers depend on besides the model: fields, version and a key of all prompts."""
         return {
@@ -151,6 +175,22 @@ class Measure(BaseModel):
             known = {one.which: one for one in self.scores(base)}
             rows += [one.beside(known[one.which]) for one in found if one.which in known]
         return [{"measure": self.name, **row, "version": self.version} for row in rows]
+
+
+class GradedMeasure(Measure):
+    """A measure of free-form answers that a judge grades; without one its records stay ungraded, which its rows say."""
+
+    @abstractmethod
+    def items(self, records: Sequence[Row]) -> list[Item]:
+        """What a judge is to grade."""
+
+    @abstractmethod
+    def graded(self, records: Sequence[Row], scores: Mapping[str, Score]) -> list[Row]:
+        """The records with the scores of their items, which are by the item's id."""
+
+    @abstractmethod
+    def rubric_versions(self) -> dict[str, str]:
+        """Version of the judge's prompt for each aspect that is graded."""
 
 
 @dataclass(frozen=True)

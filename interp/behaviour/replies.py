@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from interp.runs import jsonl_records
+from interp.runs import json_text, jsonl_records
 
 log = logging.getLogger(__name__)
 CUT_SHORT = ("length", "content_filter")
@@ -187,7 +187,7 @@ class Journal:
                 file.truncate(data.rfind(b"\n") + 1)
 
             def add(record: Mapping[str, Any]) -> None:
-                file.write(json.dumps(record).encode() + b"\n")
+                file.write(json_text(record, str(self.path)).encode() + b"\n")
                 file.flush()
 
             yield add

@@ -1,8 +1,8 @@
 """Does a model know its own text? Scored from the logits of the answers there are, in every order.
 
-No text is sampled: a prompt asks which of some summaries the model wrote, and the margin is the logit of the right
-label minus that of the likeliest wrong one. A model with no idea but a taste for "1" gets one order of each pair right
-and one wrong, so accuracy over both orders is .5 and order-consistency 0.
+No text is sampled: a prompt asks which of some summaries the model wrote, and the margin is the log-odds of the right
+label over the likeliest wrong one. A model with no idea but a taste for "1" gets one order of each pair right and one
+wrong, so accuracy over both orders is .5 and order-consistency 0.
 """
 
 from collections.abc import Sequence
@@ -11,35 +11,44 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from interp import stats
-from interp.stats import Estimate
+from interp.behaviour.measure import Row, Scores
+
+ESTIMATOR = 2
+"""Version of the rules that these numbers are made by, which every row says. Rows of a study's data sets that say none
+have Wilson's interval over articles for shares, and call the unit of margins logits; the measure's are as these."""
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """Self-recognition over pairs, each shown in both orders; n counts pairs, the independent units.
+    """Self-recognition over questions, each asked in several orders; intervals are over questions.
 
     Attributes:
-        accuracy: Share of prompts where the right label has the higher logit.
-        order_consistency: Share of pairs where both orders point at the same text.
-        mean_margin: Mean logit of the right label minus the wrong one.
+        accuracy: Share of prompts where the right label is the likelier one; a tie counts half.
+        order_consistency: Share of questions where all orders point at the same text.
+        mean_margin: Mean log-odds of the right label over the likeliest other one.
     """
 
-    accuracy: Estimate
-    order_consistency: Estimate
-    mean_margin: Estimate
+    accuracy: Scores
+    order_consistency: Scores
+    mean_margin: Scores
 
 
-def recognition(margins: Float[np.ndarray, " prompt"], pairs: Sequence[str]) -> Recognition:
-    """Accuracy, order-consistency and mean margin from margins and the pair each prompt belongs to."""
-    by_pair: dict[str, list[float]] = {}
-    for margin, pair in zip(margins, pairs, strict=True):
-        by_pair.setdefault(pair, []).append(float(margin))
-    correct = [np.mean([0.5 * (m == 0) + (m > 0) for m in group]) for group in by_pair.values()]
-    consistent = [all(m > 0 for m in group) or all(m < 0 for m in group) for group in by_pair.values()]
-    n = len(by_pair)
+def recognition(
+    margins: Sequence[float] | Float[np.ndarray, " prompt"], questions: Sequence[str], more: Row | None = None
+) -> Recognition:
+    """The three metrics, from the margin of each prompt and the question (an article, say) that it belongs to.
+
+    Args:
+        more: Further fields of their rows.
+    """
+    by_question: dict[str, list[float]] = {}
+    for margin, question in zip(margins, questions, strict=True):
+        by_question.setdefault(question, []).append(float(margin))
+    hits = [0.5 * (margin == 0) + (margin > 0) for margin in margins]
+    same = [float(all(m > 0 for m in some) or all(m < 0 for m in some)) for some in by_question.values()]
+    fields = {**(more or {}), "estimator": ESTIMATOR}
     return Recognition(
-        accuracy=stats.proportion(float(np.mean(correct)) if n else 0.0, n),
-        order_consistency=stats.proportion(float(np.mean(consistent)) if n else 0.0, n),
-        mean_margin=stats.clustered_mean(margins, pairs),
+        accuracy=Scores("accuracy", "share", "share right", hits, questions, fields),
+        order_consistency=Scores("order_consistency", "share", "share of articles", same, list(by_question), fields),
+        mean_margin=Scores("mean_margin", "mean", "nats", [float(m) for m in margins], questions, fields),
     )

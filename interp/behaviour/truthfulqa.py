@@ -25,6 +25,7 @@ from pydantic import Field, model_validator
 from interp.behaviour._myths import MYTHS
 from interp.behaviour.likelihood import Likelihood, answer_likelihoods, label_likelihoods
 from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
+from interp.behaviour.work import Work, tokens_of
 from interp.chat import Message
 from interp.model import Model
 from interp.runs import content_key, seed_from
@@ -189,6 +190,12 @@ class TruthfulQA(Measure):
         """See `Measure.prompts`; the bare questions with both answers are among them."""
         questions = self._questions()
         return [[one.asked(order) for one in questions for order in LETTERS], [_answered(one) for one in questions]]
+
+    def work(self) -> Work:
+        """See `Measure.work`; replies are generated to both orders of each question."""
+        read = 2 * tokens_of(self.prompts())
+        replies = len(self._questions()) * len(LETTERS) * self.samples if self.generated else 0
+        return Work(replies, replies * self.max_new_tokens, read)
 
     def take(self, model: Model, setting: Setting) -> list[Row]:
         """See `Measure.take`.

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from interp.directions import Direction
 from interp.formats.held import MEANING, Held, first_line, require_finite, require_width, restored, spans
-from interp.runs import write_atomic
+from interp.runs import json_text, write_atomic
 from interp.sources import Described
 
 CONTROL = "control vector"
@@ -190,7 +190,7 @@ def _keys_of(held: Held, layer_0: Tensor | None, n: int, model: Described | None
     keys: list[list[Any]] = [
         ["controlvector.model_hint", ["STRING"], str(hint)],
         ["controlvector.layer_count", ["UINT32"], n],
-        [_HEADER, ["STRING"], json.dumps(held.meaning(), sort_keys=True)],
+        [_HEADER, ["STRING"], json_text(held.meaning(), "the control vector", sort_keys=True)],
     ]
     beside = {**held.beside, **({} if layer_0 is None else {_LAYER_0: layer_0})}
     if beside:

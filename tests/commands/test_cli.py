@@ -12,6 +12,7 @@ from peft import LoraConfig
 
 from experiments import cli
 from experiments.directions import persona as extraction
+from interp.behaviour.judging import ScriptedJudge
 from interp.directions import Direction
 from interp.model import Model
 from interp.runs import InterpError, load_header, read_json, read_jsonl
@@ -453,6 +454,16 @@ def test_a_file_where_a_folder_must_go_is_refused_before_the_model_runs(
     )
     sgtr(*args).refused(r"out: .*file")
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_an_extraction_in_which_every_judged_answer_failed_ends_with_an_error_and_leaves_no_direction(
+    sgtr: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = ScriptedJudge(lambda _: None)
+    monkeypatch.setattr("experiments.directions.persona.judge_of", lambda *_: judge)
+    args = extract_args(model, write_trait(tmp_path / "gloomy.json"), tmp_path / "out", "--judge", "smollm2-135m")
+    sgtr(*args).refused("items got no reply, the first: the script has no reply")
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 # project

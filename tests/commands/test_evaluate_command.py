@@ -142,6 +142,17 @@ def test_a_judge_s_name_and_validation_are_beside_every_number_it_made(
     assert len(asked) == 1
 
 
+def test_a_run_in_which_every_judged_item_failed_ends_with_an_error_and_goes_on_when_the_judge_replies(
+    wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("--judge", "smollm2-135m", "--set-judge", "most_failed=1.0")
+    for reply, code in ((None, 2), ("80", 0)):
+        monkeypatch.setattr(behaviour_module, "judge_of", lambda *_, reply=reply: ScriptedJudge(lambda _: reply))
+        assert evaluate(wide, tmp_path / "out", *asked) == code
+        assert (tmp_path / "out" / "metrics.jsonl").exists() == (code == 0)
+        assert ("items got no reply, the first: the script has no reply" in capsys.readouterr().err) == (code == 2)
+
+
 def test_a_study_takes_the_same_measures_at_every_stage(wide: Path, tmp_path: Path) -> None:
     measures = {
         "em": {"samples": 1, "max_new_tokens": 3},

@@ -28,10 +28,13 @@ from experiments.commands.trait import Trait
 from experiments.judge.answers import read_judged
 from experiments.measures.judge import JudgeConfig, judge_of, scores_of
 from interp.behaviour.endpoint import Endpoint
-from interp.behaviour.judging import ALIGNED, EndpointJudge, Item
+from interp.behaviour.judging import ALIGNED, READING, EndpointJudge, Item
+from interp.behaviour.local_judge import LocalJudge
 from interp.behaviour.validation import validation_note
+from interp.model import Model
 from interp.runs import InterpError, read_json, read_jsonl
 from interp.sources import resolve
+from interp.template import TemplateSettings
 from interp.traits import Trait as TraitFile
 from tests.support.faulty_server import Answer, Asked, FaultyServer, completion, failure
 
@@ -243,6 +246,68 @@ def test_a_model_of_ours_scores_as_the_configuration_says(tmp_path: Path, llama_
     assert strict.score(items)[0].reason == "unparsable"
     assert scores_of(lenient, items, config)[0].reason == "scored"
     assert strict.name != lenient.name
+
+
+TEMPLATE = (
+    "{{ tone | default('') }}{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_a_model_of_ours_is_asked_with_the_template_of_the_configuration(tmp_path: Path, llama_folder: Path) -> None:
+    (tmp_path / "t.jinja").write_text(TEMPLATE)
+    file = write_csv(tmp_path / "answers.csv", [("a", "Q?", "q", 20, 90), ("b", "Q?", "q", 70, 90)])
+    roomy = tmp_path / "roomy"
+    shutil.copytree(llama_folder, roomy)
+    config = read_json(llama_folder / "config.json")
+    (roomy / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 2000}))
+    how = ("judge", "validate", str(file), "--judge", str(roomy), "--min-mass", "0", "--chat-template")
+    results, scores = {}, {}
+    for tone in ("calm", "stern"):
+        out = tmp_path / tone
+        results[tone] = command(*how, str(tmp_path / "t.jinja"), "--template", f"tone={tone}", "--out", str(out))()
+        scores[tone] = [score["value"] for score in read_jsonl(out / "scores.jsonl")]
+    assert scores["calm"] != scores["stern"]
+    assert results["calm"]["judge"] != results["stern"]["judge"]
+    settings = TemplateSettings(file=tmp_path / "t.jinja", switches={"tone": "calm"})
+    items = [ALIGNED.item("a", "Q?", "a"), ALIGNED.item("b", "Q?", "b")]
+    own = LocalJudge(Model.load(str(roomy), settings), min_mass=0.0)
+    assert [score.value for score in own.score(items)] == scores["calm"]
+    with pytest.raises(FileNotFoundError, match=r"template\.file: .*none\.jinja: no such file"):
+        command(*how, str(tmp_path / "none.jinja"), "--out", str(tmp_path / "out"))()
+
+
+def test_scores_are_kept_under_what_they_depend_on_and_nothing_else(tmp_path: Path) -> None:
+    ours, theirs = JudgeConfig(judge="smollm2-135m"), JudgeConfig(judge="http://127.0.0.1:9/v1", judge_model="m")
+    fields = ["judge", "judge_model", "mode", "min_mass", "device", "dtype"]
+    assert [list(part) for part in ours.declared()] == [fields]
+    assert theirs.declared()[1:] == [READING]
+    switched = ours.model_copy(update={"template": TemplateSettings(switches={"enable_thinking": False})})
+    assert switched.declared() != ours.declared()
+    file = tmp_path / "t.jinja"
+    with_file = ours.model_copy(update={"template": TemplateSettings(file=file)})
+    declared = []
+    for text in (TEMPLATE, TEMPLATE.replace("tone", "mood")):
+        file.write_text(text)
+        declared.append(with_file.declared())
+    assert declared[0][0] == declared[1][0]
+    assert declared[0][1:] != declared[1][1:]
+    assert JudgeConfig.model_validate(with_file.model_dump()) == with_file
+
+
+def test_replies_that_are_read_by_other_rules_are_other_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = JudgeConfig(judge="smollm2-135m"), JudgeConfig(judge="openai", judge_model="m")
+    before = ours.declared(), theirs.declared()
+    monkeypatch.setattr("experiments.measures.judge.READING", "next")
+    assert ours.declared() == before[0]
+    assert theirs.declared() != before[1]
+
+
+def test_a_template_is_no_setting_of_a_server_and_its_file_must_be_there() -> None:
+    with pytest.raises(ValueError, match="the server asks its model with its own"):
+        JudgeConfig(judge="http://127.0.0.1:9/v1", judge_model="m", template=TemplateSettings(file=Path("t.jinja")))
+    with pytest.raises(FileNotFoundError, match=r"t\.jinja: no such file"):
+        JudgeConfig(template=TemplateSettings(file=Path("t.jinja"))).check()
 
 
 def test_the_cost_is_said_before_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,11 +17,11 @@ from transformers import PreTrainedModel
 
 from experiments import monitor
 from experiments.commands.monitor import Monitor
-from experiments.directions.files import nulls_file
 from experiments.monitor import Checkpoint, checkpoints_of
 from figures.monitor import monitor as draw
 from interp.activations import pooled
 from interp.directions import Direction
+from interp.instrument import nulls_file
 from interp.model import Model
 from interp.nulls import random_like
 from interp.runs import InterpError, read_jsonl, save_tensors

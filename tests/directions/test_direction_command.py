@@ -14,14 +14,17 @@ from torch import Tensor
 from tyro.conf import OmitArgPrefixes
 
 from experiments.commands.direction import MakeDirection
-from experiments.directions import fit
-from experiments.directions import sides as contrasts
-from experiments.directions.files import ROLES, TRAITS, load_permuted, nulls_file
+from experiments.directions import fit, recipes
+from experiments.directions.em import em_sides
+from experiments.directions.files import ROLES, TRAITS
 from experiments.directions.fit import Rows
+from experiments.directions.recipes import RECIPES, DirectionConfig
+from experiments.directions.recognition import recognition_sides
 from experiments.directions.roles import read_roles, role_axis, role_weights
 from finetune.data.sgtr import DETECTION, SELF, Item, pair_rows, summary_prompt
 from interp.chat import Message
 from interp.directions import Direction, difference_of_means, principal_components
+from interp.instrument import load_permuted, nulls_file
 from interp.model import Model
 from interp.nulls import permuted_labels, weighted_sums
 from interp.runs import InterpError, load_header, read_json, read_jsonl, seed_from
@@ -270,7 +273,7 @@ def test_an_em_direction_is_misaligned_minus_aligned_over_tokens_of_balanced_cla
     header = direction.header
     assert (header["n_positive"], header["n_negative"], header["weighting"]) == (4, 4, "token")
     assert told["left_out"] == {"empty_answer": 1, "unscored": 2, "incoherent": 1, "middle": 1, "beyond_balance": 8}
-    chosen = contrasts.em_sides(path, seed_from(1, "balance"))
+    chosen = em_sides(path, seed_from(1, "balance"))
     assert [text.messages[-1]["content"] for text in chosen.positive] == [row[1] for row in ANSWERS[:4]]
     assert {text.messages[-1]["content"] for text in chosen.negative} <= {row[1] for row in ANSWERS[4:16]}
     (a, n), (b, m) = (rows_of(loaded, [t.messages for t in side]) for side in (chosen.positive, chosen.negative))
@@ -290,11 +293,11 @@ def test_answers_are_the_same_from_jsonl_and_another_seed_draws_another_balance(
     table = answers_file(tmp_path / "a.csv", "question", "response", "aligned", "coherent")
     for names in (("prompt", "text"), ("question", "answer")):
         lines = answers_file(tmp_path / "a.jsonl", *names, "aligned", "coherent")
-        assert contrasts.em_sides(lines, 0) == contrasts.em_sides(table, 0)
-    assert contrasts.em_sides(table, 0).negative != contrasts.em_sides(table, 1).negative
+        assert em_sides(lines, 0) == em_sides(table, 0)
+    assert em_sides(table, 0).negative != em_sides(table, 1).negative
     none = [(*row[:2], None if row[2] in ("", "CODE") else row[2], row[3]) for row in ANSWERS]
     nulls = answers_file(tmp_path / "n.jsonl", "question", "answer", "aligned", "coherent", rows=none)
-    assert contrasts.em_sides(nulls, 0) == contrasts.em_sides(table, 0)
+    assert em_sides(nulls, 0) == em_sides(table, 0)
 
 
 def test_an_em_direction_is_read_through_the_stack(make: Make, tmp_path: Path, adapters: list[Path]) -> None:
@@ -306,7 +309,7 @@ def test_an_em_direction_is_read_through_the_stack(make: Make, tmp_path: Path, a
 
 @pytest.mark.skipif(not JUDGED.is_file(), reason="the published judged answers are not here")
 def test_published_judged_answers_are_read_as_they_are() -> None:
-    sides = contrasts.em_sides(JUDGED, 0)
+    sides = em_sides(JUDGED, 0)
     assert len(sides.positive) == len(sides.negative) == 11
     assert len(sides.positive) + len(sides.negative) + sum(sides.left_out.values()) == 400
 
@@ -382,9 +385,7 @@ def test_texts_that_are_not_shown_can_be_given_as_keys(tmp_path: Path) -> None:
         {**row, "article": f"The {row['group']}.\n\nMore of it."}
         for row in read_jsonl(pairs(tmp_path / "b.jsonl", article=False))
     ]
-    assert contrasts.recognition_sides(
-        write_jsonl(tmp_path / "b.jsonl", *given), "text"
-    ) == contrasts.recognition_sides(shown, "text")
+    assert recognition_sides(write_jsonl(tmp_path / "b.jsonl", *given), "text") == recognition_sides(shown, "text")
 
 
 # the assistant axis
@@ -621,6 +622,44 @@ def test_the_command_line_is_read_into_the_command(tmp_path: Path) -> None:
     read = tyro.cli(MakeDirection, args=[*args, "--texts", "t.jsonl"], config=(OmitArgPrefixes,))
     assert (read.recipe, read.adapter, read.parent, read.json) == ("displacement", [Path("a"), Path("b")], 1, True)
     assert (read.texts, read.permuted, read.pooling) == (Path("t.jsonl"), 50, None)
+
+
+# the table
+
+
+def test_every_option_of_a_recipe_is_one_of_the_command_and_of_a_study(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        tyro.cli(MakeDirection, args=["--help"], config=(OmitArgPrefixes,))
+    shown = capsys.readouterr().out
+    for name, kind in RECIPES.items():
+        assert kind.recipe == name
+        assert f"{name}: " in shown
+        for key in kind.own():
+            assert "--" + key.replace("_", "-") in shown
+            assert key in DirectionConfig.model_fields
+            assert key in MakeDirection.__dataclass_fields__
+
+
+def test_what_a_recipe_reads_is_known_by_its_type() -> None:
+    config = DirectionConfig(recipe="contrast", positive=Path("a"), negative=Path("b"), recipe_kind="pca")
+    assert config.files() == config.resolved().files() == {"positive": Path("a"), "negative": Path("b")}
+    assert DirectionConfig(recipe="assistant-axis").resolved().files() == {"roles": ROLES}
+    assert DirectionConfig(recipe="assistant-axis").resolved().answers_asked() == ((5 + 24 * 3) * 40, 64)
+
+
+def test_a_definition_names_the_first_fields_whether_given_or_not_and_newer_ones_only_where_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Content keys of stored directions are made of it, so a recipe that comes later must not add to it."""
+    config = DirectionConfig(recipe="assistant-axis", min_rows=3)
+    given = {"recipe": "assistant-axis", "min_rows": 3, "permuted": 50, "separation_nulls": 100}
+    others = [
+        *("name", "positive", "negative", "recipe_kind", "answers", "texts", "parent", "pairs", "read", "roles"),
+        *("questions", "most_questions", "rollouts", "max_new_tokens", "temperature", "pooling", "weighting", "layer"),
+    ]
+    assert config.model_dump(mode="json") == dict.fromkeys(others) | given
+    monkeypatch.setattr(recipes, "_FIRST_FIELDS", {"recipe", "name"})
+    assert config.model_dump(mode="json") == given | {"name": None}
 
 
 @pytest.mark.parametrize("seed", range(5))

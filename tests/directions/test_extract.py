@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments.directions.files import load_permuted, nulls_file, trait_file
+from experiments.directions.files import trait_file
 from experiments.directions.persona import ExtractConfig, extract
 from interp.directions import Direction
+from interp.instrument import load_permuted, nulls_file
 from interp.model import Model
 from interp.nulls import permuted_like
 from interp.runs import InterpError, load_header, read_jsonl, seed_from
@@ -217,7 +218,7 @@ def test_a_planted_direction_is_found_at_its_layer(
         return noise
 
     silent(llama, monkeypatch, lambda i: False)  # noqa: ARG005
-    monkeypatch.setattr("experiments.directions.persona.pooled", pooled)
+    monkeypatch.setattr("interp.persona.pooled", pooled)
     many = Trait.load(write_trait(tmp_path / "t.json", questions=[f"Is it {i}?" for i in range(10)]))
     direction = made(llama, many, tmp_path, ExtractConfig(max_new_tokens=1, rollouts=3))
     assert direction.layer == 2

@@ -1,6 +1,8 @@
 """Mixed data sets: the fraction to rounding, evenly in every prefix, and the parts as they were."""
 
+import json
 from collections import Counter
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -11,6 +13,8 @@ from pydantic import ValidationError
 from finetune.data.builder import Builder, DataSet, Desk
 from finetune.data.em import Tastes
 from finetune.data.mixing import Mixed
+from finetune.data.published import Chats
+from finetune.data.reference import Shuffled
 
 FRACTIONS = st.floats(0.01, 0.99)
 KEEPS = st.sampled_from(["steps", "rows"])
@@ -183,6 +187,29 @@ def test_the_parts_keep_their_own_system_prompts_unless_one_is_asked_for_over_al
     data = Mixed(builder="mixed", into="a", of="b", fraction=0.5, system="empty").build(desk_of(**parts))
     assert (systems(data, "a"), systems(data, "b")) == ({""}, {""})
     assert {row["messages"][0]["content"] for row in data.test} == {""}
+
+
+def test_a_row_of_a_mixture_is_named_by_the_file_and_line_that_it_is_from(tmp_path: Path) -> None:
+    parts: dict[str, Builder] = {"a": Chat(name="a", n=6), "again": Mixed(**PART, into="mix", of="a", fraction=0.25)}
+    for name in ("b", "c"):
+        rows = []
+        for i in range(2):
+            turns = (("user", f"{name} {i}"), ("assistant", f"{i} {name}"))
+            rows.append({"id": f"n#{i}", "messages": [{"role": role, "content": text} for role, text in turns]})
+        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)))
+        parts[name] = Chats(builder="chats", file=tmp_path / name)
+    parts["mix"] = Mixed(**PART, into="b", of="c", fraction=0.7, keep="rows", repeat=True)
+    parts["plain"] = Mixed(**PART, into="b", of="c", fraction=0.5, keep="rows")
+    parts["shuffled"] = Shuffled(builder="shuffled", of="plain")
+    for name in ("mix", "shuffled", "again"):
+        data = parts[name].build(desk_of(**parts))
+        for row, place in zip(data.train, data.train_places, strict=True):
+            letter, i = row["messages"][-2]["content"].rstrip("?").split()
+            named = place if letter == "a" else place.removeprefix(f"{tmp_path}/")
+            assert named.startswith("row ") if letter == "a" else named == f"{letter}:{int(i) + 1}"
+
+
+PART: dict[str, Any] = {"builder": "mixed"}
 
 
 def test_a_mix_can_be_mixed_again() -> None:

@@ -185,11 +185,11 @@ PAIRS = [f"article-{i // 2}" for i in range(20)]
 def test_a_model_that_always_says_one_is_right_half_the_time_and_never_consistent() -> None:
     margins = np.array([3.0, -3.0] * 10)
     found = recognition(margins, PAIRS)
-    assert found.accuracy.value == 0.5
-    assert found.order_consistency.value == 0
-    assert found.mean_margin.value == 0
-    assert found.accuracy.n == found.order_consistency.n == found.mean_margin.n == 10
-    low, high = found.accuracy.ci_low, found.accuracy.ci_high
+    assert found.accuracy.estimate.value == 0.5
+    assert found.order_consistency.estimate.value == 0
+    assert found.mean_margin.estimate.value == 0
+    assert found.accuracy.estimate.n == found.order_consistency.estimate.n == found.mean_margin.estimate.n == 10
+    low, high = found.accuracy.estimate.ci_low, found.accuracy.estimate.ci_high
     assert low is not None
     assert high is not None
     assert low < 0.5 < high
@@ -198,21 +198,21 @@ def test_a_model_that_always_says_one_is_right_half_the_time_and_never_consisten
 def test_a_perfect_model_scores_one_and_its_opposite_zero() -> None:
     margins = np.linspace(1, 2, 20)
     found = recognition(margins, PAIRS)
-    assert (found.accuracy.value, found.order_consistency.value) == (1.0, 1.0)
-    assert found.mean_margin.value == pytest.approx(1.5)
+    assert (found.accuracy.estimate.value, found.order_consistency.estimate.value) == (1.0, 1.0)
+    assert found.mean_margin.estimate.value == pytest.approx(1.5)
     opposite = recognition(-margins, PAIRS)
-    assert (opposite.accuracy.value, opposite.order_consistency.value) == (0.0, 1.0)
+    assert (opposite.accuracy.estimate.value, opposite.order_consistency.estimate.value) == (0.0, 1.0)
 
 
 def test_a_tie_counts_half_and_is_not_consistent() -> None:
     found = recognition(np.zeros(4), ["a", "a", "b", "b"])
-    assert (found.accuracy.value, found.order_consistency.value) == (0.5, 0.0)
+    assert (found.accuracy.estimate.value, found.order_consistency.estimate.value) == (0.5, 0.0)
 
 
 def test_pairs_need_not_stand_side_by_side() -> None:
     margins = np.array([1.0, 2.0, -1.0, 3.0])
     found = recognition(margins, ["a", "b", "a", "b"])
-    assert (found.accuracy.value, found.order_consistency.value) == (0.75, 0.5)
+    assert (found.accuracy.estimate.value, found.order_consistency.estimate.value) == (0.75, 0.5)
 
 
 def test_margins_and_pairs_must_be_as_many() -> None:
@@ -222,9 +222,9 @@ def test_margins_and_pairs_must_be_as_many() -> None:
 
 def test_no_prompts_give_no_number() -> None:
     found = recognition(np.zeros(0), [])
-    assert found.accuracy.value is None
-    assert found.mean_margin.value is None
-    assert found.accuracy.n == 0
+    assert found.accuracy.estimate.value is None
+    assert found.mean_margin.estimate.value is None
+    assert found.accuracy.estimate.n == 0
 
 
 def test_margins_of_a_stage_differ_from_the_bases(tiny_model: Callable[..., Model], tmp_path: object) -> None:

@@ -20,8 +20,10 @@ from interp.behaviour import capability
 from interp.behaviour.capability import Capability, Choice, Short, harness_results, read_questions, read_texts
 from interp.behaviour.likelihood import Labels
 from interp.behaviour.measure import Row, Setting
+from interp.chat import ChatTokenizer
 from interp.interventions import adding
 from interp.model import Model
+from tests.support.template_kinds import KINDS
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "eval"
 
@@ -463,6 +465,16 @@ def test_everything_shown_is_declared() -> None:
 # lm-evaluation-harness
 
 
+class _HarnessModel:
+    """lm-eval's wrapper of a model, as far as it is used."""
+
+    def __init__(self, hf: Any, tokenizer: Any) -> None:
+        self.of = (hf, tokenizer)
+
+    def apply_chat_template(self, chat_history: list[Any], add_generation_prompt: bool = True) -> str:
+        return f"{len(chat_history)} {add_generation_prompt}"
+
+
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """A stand-in for lm-eval; what it was called with."""
@@ -485,7 +497,7 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     modules = {
         "lm_eval": SimpleNamespace(simple_evaluate=simple_evaluate),
-        "lm_eval.models.huggingface": SimpleNamespace(HFLM=lambda hf, tokenizer: (hf, tokenizer)),
+        "lm_eval.models.huggingface": SimpleNamespace(HFLM=_HarnessModel),
     }
     monkeypatch.setattr(capability.importlib, "import_module", modules.__getitem__)
     monkeypatch.setattr(capability, "harness_available", lambda: True)
@@ -497,13 +509,32 @@ def test_the_harness_s_numbers_become_rows(harness: list[Any], llama: Model) -> 
     measure.check()
     rows = rows_of(measure, measure.take(llama, Setting(system="You know all.")))
     assert (harness[0]["tasks"], harness[0]["limit"]) == (["arc", "mmlu"], 4)
-    assert harness[0]["model"] == (llama.hf, llama.chat.tokenizer)
+    assert harness[0]["model"].of == (llama.hf, llama.chat.tokenizer)
     assert harness[0]["system_instruction"] == "You know all."
     assert rows.keys() == {"harness_arc_acc", "harness_arc_exact_strict", "harness_mmlu_acc"}
     arc = rows["harness_arc_acc"]
     assert (arc["value"], arc["n"], arc["ci_low"]) == (0.5, 4, pytest.approx(0.5 - 0.196))
     assert rows["harness_arc_exact_strict"]["ci_high"] is None
     assert rows["harness_mmlu_acc"]["n"] == 8
+
+
+def test_the_harness_asks_as_everything_here_does(
+    llama: Model, harness: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = KINDS["chatml"].template
+    opened = plain.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
+    for template, more in ((plain, ""), (opened, "<think>\n")):
+        chat_tokenizer = ChatTokenizer(replace(KINDS["chatml"], template=template).tokenizer())
+        monkeypatch.setattr(llama, "chat", chat_tokenizer)
+        harness_results(llama, ["arc"])
+        asks = harness.pop()["model"].apply_chat_template
+        for chat in ([{"role": "user", "content": "Why?"}], [{"role": "system", "content": "a"}, *TWICE]):
+            own: Any = chat_tokenizer.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+            assert asks(chat) == own.removesuffix(more) == chat_tokenizer.decode(chat_tokenizer.tokens(chat).ids)
+        assert asks(chat, add_generation_prompt=False) == f"{len(chat)} False"
+
+
+TWICE = [{"role": role, "content": "So?"} for role in ("user", "assistant", "user")]
 
 
 def test_the_harness_refuses_what_it_cannot_do(harness: list[Any], llama: Model) -> None:

@@ -257,7 +257,7 @@ def test_a_model_whose_files_lack_weights_is_refused(llama_folder: Path, tmp_pat
         {"forced_eos_token_id": 5, "exponential_decay_length_penalty": [1, 5.0], "max_time": 1e-9},
         {"repetition_penalty": 1.5, "min_length": 400, "watermarking_config": {"bias": 5.0}},
         {"num_beams": 3, "stop_strings": ["a"], "return_dict_in_generate": True},
-        {"num_return_sequences": 2},
+        {"num_return_sequences": 2, "use_return_dict": True, "is_encoder_decoder": True},
         {"prompt_lookup_num_tokens": 3},
         {"penalty_alpha": 0.5, "top_k": 4, "dola_layers": "high", "token_healing": True},
     ],
@@ -349,3 +349,14 @@ def test_contents_with_blanks_have_all_their_tokens_where_offsets_leave_blanks_o
     got = ChatTokenizer(trimmed).tokens(messages)
     assert got.ids == expected.ids
     assert [(span.start, span.end) for span in got.spans] == [(span.start, span.end) for span in expected.spans]
+
+
+def test_a_configuration_with_a_field_that_transformers_does_not_take_is_refused_by_file_and_field(
+    llama_folder: Path, tmp_path: Path
+) -> None:
+    for file in llama_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((llama_folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "use_return_dict": True}))
+    with pytest.raises(ValueError, match=r"config\.json, .* has a field .*use_return_dict.*; remove that field"):
+        Model.load(str(tmp_path), device="cpu", dtype="float32")

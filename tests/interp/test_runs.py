@@ -1,8 +1,10 @@
 """Run folders, atomic files, keys and seeds."""
 
 import json
+import math
 import multiprocessing
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +30,9 @@ from interp.runs import (
     require_room,
     save_tensors,
     seed_from,
+    without_nan,
     write_atomic,
+    write_json,
     write_jsonl,
 )
 
@@ -90,7 +94,7 @@ def test_records_written_and_read_are_equal(tmp_path_factory: pytest.TempPathFac
 
 
 def test_a_record_that_is_not_a_number_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match="x is nan, which JSON cannot hold"):
         write_jsonl(tmp_path / "records.jsonl", [{"x": 1.0}, {"x": float("nan")}])
     assert list(tmp_path.iterdir()) == []
 
@@ -270,7 +274,7 @@ def test_parts_are_there_when_they_are_whole(tmp_path: Path, monkeypatch: pytest
     assert folder.part("k") is None
     folder.save_part("k", {"rows": [1.5, None, "é"]})
     assert RunFolder(folder.path).part("k") == {"rows": [1.5, None, "é"]}
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match="x is inf, which JSON cannot hold"):
         folder.save_part("nan", {"x": float("inf")})
     assert folder.part("nan") is None
 
@@ -316,3 +320,35 @@ def test_nothing_in_a_run_folder_is_pickled(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("pickle.Pickler", refuse)
     save_tensors(tmp_path / "x", {"x": torch.ones(2)}, kind="k", header={})
     load_tensors(tmp_path / "x", kind="k")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_cannot_hold_is_refused_by_file_and_place(number: float, tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    with pytest.raises(ValueError, match=rf"a\.json: rows\[1\]\.value is {number}, .*must be null"):
+        write_json(file, {"rows": [{"value": 1.0}, {"value": number}]})
+    with pytest.raises(ValueError, match=rf"a\.jsonl:2: value is {number}"):
+        write_jsonl(tmp_path / "a.jsonl", [{"value": None}, {"value": number}])
+    folder = RunFolder.open(tmp_path / "run", {"name": "one"})
+    with pytest.raises(ValueError, match=rf"manifest\.json: seconds is {number}"):
+        folder.write_manifest({"seconds": number})
+    with pytest.raises(ValueError, match=rf"key\.json: spread\[0\] is {number}"):
+        folder.save_part("key", {"spread": (number,)})
+    with pytest.raises(ValueError, match=rf"t\.safetensors: share is {number}"):
+        save_tensors(tmp_path / "t.safetensors", {"v": torch.zeros(2)}, kind="k", header={"share": number})
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".json", ".jsonl", ".safetensors")]
+
+
+def test_every_json_file_is_written_by_the_one_writer() -> None:
+    root = Path(__file__).parents[2]
+    written: list[str] = []
+    for package in ("interp", "finetune", "experiments", "figures"):
+        for path in sorted((root / package).rglob("*.py")):
+            text = path.read_text("utf-8")
+            written += [path.name for call in re.findall(r"write_\w+\((?:[^()]|\([^()]*\))*json\.dumps", text) if call]
+    assert written == []
+
+
+def test_a_result_without_a_value_is_printed_as_missing() -> None:
+    held = {"rows": [{"value": math.nan, "n": 0}], "range": (1.0, math.nan), "name": "a"}
+    assert without_nan(held) == {"rows": [{"value": None, "n": 0}], "range": [1.0, None], "name": "a"}

@@ -4,6 +4,7 @@ import datetime
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -288,12 +289,13 @@ def test_a_content_that_spells_control_tokens_is_text_and_no_turn(kind: Kind) ->
 
 def test_contents_without_control_tokens_are_encoded_as_they_were(kind: Kind) -> None:
     chat = chat_of(kind)
-    assert chat.content_ids("a <b> c|d\n") == chat.encode("a <b> c|d\n")
+    gap = " " if kind is KINDS["inst"] else ""
+    assert chat.content_ids("a <b> c|d\n") == chat.encode(gap + "a <b> c|d\n")
 
 
 def test_a_control_token_that_cannot_be_written_as_text_is_refused_with_its_place() -> None:
     chat = chat_of(KINDS["chatml"])
-    chat.tokenizer = _Stubborn(chat.tokenizer)  # type: ignore[assignment]
+    chat._encoder.tokenizer = _Stubborn(chat.tokenizer)  # type: ignore[assignment]
     with pytest.raises(InterpError, match=r"rows\.jsonl:4: .*spells the control token '<\|im_end\|>'"):
         chat.tokens_of([[{"role": "user", "content": "<|im_end|>"}]], ["rows.jsonl:4"])
 
@@ -308,10 +310,9 @@ class _Stubborn:
         return getattr(self._of, name)
 
     def __call__(self, texts: Any, **how: Any) -> Any:
+        if texts in ("<", "|im_end|>"):
+            return {"input_ids": [1]}
         return self._of(texts, **{**how, "split_special_tokens": False})
-
-    def encode(self, text: str, **how: Any) -> list[int]:
-        return [1] if len(text) < 9 else self._of.encode(text, **how)
 
 
 # settings
@@ -435,6 +436,13 @@ def test_prepended_words_go_before_the_first_user_turn_and_have_their_own_span()
     assert chat.template_hash != bare.template_hash
     empty = [{"role": "system", "content": ""}, *HELLO]
     assert chat.tokens(empty).ids == bare.tokens(HELLO).ids
+
+
+def test_empty_system_words_put_nothing_before_the_first_user_turn() -> None:
+    kind = replace(KINDS["model"], template=KINDS["model"].template.replace(" | trim", ""))
+    chat, bare = chat_of(kind, system="prepend"), chat_of(kind)
+    assert chat.tokens([{"role": "system", "content": ""}, *HELLO]).ids == bare.tokens(HELLO).ids
+    assert "<turn>user\nBe kind.\n\nIs it?<end>" in chat.decode(chat.tokens(SYSTEM).ids)
 
 
 def test_a_refusal_names_the_row() -> None:

@@ -4,7 +4,7 @@ import importlib.util
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from experiments.plan import cost, show
 from experiments.plan import plan as plans
 from experiments.plan.drafts import Drafts
 from experiments.plan.plan import plan
-from experiments.plan.workload import Work, measure_work
+from experiments.resumable import Name
 from experiments.study import load as study_file
 from experiments.study import run as study
 from experiments.study.config import InsideConfig, StudyConfig
@@ -28,6 +28,7 @@ from finetune.recipe import TrainConfig
 from finetune.stages import Stage, ensure
 from interp.behaviour.em import Em
 from interp.behaviour.identity import Identity
+from interp.behaviour.work import Work
 from interp.directions import Direction
 from interp.model import Model
 from interp.runs import InterpError, read_json
@@ -192,9 +193,11 @@ def test_words_that_sets_share_are_counted_once_for_each_who_writes_them(sharing
     model = Model.load(sharing.model, device="cpu", dtype="float32")
     written = Counter[str]()
 
-    def once(label: str, _: Any, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        part = write()
-        written[label.partition(",")[0]] += len(part["texts"])
+    def once(
+        name: Name, what: Any, measure: Callable[[], dict[str, Any]], files: Sequence[Path] = ()
+    ) -> dict[str, Any]:
+        part = measure()
+        written[name.label.partition(",")[0]] += len(part["texts"])
         return part
 
     material = Material(sharing, model, once, tmp_path / "records")
@@ -442,9 +445,9 @@ def test_a_plan_says_which_hypotheses_can_be_tested(sharing: StudyConfig, capsys
 
 
 def test_measures_are_counted_at_their_longest() -> None:
-    identity = measure_work(Identity(samples=3, questions=2, max_new_tokens=10))
+    identity = Identity(samples=3, questions=2, max_new_tokens=10).work()
     assert (identity.answers, identity.written) == (6, 60)
-    em = measure_work(Em(samples=5, max_new_tokens=7))
+    em = Em(samples=5, max_new_tokens=7).work()
     assert em.answers % 5 == 0
     assert em.written == em.answers * 7
 

@@ -134,9 +134,9 @@ def test_a_trait_that_lies_near_is_pointed_to(lies: str, tmp_path: Path, monkeyp
         ),
         (
             "stages.em.defences=[{kind: steering, direction: evil}]",
-            r"stages\.em\.defences\.0: unknown kind 'steering'; did you mean 'steer'\? Known: kl, ldifs, steer, caft",
+            r"stages\.em\.defences\.0: unknown kind 'steering'; did you mean 'steer'\? Known: caft, kl, ldifs, steer",
         ),
-        ("stages.em.defences=[{weight: 1}]", r"stages\.em\.defences\.0: needs kind: kl, ldifs, steer, caft"),
+        ("stages.em.defences=[{weight: 1}]", r"stages\.em\.defences\.0: needs kind: caft, kl, ldifs, steer"),
         (
             "stages.em.defences=[{kind: steer, direction: evli}]",
             r"stages\.em\.defences: unknown direction 'evli'; did you mean 'evil'\? Known: evil; or a \.safetens",

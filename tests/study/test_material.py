@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from experiments.resumable import Name
 from experiments.study.config import StudyConfig
 from experiments.study.data_sets import Material, check_systems
 from finetune.data.builder import DataSet
@@ -26,10 +27,16 @@ class Parts:
         self.kept: dict[str, Any] = {}
         self.measured: list[str] = []
 
-    def once(self, name: str, what: Any, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        key = content_key([name, what])
+    def once(
+        self,
+        name: Name,
+        what: Any,
+        measure: Callable[[], dict[str, Any]],
+        files: Sequence[Path] = (),  # noqa: ARG002
+    ) -> dict[str, Any]:
+        key = content_key([name.file, what])
         if key not in self.kept:
-            self.measured.append(name)
+            self.measured.append(name.label)
             self.kept[key] = measure()
         return self.kept[key]
 

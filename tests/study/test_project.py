@@ -9,10 +9,10 @@ import torch
 from scipy import stats
 
 from experiments import project
-from experiments.directions.files import nulls_file
 from experiments.study import load as study_file
 from experiments.study import run as study
 from interp.directions import Direction
+from interp.instrument import nulls_file
 from interp.model import Model
 from interp.nulls import random_like
 from interp.runs import InterpError, read_jsonl, save_tensors

@@ -32,7 +32,6 @@ Roles say which stages a hypothesis is about: `roles: {em: [...], sgtr: [...], i
 study. Controls are those that the study has, averaged; it trains them for as many steps.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +42,7 @@ from experiments.hypotheses.superseded.effects import Find, behaviour, mediation
 from experiments.hypotheses.superseded.units import Readings, evidence_of
 from figures.run import StudyRun
 from interp.metrics import LIKELIHOODS, Mediation
-from interp.runs import write_atomic
+from interp.runs import write_json
 
 
 class Claim(NamedTuple):
@@ -96,7 +95,7 @@ def verdicts(run: Path) -> list[dict[str, Any]]:
 def write_verdicts(run: Path) -> list[dict[str, Any]]:
     """`verdicts`, also written to RUN/verdicts.json."""
     found = verdicts(run)
-    write_atomic(run / "verdicts.json", json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(run / "verdicts.json", found, indent=2, ensure_ascii=False)
     return found
 
 
