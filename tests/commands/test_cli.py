@@ -631,7 +631,7 @@ def test_show_verdicts(sgtr: Run, tmp_path: Path) -> None:
 
     sgtr("show", run, "--verdicts", "--tokens").refused("--verdicts is of a run and --tokens of chats")
     (run / "verdicts.json").unlink()
-    sgtr("show", run, "--verdicts").refused(r"verdicts\.json: no such file; a study that names `roles` has one")
+    sgtr("show", run, "--verdicts").refused(r"verdicts\.json: no such file; a study that names `claims` has one")
 
 
 # study and report
