@@ -142,7 +142,9 @@ def _keys(rows: Sequence[Row], looks: dict[str, Mark]) -> list[Artist]:
     keys: list[Artist] = [style.key(stage, look) for stage, look in looks.items()]
     n_nulls = [row["n_null"] for row in rows if row.get("n_null") is not None]
     of = f" (n = {n_range(n_nulls)})" if n_nulls else ""
-    keys.append(Patch(color=style.BAND, label=f"central 95 % of random directions of the same norm{of}"))
+    keys.append(
+        Patch(color=style.BAND, label=f"95 % of random directions of the same norm{of}: a description, no test")
+    )
     n_seeds = len({row["seed"] for row in rows} - {"mean"})
     keys.append(style.key(f"thick: mean of {n_seeds} seeds; thin: each seed" if n_seeds > 1 else "one seed"))
     if any(row["collapsed"] for row in rows):

@@ -195,7 +195,9 @@ def _notes(rows: Sequence[Row], bars: str) -> list[Artist]:
     n_nulls = [row["n_null"] for row in rows if row.get("n_null") is not None]
     of = f" (n = {n_range(n_nulls)})" if n_nulls else ""
     handles: list[Artist] = [
-        Patch(color=style.BAND, label=f"central 95 % of random directions of the same norm{of}"),
+        Patch(
+            color=style.BAND, label=f"central 95 % of random directions of the same norm{of}: a description, no test"
+        ),
         style.key(bars),
     ]
     if any(row.get("collapsed") for row in rows):

@@ -21,6 +21,7 @@ LOOKS = {
     "supported": (style.COLOURS[0], "^", "▲"),
     "contradicted": (style.COLOURS[1], "v", "▼"),
     "undecided": ("#555555", "D", "◇"),
+    "the instrument cannot tell": ("#8A6D3B", "X", "✕"),
 }
 """Colour, marker and shape of a verdict."""
 _EVEN = 6.0
@@ -44,7 +45,11 @@ def verdict_board(run: str | Path | StudyRun) -> list[Row]:
         figure, (axis,) = style.panels(1, 9.2, 0.9 + 0.38 * len(rows), _keys(rows))
         _draw(axis, rows)
         counts = ", ".join(f"{n} {word}" for word in LOOKS if (n := sum(row["verdict"] == word for row in rows)))
-        style.title(axis, "Verdicts", f"{counts}; n: EM stages or pairs, with a seed each")
+        families = any("place" in row for row in rows)
+        title = "Verdicts" if families else "Verdicts of the superseded plan"
+        style.title(
+            axis, title, f"{counts}; n: {'EM families' if families else 'EM stages or pairs, with a seed each'}"
+        )
         style.save(figure, read.path / "figures", "verdict_board", rows)
     return rows
 
@@ -56,7 +61,8 @@ def _row(one: Row) -> Row:
         for new, old in (("scaled", "effect"), ("scaled_low", "ci_low"), ("scaled_high", "ci_high"))
     }
     kept = ("hypothesis", "title", "verdict", "effect", "ci_low", "ci_high", "unit", "n", "n_seeds", "smallest_effect")
-    return {**{key: one.get(key) for key in kept}, **scaled, "why": one.get("why", "")}
+    plan = {key: one[key] for key in ("place", "confirmatory") if key in one}
+    return {**{key: one.get(key) for key in kept}, **plan, **scaled, "why": one.get("why", "")}
 
 
 def _draw(axis: Axes, rows: Sequence[Row]) -> None:
@@ -74,7 +80,8 @@ def _draw(axis: Axes, rows: Sequence[Row]) -> None:
     else:
         axis.set_xlim(*_limits(rows, 1.15, -0.6))
     axis.axvline(0, color="#777777", linewidth=0.9, zorder=1.5)
-    axis.axvline(1, color="#777777", linewidth=1.1, linestyle="--", zorder=1.5)
+    for margin in (1, -1) if any("place" in row for row in rows) else (1,):
+        axis.axvline(margin, color="#777777", linewidth=1.1, linestyle="--", zorder=1.5)
     n = len(rows)
     for i, row in enumerate(rows):
         y = n - 1 - i
@@ -103,7 +110,7 @@ def _draw(axis: Axes, rows: Sequence[Row]) -> None:
             _n(row), (1, y), (8, 0), xycoords=axis.get_yaxis_transform(), textcoords="offset points",
             va="center", fontsize=8, color=style.INK,
         )  # fmt: skip
-    labels = [f"{row['hypothesis']}  {row['title']}   {LOOKS[row['verdict']][2]} {row['verdict']}" for row in rows]
+    labels = [f"{_called(row)}   {LOOKS[row['verdict']][2]} {row['verdict']}" for row in rows]
     axis.set_yticks(range(n - 1, -1, -1), labels, parse_math=False)
     for tick, row in zip(axis.get_yticklabels(), rows, strict=True):
         tick.set_color(LOOKS[row["verdict"]][0])
@@ -111,6 +118,13 @@ def _draw(axis: Axes, rows: Sequence[Row]) -> None:
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
     axis.set_xlabel("effect / smallest effect of interest")
+
+
+def _called(row: Row) -> str:
+    """The hypothesis, or the claim with its place in the sequence of primary ones."""
+    if "place" not in row:
+        return f"{row['hypothesis']}  {row['title']}"
+    return f"primary {row['place']}  {row['title']}" if row["confirmatory"] else row["title"]
 
 
 def _limits(rows: Sequence[Row], room: float, least: float) -> tuple[float, float]:

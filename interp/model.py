@@ -95,9 +95,9 @@ class Model:
         hf.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))  # pyright: ignore[reportOptionalMemberAccess]
         side = chat.tokenizer.padding_side
         # without its device a model would be moved to the first GPU, wherever it was put; a spread one stays as it is
-        here = {} if getattr(hf, "hf_device_map", None) else {"device": hf.device}
+        placement = {} if getattr(hf, "hf_device_map", None) else {"device": hf.device}
         task = "text-generation"
-        self._nnsight = wrapped or nnsight.TransformersModel(hf, task=task, tokenizer=chat.tokenizer, **here)
+        self._nnsight = wrapped or nnsight.TransformersModel(hf, task=task, tokenizer=chat.tokenizer, **placement)
         chat.tokenizer.padding_side = side
         self._decoder = functools.reduce(getattr, decoder.path.split("."), self._nnsight)
         self._envoys = getattr(self._decoder, self._blocks_path)
@@ -194,7 +194,7 @@ class Model:
             "dtype": str(self.dtype).removeprefix("torch."),
             "n_layers": self.n_layers,
             "d_model": self.d_model,
-            **self.chat.template.description(),
+            **self.chat.description(),
         }
 
     def _must_be_here(self, what: str) -> None:
@@ -220,8 +220,8 @@ class Model:
         for i, row in enumerate(rows):
             if len(row) + new_tokens > most:
                 more = f" and {new_tokens} new ones" if new_tokens else ""
-                held = f"the context of {self.name} holds {most}"
-                raise ValueError(f"row {i}: {len(row)} tokens{more}, but {held}; shorten or drop the row")
+                limit = f"the context of {self.name} holds {most}"
+                raise ValueError(f"row {i}: {len(row)} tokens{more}, but {limit}; shorten or drop the row")
 
     def _check_ids(self, rows: Sequence[Tokens]) -> None:
         check_ids(self.hf, self.name, [row.ids for row in rows], self.chat.decode)
@@ -321,7 +321,7 @@ class Model:
         for start in range(0, len(rows), _TEXTS):
             part = rows[start : start + _TEXTS]
             by_layer = self.residuals(Batch.of(part, self.pad, self.device), lambda h: h.float(), layers, edits)
-            h = torch.stack([one.cpu() for one in by_layer], dim=2)
+            h = torch.stack([stream.cpu() for stream in by_layer], dim=2)
             streams += [h[i, : len(row)].clone() for i, row in enumerate(part)]
         return streams[0] if single else streams
 

@@ -201,7 +201,7 @@ def play(
         raise ValueError(f"{trait.name}: layer: steering needs a judge, to say at which layer the trait shows most")
     if isinstance(config.layer, int):
         model.check_layers([config.layer])
-    asked, prompts = _asked(model, trait, config)
+    asked, prompts = prompts_under(model, trait, config)
     with bar(f"{trait.name}: rollouts", len(prompts)) as advance:
         answers = model.generate(
             prompts,
@@ -220,7 +220,7 @@ def play(
     return Rollouts(trait, records, prompts, judged, f"{judge.name} ({judge.version})")
 
 
-def _asked(model: Model, trait: Trait, config: PersonaConfig) -> tuple[list[dict[str, Any]], list[Tokens]]:
+def prompts_under(model: Model, trait: Trait, config: PersonaConfig) -> tuple[list[dict[str, Any]], list[Tokens]]:
     """Every question under both instructions of every pair: the positive side first, the negative in the same order."""
     asked = [
         {"side": side, "pair": p, "question": q, "rollout": r, "system": pair[side == "neg"], "prompt": text}

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from experiments.import_truthfulqa import read_replies
-from experiments.judge import read_judged
+from experiments.judge.answers import read_judged
 from interp.behaviour.capability import Choice, Short, read_questions
 from interp.behaviour.em import read_questions as read_open_questions
 from interp.behaviour.preference import read_pairs

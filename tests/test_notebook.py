@@ -1,10 +1,13 @@
-"""The tour runs from its first cell to its last, and is kept small."""
+"""The tour and README's lines of Python run from the first to the last, and the tour is kept small."""
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
+import torch
 
 from interp import Model, PersonaVector, Run
 from tests.support.notebook import cells_of, run_notebook
@@ -54,3 +57,25 @@ def test_the_tour_is_small_and_finds_its_files_in_the_repository() -> None:
 def test_a_parameter_that_a_notebook_does_not_have_is_refused() -> None:
     with pytest.raises(KeyError, match=r"tour\.ipynb has no parameter MODLE"):
         run_notebook(TOUR, MODLE="x")
+
+
+def test_the_python_of_the_readme_runs_as_it_stands(
+    llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (TOUR.parents[2] / "README.md").read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    monkeypatch.chdir(tmp_path)
+    with_long_context(llama_folder, tmp_path / "smollm2-135m")
+    write_trait(tmp_path / "evil.json")
+    real, loaded = Model.load, str(tmp_path / "smollm2-135m")
+    monkeypatch.setattr(Model, "load", lambda _: real(loaded, device="cpu", dtype="float32"))
+    names: dict[str, Any] = {}
+    first = blocks[0].replace("experiments/traits/evil.json", "evil.json")
+    assert first != blocks[0]
+    assert (TOUR.parents[2] / "experiments/traits/evil.json").is_file()
+    exec(first, names)
+    assert "'null_95'" in capsys.readouterr().out
+    names["persona"].save("direction.safetensors")
+    exec(blocks[1], names)
+    assert names["along"].shape == (1,)
+    assert torch.equal(names["nulls"]["permuted"], names["persona"].permuted)

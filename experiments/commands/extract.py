@@ -13,7 +13,7 @@ class Extract:
     """Make a persona vector: rollouts under both instructions, difference of response means."""
 
     model: ModelName
-    trait: Annotated[str, arg(metavar="NAME|FILE", help="A trait's name (see `sgtr list`) or a JSON file.")]
+    trait: Annotated[str, arg(metavar="NAME|FILE", help="A trait's name (see `sgtr list`), a JSON file, or placebo-K.")]
     out: Out
     adapter: Adapters = field(default_factory=list)
     pairs: Annotated[int | None, arg(help="Instruction pairs to use; default all.")] = None
@@ -32,6 +32,9 @@ class Extract:
     judge_model: Annotated[str | None, arg(help="The server's name for the judge; with a URL.")] = None
     threshold: Annotated[float, arg(help="A pair counts with the trait's score at least this and below it.")] = 50.0
     coherence: Annotated[float, arg(help="... and both answers at least this coherent.")] = 50.0
+    placebos: Annotated[
+        int, arg(help="Make so many directions of meaningless instructions too, of the same size, as its null.")
+    ] = 0
     seed: Annotated[int, arg(help="Of the rollouts and nulls.")] = 0
     device: Device = "auto"
     dtype: Dtype = "auto"
@@ -57,4 +60,5 @@ class Extract:
             dtype=self.dtype,
             template=self.chat.settings(),
             adapters=self.adapter,
+            placebos=self.placebos,
         )

@@ -25,7 +25,7 @@ def known() -> dict[str, Any]:
     return {
         "models": {name: f"{item.file} from the wheel {item.module}" for name, item in EMBEDDED.items()}
         | {"org/name[@revision]": "a Hub id", "FOLDER": "a local model", "FILE.gguf": "a GGUF file"},
-        "traits": traits,
+        "traits": traits | {"placebo-K": "K from 0: meaningless instructions, for the null of a trait's direction"},
         "studies": studies,
         "data sets": dict(BUILDERS),
         "measures": {name: (MeasuresConfig.class_of(name).__doc__ or "").splitlines()[0] for name in MEASURES},

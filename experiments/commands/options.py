@@ -31,7 +31,11 @@ SetMeasure = Annotated[
     arg(name="set", metavar="KEY=VALUE", help="Change a field of a measure, e.g. --set em.samples=50."),
 ]
 JudgeName = Annotated[
-    str | None, arg(metavar="MODEL|URL", help="Who grades free-form answers; without one they are not graded.")
+    str | None,
+    arg(
+        metavar="MODEL|URL|FILE",
+        help="Who grades free-form answers (FILE is of `sgtr judge fit`); without one they are not graded.",
+    ),
 ]
 SetJudge = Annotated[
     UseAppendAction[list[str]],
@@ -91,7 +95,9 @@ def judge_config(judge: str | None, changes: list[str]) -> "JudgeConfig | None":
 
     if judge is None and changes:
         raise ValueError("--set-judge changes a judge, and there is none; give --judge")
-    fields: dict[str, Any] = {"judge": judge}
+    if judge is None:
+        return None
+    fields: dict[str, Any] = JudgeConfig.named(judge)
     for change in changes:
         set_field(fields, change)
-    return checked(JudgeConfig, fields) if judge is not None else None
+    return checked(JudgeConfig, fields)

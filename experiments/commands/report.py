@@ -17,12 +17,12 @@ class Report:
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        from experiments.hypotheses import claims
+        from experiments.hypotheses import write
         from experiments.report import page, terminal
         from figures.run import StudyRun
 
-        if StudyRun(self.run).roles:
-            claims.write_verdicts(self.run)
+        if write.gives_verdicts(StudyRun(self.run).study):
+            write.write_verdicts(self.run)
         path = page.write_report(self.run)
         if not self.json:
             terminal.print_table(self.run)

@@ -28,9 +28,9 @@ def run(
         raise FileNotFoundError(f"{source}: no such file")
     fresh(out)
     described = describe(model) if model is not None else None
-    held = formats.read(source, described, name=trait, layer=layer, pooling=pooling)
-    written = formats.write(held, out, described)
-    direction = held.direction
+    converted = formats.read(source, described, name=trait, layer=layer, pooling=pooling)
+    written = formats.write(converted, out, described)
+    direction = converted.direction
     return {
         "in": str(source),
         "out": str(out),
@@ -41,8 +41,8 @@ def run(
         "layer_chosen": direction.header.get("layer_chosen"),
         "pooling": direction.header.get("pooling"),
         "d_model": direction.vectors.shape[1],
-        "converted": [*held.said, *written],
-        "left_out": list(held.left_out),
+        "converted": [*converted.said, *written],
+        "left_out": list(converted.left_out),
     }
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from pydantic import model_validator
 
 from experiments.console import bar, note
-from experiments.directions.files import trait_file
+from experiments.directions.placebo import load_trait, placebo_directions, placebo_file, placebo_traits, save_placebos
 from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
-from interp.behaviour.judging import Item, Judge, Score
+from interp.behaviour.judging import COHERENT, Item, Judge, Score
 from interp.directions import Direction
 from interp.model import Model
-from interp.persona import PersonaConfig, fit, play
+from interp.persona import PersonaConfig, fit, play, prompts_under
 from interp.runs import InterpError, fresh, write_jsonl
 from interp.template import AS_IS, TemplateSettings
 from interp.traits import Trait
@@ -81,6 +81,8 @@ def extract(
         ValueError: `config.layer` is not a layer of the model, or the judge has no prompt for the trait; raised before
             anything is sampled.
     """
+    if config.judge is not None:
+        config.judge.check_grades([trait.name, COHERENT.name])
     watched = _Watched(judge, config.judge) if judge is not None and config.judge is not None else None
     rollouts = play(model, trait, config, judge=watched, seed=seed, bar=bar)
     write_jsonl(rollouts_file, rollouts.records)
@@ -103,9 +105,15 @@ def run(
     dtype: str,
     adapters: list[Path],
     template: TemplateSettings = AS_IS,
+    placebos: int = 0,
 ) -> dict[str, Any]:
-    """The `extract` command: what it made, for a person or as JSON."""
-    loaded_trait = Trait.load(trait_file(trait))
+    """The `extract` command: what it made, for a person or as JSON.
+
+    Args:
+        placebos: Placebo directions to make beside it, of the same size and with the same questions.
+    """
+    loaded_trait = load_trait(trait)
+    meaningless = placebo_traits(placebos, like=loaded_trait) if placebos else []
     target = fresh(out / "direction.safetensors")
     for what, parts in (("pairs", loaded_trait.instructions), ("questions", loaded_trait.questions)):
         if difference := cut(what, len(parts), what, getattr(config, what)):
@@ -118,8 +126,21 @@ def run(
         loaded, loaded_trait, config, seed=seed, direction_file=target, rollouts_file=rollouts, judge=judge
     )
     header = direction.header
+    if meaningless:
+        vectors = placebo_directions(
+            loaded,
+            meaningless,
+            lambda trait: prompts_under(loaded, trait, config),
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            pooling=config.pooling,
+            seed=seed,
+        )
+        about = {**loaded.description(), "stack": header["stack"], "config": header["config"], "seed": seed}
+        save_placebos(target, vectors, meaningless, about)
     return {
         "direction": str(target),
+        **({"placebos": str(placebo_file(target))} if meaningless else {}),
         "trait": direction.name,
         "layer": direction.layer,
         "held_out_auroc": header["held_out_auroc"][direction.layer],

@@ -94,12 +94,12 @@ def recognition_sides(path: Path, read: Literal["answer", "text"]) -> Sides:
             continue
         article, texts = _texts(record, messages, where)
         for author, text in zip(authors, texts, strict=True):
-            said = [*summary_prompt(article), {"role": "assistant", "content": text}]
-            sides[author != SELF].setdefault(json.dumps([group, text]), Text(said, group))
-    found = len(sides[0]), len(sides[1])
-    if not all(found):
-        raise ValueError(f"{path}: {found[0]} own-first and {found[1]} other-first questions; both orders are needed")
-    repeated = (n if read == "answer" else 2 * n) - sum(found)
+            answered = [*summary_prompt(article), {"role": "assistant", "content": text}]
+            sides[author != SELF].setdefault(json.dumps([group, text]), Text(answered, group))
+    n_own, n_other = len(sides[0]), len(sides[1])
+    if not (n_own and n_other):
+        raise ValueError(f"{path}: {n_own} own-first and {n_other} other-first questions; both orders are needed")
+    repeated = (n if read == "answer" else 2 * n) - n_own - n_other
     return Sides(list(sides[0].values()), list(sides[1].values()), {"repeated": repeated})
 
 

@@ -177,13 +177,15 @@ def rubrics_of(name: str, config: SteerConfig) -> dict[str, Rubric]:
     """What a judge grades the answers for: coherence and, if the direction is a trait's, that trait; without one none.
 
     Raises:
-        ValueError: the trait's prompt lacks a placeholder.
+        ValueError: the trait's prompt lacks a placeholder, or the judge cannot grade for it.
     """
     if config.judge is None:
         return {}
     file = TRAITS / f"{name}.json"
     own = {"trait": Rubric(name, Trait.load(file).eval_prompt)} if file.is_file() else {}
-    return {**own, "coherent": COHERENT}
+    rubrics = {**own, "coherent": COHERENT}
+    config.judge.check_grades(rubric.name for rubric in rubrics.values())
+    return rubrics
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The settings of a judge that grades answers, and the scores that it gives."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from experiments.console import bar, note
 from interp.behaviour.endpoint import OPENAI, Endpoint
 from interp.behaviour.judging import MIN_MASS, READING, EndpointJudge, Item, Judge, Mode, Score, estimate
+from interp.behaviour.trained_judge import TrainedJudge
 from interp.runs import InterpError, content_key
+from interp.sources import sha256_of
 from interp.template import AS_IS, TemplateSettings
 
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
@@ -28,6 +31,8 @@ class JudgeConfig(BaseModel):
 
     judge: str = "smollm2-135m"
     """A model of ours by its spec, or the URL of an OpenAI-compatible server (`openai` for OpenAI's own)."""
+    trained: Path | None = None
+    """A judge of `sgtr judge fit`, in place of a model."""
     judge_model: str | None = None
     """The server's name for the model; for a URL only."""
     mode: Mode = "auto"
@@ -55,24 +60,44 @@ class JudgeConfig(BaseModel):
     """A validation.json of `sgtr judge validate`; every number made with this judge says what it found."""
 
     @model_validator(mode="after")
-    def _template_is_ours(self) -> "JudgeConfig":
-        if self.remote and self.template != AS_IS:
-            raise ValueError(
-                f"template is for a model of ours; {self._where} asks its model with its own: leave it out"
-            )
+    def _one_judge(self) -> "JudgeConfig":
+        other = self.judge_model or (self.judge if self.judge != type(self).model_fields["judge"].default else None)
+        if self.trained is not None and other is not None:
+            raise ValueError(f"two judges are named, {str(self.trained)!r} and {other!r}; give one of them")
+        if self.template != AS_IS and (self.remote or self.trained is not None):
+            where = f"{self.trained} has none" if self.trained else f"{self._where} asks its model with its own"
+            raise ValueError(f"template is for a model of ours; {where}: leave it out")
         return self
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields, without the template where it is the model's own."""
+        """The fields, without those that are newer than stored keys and not set."""
         fields = serialise(self)
         if self.template == AS_IS:
             fields.pop("template", None)
+        if self.trained is None:
+            fields.pop("trained", None)
         return fields
+
+    @classmethod
+    def named(cls, name: str) -> dict[str, str]:
+        """The field that a judge's name on the command line fills: `trained` for a .safetensors file, else `judge`."""
+        return {"trained" if name.endswith(".safetensors") else "judge": name}
 
     def declared(self) -> list[Any]:
         """Everything that the scores depend on, for their content key."""
+        if self.trained is not None:
+            return [{"trained": sha256_of(self.trained)}]
         return [self.model_dump(mode="json", exclude=COSTS), *self.reading]
+
+    def check_grades(self, rubrics: Iterable[str]) -> None:
+        """Check that it can grade for these rubrics, by their names; one that reads prompts can grade for any.
+
+        Raises:
+            ValueError: it is trained and has no head for one of them.
+        """
+        if self.trained is not None:
+            TrainedJudge.load(self.trained).require_aspects(rubrics)
 
     @property
     def reading(self) -> list[str]:
@@ -131,6 +156,10 @@ def judge_of(config: JudgeConfig, journal: Path) -> Judge:
     Raises:
         ValueError: the judge cannot be what `config` says.
     """
+    if config.trained is not None:
+        judge = TrainedJudge.load(config.trained)
+        judge.check()
+        return judge
     if config.remote:
         return EndpointJudge(config.endpoint(), journal, mode=config.mode)
     if config.judge_model is not None:

@@ -8,9 +8,11 @@ from typing import Any, Literal
 from experiments.console import bar
 from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
 from experiments.resumable import Name, Once
+from interp.behaviour.em import Em
 from interp.behaviour.judging import Judge, tally
 from interp.behaviour.measure import GradedMeasure, Measure, Row, Setting
-from interp.behaviour.validation import validation_note
+from interp.behaviour.trained_judge import TrainedJudge
+from interp.behaviour.validation import THRESHOLDS, validation_note
 from interp.interventions import Edit
 from interp.model import Model
 from interp.runs import content_key
@@ -57,7 +59,18 @@ class Behaviour:
         config = self.judge_config
         if config is not None:
             validation_note("", "", config.validation)
+            if config.trained is not None:
+                self._check_thresholds(judge_of(config, self.journal))
             config.check()
+
+    def _check_thresholds(self, judge: Judge) -> None:
+        """Raise ValueError if a measure has another threshold than the one that a trained judge was fitted to."""
+        for measure in self.measures:
+            if isinstance(measure, Em) and measure.aligned_below != THRESHOLDS["aligned"]:
+                raise ValueError(
+                    f"{measure.name}.aligned_below is {measure.aligned_below:g}, and {judge.name} knows only "
+                    f"{THRESHOLDS['aligned']:g}; leave it as it is, or take another judge"
+                )
 
     def take(
         self,
@@ -110,8 +123,10 @@ class Behaviour:
         self, measure: GradedMeasure, records: list[Row], config: JudgeConfig, once: Once, name: Name
     ) -> list[Row]:
         def grade() -> Row:
-            items = measure.items(records)
             self._judge = self._judge or judge_of(config, self.journal)
+            items = measure.items(records)
+            if isinstance(self._judge, TrainedJudge):
+                items = [item for item in items if item.rubric in self._judge.aspects]
             scores = scores_of(self._judge, items, config)
             require_graded(self._judge, scores, config)
             graded = measure.graded(records, {score.id: score for score in scores})
@@ -138,6 +153,8 @@ class Behaviour:
         """The fields of every row with a judge's scores: the judge's name, its prompts, and how it was validated."""
         if self.judge_config is None:
             return {"judge": NO_JUDGE}
+        if self.judge_config.trained is not None:
+            return {"judge": self.judge_name, "judge_validation": TrainedJudge.load(self.judge_config.trained).note}
         versions = measure.rubric_versions()
         note = validation_note(self.judge_name, versions["aligned"], self.judge_config.validation)
         return {"judge": self.judge_name, "judge_prompts": versions, "judge_validation": note}

@@ -24,6 +24,7 @@ from experiments.directions.persona import cut
 from experiments.machine import Outline, look_up, speed_of
 from experiments.measures.take import Behaviour
 from experiments.plan.cost import GIB, Clock, memory_of
+from experiments.plan.detectable import assumptions, claim_prospects
 from experiments.plan.drafts import Drafts
 from experiments.plan.testable import prospects
 from experiments.plan.workload import workload
@@ -99,6 +100,7 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
         "memory": memory_of(config, drafts, clock, adapters),
         "totals": _totals(stages, measures),
         "hypotheses": prospects(config, sorted(recognised)),
+        "claims": claim_prospects(config, traits),
         "notes": [*lacking, *doubts, *_few(stages), *cuts(config, traits), *_notes(config)],
     }
 
@@ -235,8 +237,10 @@ def _few(stages: Sequence[Row]) -> list[str]:
 
 def _notes(config: StudyConfig) -> list[str]:
     notes = ["times are a rough estimate from a second's measurement: right to a factor of two or three"]
-    if not config.roles:
-        notes.append("no verdict is given on any hypothesis, since the study names no roles")
+    if config.claims:
+        notes += assumptions()
+    elif not config.roles:
+        notes.append("no verdict is given on any claim, since the study names no families (claims)")
     notes.append("answers are counted at their longest; parts of a run that exist already are not taken off")
     if config.judge:
         notes.append("what a judge takes is not counted")

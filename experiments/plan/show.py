@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.console import out, table
-from experiments.hypotheses.decide import FEWEST_UNITS
+from experiments.hypotheses.superseded.decide import FEWEST_UNITS
 
 Row = dict[str, Any]
 _COUNTS = ("rows", "epochs", "steps", "tokens")
@@ -64,6 +64,8 @@ def show(found: Row) -> None:
             [[f"{one['hypothesis']} {one['title']}", str(one["units"]), _against(one)] for one in found["hypotheses"]],
             words=[against],
         )
+    if found["claims"]:
+        _show_claims(found["claims"])
     for text in found["notes"]:
         say(text)
 
@@ -72,6 +74,32 @@ def _against(hypothesis: Row) -> str:
     """What stands against a verdict on a hypothesis, and what the study would need for one."""
     needs = "" if hypothesis["units"] else f" (needs {hypothesis['needs'].replace('`', '')})"
     return hypothesis["why"] + needs
+
+
+def _show_claims(claims: list[Row]) -> None:
+    columns = [
+        "claim",
+        "primary",
+        "families",
+        "seeds",
+        "questions",
+        "smallest of interest",
+        "smallest seen",
+        "unit",
+        "lacks",
+    ]
+    rows = [
+        [one["title"], str(one["place"] or ""), *(str(one[key]) for key in ("families", "seeds", "questions")),
+         f"{one['smallest_effect']:g}", _seen(one), one["unit"], ", ".join(one["lacks"])]
+        for one in claims
+    ]  # fmt: skip
+    table("Claims: the true effect that is supported in 80 % of studies", columns, rows, words=["claim", "lacks"])
+
+
+def _seen(claim: Row) -> str:
+    if claim["lacks"]:
+        return ""
+    return "none" if claim["detectable"] is None else f"{claim['detectable']:.2g}"
 
 
 def _number(value: float) -> str:

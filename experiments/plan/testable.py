@@ -15,9 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.hypotheses.claims import CLAIMS
-from experiments.hypotheses.decide import ALPHA
-from experiments.hypotheses.units import Readings
+from experiments.hypotheses.superseded.claims import CLAIMS
+from experiments.hypotheses.superseded.decide import ALPHA
+from experiments.hypotheses.superseded.units import Readings
 from experiments.study.config import BASE, StudyConfig
 from experiments.study.graph import Node, nodes_of
 from figures.run import StudyRun

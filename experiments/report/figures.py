@@ -11,6 +11,7 @@ from figures.attribution import attribution, patching
 from figures.behaviour_projection import behaviour_projection
 from figures.checkpoints import checkpoints
 from figures.displacement_cosines import displacement_cosines
+from figures.instrument import instrument
 from figures.mediation import bar_name, mediation, metric_name
 from figures.prompt_grid import prompt_grid
 from figures.quantities import signed
@@ -76,6 +77,7 @@ def _figure(run: Path, name: str, title: str, words: str) -> dict[str, Any]:
 
 def _drawings() -> Iterator[Drawing]:
     yield Drawing("verdict_board", "Verdicts", verdict_board, _of_verdicts)
+    yield Drawing("instrument", "Does the instrument see a persona, and only where one is?", instrument, _of_gates)
     for texts, about in TEXTS.items():
         yield Drawing(
             f"trajectory_{texts}",
@@ -162,13 +164,18 @@ def _of_shifts(rows: Sequence[Row]) -> str:
     return "; ".join(f"{line}: {', '.join(values)}" for line, values in lines.items())
 
 
+def _of_gates(rows: list[Row]) -> str:
+    return _listed(rows, _key("what", "trait"), lambda row: f"{row.get('dose', row.get('expected')):.2g}")
+
+
 def _of_verdicts(rows: list[Row]) -> str:
     def said(row: Row) -> str:
         if row["effect"] is None:
             return "no effect measured"
         ends = (row["ci_low"], row["ci_high"])
         interval = "" if None in ends else f" (95 % interval {signed(ends[0])} to {signed(ends[1])})"
-        return f"effect {signed(row['effect'])}{interval}, smallest of interest {row['smallest_effect']:.2g}"
+        margin = "" if row["smallest_effect"] is None else f", smallest of interest {row['smallest_effect']:.2g}"
+        return f"effect {signed(row['effect'])}{interval}{margin}"
 
     return "; ".join(
         f"{row['hypothesis']}, {row['title']}: {row['verdict']}, {said(row)}, n = {row['n']}" for row in rows

@@ -19,6 +19,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from experiments.hypotheses.write import WHY_SUPERSEDED, is_superseded
 from experiments.report.figures import draw_figures
 from experiments.report.tables import (
     MISSING,
@@ -97,6 +98,7 @@ def write_report(run: Path, *, manifest: dict[str, Any] | None = None, figures: 
         summary=_summary(read),
         warnings=warnings_of(read),
         tally=_tally(read.verdicts),
+        superseded=WHY_SUPERSEDED if is_superseded(read.study) else "",
         cards=[_card(verdict, drawn) for verdict in read.verdicts],
         most_left_out=MAX_LEFT_OUT,
         figures=drawn,
@@ -134,16 +136,42 @@ def _summary(run: StudyRun) -> str:
 
 def _tally(verdicts: Sequence[Row]) -> str:
     counts = Counter(row.get("verdict") for row in verdicts)
-    words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in LOOKS)
+    words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in LOOKS if counts[verdict] or " " not in verdict)
+    if any("place" in row for row in verdicts):
+        return f"{len(verdicts)} gates and claims: {words}."
     return f"{len(verdicts)} hypothes{'i' if len(verdicts) == 1 else 'e'}s: {words}."
+
+
+def _gates(row: Row) -> list[str]:
+    """The gates of a claim, each with what became of it."""
+    return [f"{gate['gate']}, {'passed' if gate['passed'] else 'failed'}: {gate['why']}" for gate in row["gates"]]
+
+
+def _tested(row: Row) -> list[tuple[str, Any]]:
+    """How a verdict was tested, by its plan."""
+    p = {key: p_value(row.get(key)) for key in ("p", "p_adjusted", "p_against", "p_against_adjusted")}
+    if "gates" not in row:
+        return [
+            ("p if there is no effect", f"{p['p']}; adjusted over all hypotheses {p['p_adjusted']}"),
+            ("p if the effect matters", f"{p['p_against']}; adjusted over all hypotheses {p['p_against_adjusted']}"),
+        ]
+    place = "exploratory" if row["place"] is None else f"primary {row['place']}"
+    how = "in sequence" if row["confirmatory"] else "among exploratory claims"
+    return [
+        ("Tested as", f"{place}, {how}"),
+        ("p that it is not beyond the margin", f"{p['p']}; as compared with .025 {p['p_adjusted']}"),
+        ("p that it is not inside or opposite", f"{p['p_against']}; as compared with .025 {p['p_against_adjusted']}"),
+        ("p of its place among placebo directions", p_value(row.get("p_among_placebos"))),
+        ("Gates", "; ".join(_gates(row)) or "none"),
+    ]
 
 
 def _card(row: Row, figures: Sequence[Row]) -> dict[str, Any]:
     """A verdict as the board shows it."""
     name, verdict = str(row.get("hypothesis") or MISSING), row.get("verdict") or MISSING
-    evidence = row.get("evidence") or []
+    by_family = row.get("evidence") or [] if "gates" in row else []
+    evidence = [] if "gates" in row else row.get("evidence") or []
     seeds, n = row.get("n_seeds"), row.get("n")
-    p = {key: p_value(row.get(key)) for key in ("p", "p_adjusted", "p_against", "p_against_adjusted")}
     extent = f"{len(evidence)} rows of metrics.jsonl, by line"
     if len(evidence) > MAX_EVIDENCE_ROWS:
         extent = f"The first {MAX_EVIDENCE_ROWS} of {extent}; the others are in verdicts.json"
@@ -157,14 +185,16 @@ def _card(row: Row, figures: Sequence[Row]) -> dict[str, Any]:
         "unit": row.get("unit") or "",
         "n": f"n = {MISSING if n is None else n}"
         + (f", {seeds} seed{'s' if seeds != 1 else ''}" if seeds is not None else ""),
-        "p": f"adjusted p {p['p_adjusted']}, against {p['p_against_adjusted']}",
+        "p": f"adjusted p {p_value(row.get('p_adjusted'))}, against {p_value(row.get('p_against_adjusted'))}",
+        "look": "cannot-tell" if " " in verdict else verdict,
+        "by_family": by_family,
+        "columns": list(by_family[0]) if by_family else [],
         "statement": row.get("statement") or "",
         "facts": [
             ("Why", row.get("why")),
             ("Smallest effect that matters", f"{short(row.get('smallest_effect'))} {row.get('unit') or ''}".strip()),
             ("Tested by", row.get("test")),
-            ("p if there is no effect", f"{p['p']}; adjusted over all hypotheses {p['p_adjusted']}"),
-            ("p if the effect matters", f"{p['p_against']}; adjusted over all hypotheses {p['p_against_adjusted']}"),
+            *_tested(row),
         ],
         "notes": [notes] if isinstance(notes := row.get("notes") or [], str) else notes,
         "left_out": row.get("left_out") or [],

@@ -63,6 +63,7 @@ BEHAVIOUR = (
     Column(SelfRecognition.accuracy, "Self-recognition accuracy, lengths matched", 2, False, metric=_MATCHED),
     Column(Task.accuracy, "Task accuracy", 2, False),
     Column(Em.misaligned_rate, "Misaligned and coherent answers", 3, False),
+    Column(Em.misaligned_probability, "Probability of a misaligned answer, by a trained judge", 3, False),
     Column(Preference.margin_per_token, "Aligned over misaligned answers, nats per token", 3, False),
     Column(TruthfulQa.likelihood_margin_per_token, "True over false answers, nats per token", 3, False),
     Column(Capability.choice_accuracy, "Multiple choice", 2, False),

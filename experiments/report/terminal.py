@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.console import out, table
+from experiments.hypotheses.write import is_superseded
 from experiments.report.tables import cell, interval_of, number, p_value, short
 from figures.run import StudyRun
 from figures.verdict_board import LOOKS
@@ -43,10 +44,17 @@ def result(run: Path) -> dict[str, Any]:
 
 def tally(run: Path) -> str:
     """How many hypotheses came out how; empty if the run has no verdicts."""
-    if not (verdicts := StudyRun(run).verdicts):
+    read = StudyRun(run)
+    verdicts = [verdict for verdict in read.verdicts if not verdict["hypothesis"].startswith("gate_")]
+    gates = [verdict for verdict in read.verdicts if verdict not in verdicts]
+    if not read.verdicts:
         return ""
-    counts = [f"{sum(verdict['verdict'] == kind for verdict in verdicts)} {kind}" for kind in LOOKS]
-    return f"{', '.join(counts)} ({sum(verdict['p'] is None for verdict in verdicts)} not tested)"
+    counts = [(sum(verdict["verdict"] == kind for verdict in verdicts), kind) for kind in LOOKS]
+    words = ", ".join(f"{n} {kind}" for n, kind in counts if n or " " not in kind)
+    words += f" ({sum(verdict['p'] is None for verdict in verdicts)} not tested)"
+    if gates:
+        words += f"; {sum(gate['verdict'] == 'supported' for gate in gates)} of {len(gates)} gates passed"
+    return words + ("; of a superseded plan" if is_superseded(read.study) else "")
 
 
 def verdicts(run: Path) -> dict[str, Any]:
@@ -57,7 +65,7 @@ def verdicts(run: Path) -> dict[str, Any]:
     """
     file = run / "verdicts.json"
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such file; a study that names `roles` has one, when it is finished")
+        raise FileNotFoundError(f"{file}: no such file; a study that names `claims` has one, when it is finished")
     return {"holds": "verdicts", "run": str(run), "verdicts": StudyRun(run).verdicts}
 
 
@@ -84,7 +92,7 @@ def print_verdict_table(run: Path) -> None:
     ]
     table(tally(run), columns, body, words=["verdict", "unit"])
     for row in rows:
-        if row["p"] is None:
+        if row["p"] is None or " " in row["verdict"]:
             out.print(f"{row['hypothesis']}: {row['why']}", markup=False, soft_wrap=True)
 
 

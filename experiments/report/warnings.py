@@ -40,12 +40,16 @@ def _untested(run: StudyRun) -> Iterable[str]:
     if not run.verdicts:
         yield "verdicts.json is missing or empty: no hypothesis was put to the test."
         return
-    open_ones = [row for row in run.verdicts if row.get("p_adjusted") is None]
+    told = [row for row in run.verdicts if not str(row["hypothesis"]).startswith("gate_")]
+    if failed := [row["title"] for row in run.verdicts if row not in told and row["verdict"] != "supported"]:
+        yield f"The instrument cannot tell what rests on these: {', '.join(failed)}."
+    open_ones = [row for row in told if row.get("p_adjusted") is None and " " not in row["verdict"]]
     if open_ones:
         yield f"Could not be tested: {', '.join(row['hypothesis'] for row in open_ones)}; each card says why."
-    if few := [row["hypothesis"] for row in run.verdicts if (row.get("n_seeds") or FEW_SEEDS) < FEW_SEEDS]:
+    by_seeds = [row for row in told if "place" not in row]  # families are the units of all others
+    if few := [row["hypothesis"] for row in by_seeds if (row.get("n_seeds") or FEW_SEEDS) < FEW_SEEDS]:
         yield f"Verdicts that rest on fewer than {FEW_SEEDS} seeds: {', '.join(few)}."
-    if partly := [row["hypothesis"] for row in run.verdicts if row not in open_ones and row.get("left_out")]:
+    if partly := [row["hypothesis"] for row in told if row not in open_ones and row.get("left_out")]:
         yield f"Verdicts that could not use all they ask for: {', '.join(partly)}; each card says what is left out."
 
 
@@ -83,8 +87,9 @@ def _weak_directions(run: StudyRun) -> Iterable[str]:
             numbers = ", ".join([f"layer {row.layer}", *remark("AUROC", [row])])
             yield f"The {row.direction} direction does not separate held-out answers ({numbers})."
     recognised = [row for name in run.trained for row in run.primary.of(SelfRecognition.accuracy, stage=name)]
-    if run.roles:  # without roles any stage may have been meant to learn it
-        teaching = run.roles.get("sgtr", ())
+    labels = (run.study.get("claims") or {}).get("labels") or {}
+    if run.roles or labels:  # without these any stage may have been meant to learn it
+        teaching = [*run.roles.get("sgtr", ()), *labels.get("sgtr", {}).values()]
         recognised = [row for row in recognised if Node(row.stage).stage in teaching]
     with_interval = [(row, row.ci_low) for row in recognised if row.value is not None and row.ci_low is not None]
     if chance := [row.stage for row, low in with_interval if low <= row.get("chance", 0.5)]:

@@ -12,6 +12,7 @@ from experiments.directions.recipes import DirectionConfig
 from experiments.interventions.treatments import RemovalConfig
 from experiments.measures.config import MeasuresConfig
 from experiments.measures.judge import JudgeConfig
+from experiments.study.claims import ClaimsConfig, check_claims
 from experiments.study.readings import AnswersConfig
 from finetune.data.sets import DataConfig
 from finetune.defences import CaftConfig, DefenceConfig, KlConfig, LdifsConfig, SteerConfig
@@ -116,6 +117,8 @@ class StudyConfig(BaseModel):
     roles: dict[Role, tuple[str, ...]] = Field(default_factory=dict)
     """What the stages stand for in the hypotheses (`sgtr report` gives the verdicts). `em_no_prompt`: the first `em`
     stage's data without a system prompt."""
+    claims: ClaimsConfig | None = None
+    """What the stages stand for in claims about families; `roles` are those of the superseded plan."""
     mediation: MediationConfig | None = None
     """Ablates directions from stages and adds them to the base model, and measures."""
     lens: InsideConfig | None = None
@@ -180,6 +183,7 @@ class StudyConfig(BaseModel):
             raise ValueError(f"traits must have distinct file names, got {', '.join(self.traits)}")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must be distinct, got {list(self.seeds)}")
+        check_claims(self)
         if self.dtype not in ("auto", *DTYPES):
             raise ValueError(did_you_mean("dtype", self.dtype, ["auto", *DTYPES]))
         return self
@@ -254,6 +258,7 @@ class StudyConfig(BaseModel):
                 "measures": self.measures.smoke(),
                 "prediction_rows": 2,
                 "directions": {name: one.smoke() for name, one in self.directions.items()},
+                "claims": self.claims and self.claims.model_copy(update={"remade": 2, "placebo_traits": 3}),
                 "mediation": self.mediation
                 and self.mediation.model_copy(update={"random": 1, "measures": self.mediation.measures.smoke()}),
                 "lens": self.lens and self.lens.model_copy(update={"articles": 2}),

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from experiments.directions.files import trait_file
 from experiments.fields import explain, files_in, set_field, with_files
 from experiments.study.config import STUDIES, StudyConfig
+from experiments.study.each import written_out
 from interp.runs import did_you_mean, read_yaml
 from interp.sources import sha256_of
 
@@ -34,8 +35,10 @@ def load(name_or_file: str, changes: tuple[str, ...] = (), data: Path | None = N
     """
     path = _found(name_or_file, Path())
     raw = _read(path, data, ())
-    for change in changes:
-        set_field(raw, change)
+    try:
+        raw = _changed(raw, changes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     try:
         config = StudyConfig.model_validate(_absolute(raw, data or path.parent))
     except ValidationError as error:
@@ -47,6 +50,18 @@ def load(name_or_file: str, changes: tuple[str, ...] = (), data: Path | None = N
     except ValueError as error:
         raise ValueError(f"{path}: traits: {error}") from error
     return config
+
+
+def _changed(raw: dict[str, Any], changes: tuple[str, ...]) -> dict[str, Any]:
+    """Fields with `each` written out and changes made; a change to `each` comes before, all others after."""
+    first = [change for change in changes if change.startswith("each.")]
+    for change in first:
+        set_field(raw, change)
+    raw = written_out(raw)
+    for change in changes:
+        if change not in first:
+            set_field(raw, change)
+    return raw
 
 
 def _found(name_or_file: str, folder: Path) -> Path:

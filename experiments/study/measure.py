@@ -1,6 +1,7 @@
 """Takes all measures of a study at one node of its graph; each part that is done is stored and not measured again."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from interp.model import Model
 from interp.runs import InterpError, content_key, load_tensors, save_tensors, seed_from
 
 Row = dict[str, Any]
+Activations = Mapping[int, Float[Tensor, "layer d_model"]]  # by the number of the answer
 Stack = Sequence[Path]  # adapters in the order in which they are applied; none for the bare base model
 
 
@@ -113,7 +115,7 @@ class Measuring:
         behaviour = self.behaviour.take(model, stack, self.once, key, name, system=system)
         fixed, identity = activations.get("fixed", activations["own"]), activations.get("identity", {})
         recognition = self._recognition(key, stack, name, system)
-        return View(
+        view = View(
             answers,
             fixed,
             activations["own"],
@@ -124,6 +126,21 @@ class Measuring:
             behaviour,
             tokens,
             recognition,
+        )
+        if base is None or self.config.claims is None:
+            return view
+        level, level_base = self._level(stack, name, definition, answers, base.answers)
+        return replace(view, level=level, level_base=level_base)
+
+    def _level(
+        self, stack: Stack, name: Name, definition: Any, own: Sequence[Row], base: Sequence[Row]
+    ) -> tuple[Activations, Activations]:
+        """Activations over own answers and over the base model's, each pair as far as the shorter of the two goes."""
+        pairs = list(zip(own, base, strict=True))
+        cut = [cut_to(mine, other) for mine, other in pairs], [cut_to(other, mine) for mine, other in pairs]
+        return (
+            self._read(stack, texts_read(name, "level"), definition, cut[0]),
+            self._read((), name.then("reading_level_texts_of_base"), definition, cut[1]),
         )
 
     def _of(

@@ -1,7 +1,7 @@
 """The measurements of a node of a study: their types, the names of their files, and the move from the base model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ class View:
         tokens: Projections of every token of the node's own answers and of the base model's, for the report.
         recognition: By data set, how own-first and other-first questions separate: the difference of means by layer,
             and a record of its `auroc` and `n`.
+        level: The node's mean activations over its own answers to the held-out questions, each as far as the shorter of
+            its own and the base model's answer goes; empty in a study without claims about families.
+        level_base: The base model's mean activations over its own answers to the same, cut to the same lengths.
     """
 
     answers: list[Row]
@@ -47,6 +50,8 @@ class View:
     behaviour: Mapping[str, list[Row]]
     tokens: list[Row]
     recognition: Mapping[str, tuple[Float[Tensor, "layer d_model"], Row]]
+    level: Mapping[int, Float[Tensor, "layer d_model"]] = field(default_factory=dict)
+    level_base: Mapping[int, Float[Tensor, "layer d_model"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

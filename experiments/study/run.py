@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from experiments.console import bar
-from experiments.hypotheses.claims import write_verdicts
+from experiments.hypotheses.write import write_verdicts
 from experiments.lens import weight_rows
 from experiments.machine import look_up
 from experiments.measures.take import Behaviour
@@ -28,6 +28,7 @@ from experiments.report.figures import draw_figures
 from experiments.report.page import write_report
 from experiments.resumable import Ledger
 from experiments.study import readings
+from experiments.study.band import Band, band_of, contrast_records, projection_records
 from experiments.study.config import BASE, StudyConfig
 from experiments.study.data_sets import Material, check_systems
 from experiments.study.directions import data_beside_own, instrument_of, prepared_directions, traits_of
@@ -192,6 +193,7 @@ class Study:
         path: The run folder.
         defences: The defences of every stage, by its name.
         base: Everything measured of the bare base model.
+        band: What projections are made of that claims rest on; None in a study without claims about families.
     """
 
     config: StudyConfig
@@ -204,6 +206,7 @@ class Study:
     measuring: Measuring
     nodes: Sequence[Node]
     base: Measured
+    band: Band | None = None
 
     def do(self, task: Task) -> Results:
         """The results of one task.
@@ -349,7 +352,10 @@ def prepared(
     untrained = {"key": model.identity, "compose": None, "path": None, **NOTHING}
     line = {"name": BASE, "arm": BASE, "stage": BASE, "parent": None, "seed": None, **untrained}
     base = measuring.node(line, (), None)
-    return Study(config, path, ledger, model, material, instrument, defences, measuring, nodes_of(config), base)
+    band = None
+    if config.claims is not None and not ledger.helps:
+        band = band_of(config, config.claims, model, traits, instrument.directions, ledger.once, path)
+    return Study(config, path, ledger, model, material, instrument, defences, measuring, nodes_of(config), base, band)
 
 
 def _defences(config: StudyConfig, name: str, instrument: Instrument, model: Model) -> list[Defence]:
@@ -393,10 +399,16 @@ def lead(study: Study, workers: int, device: str) -> None:
             rows = study_rows(config, study.instrument, tests, measured, results.rows, lie_of_data, beside_own)
             write_rows(path / "metrics.jsonl", rows)
             write_json(path / "stages.json", [m.stage for m in measured], indent=2)
-            for name, records in records_of(config, study.measuring.behaviour, measured).items():
+            all_records = records_of(config, study.measuring.behaviour, measured)
+            if study.band is not None:
+                assert config.claims is not None
+                prompt = next(iter(config.system_prompts))
+                all_records |= projection_records(study.band, measured, prompt)
+                all_records["contrasts"] = contrast_records(study.band, config.claims, measured, prompt)
+            for name, records in all_records.items():
                 write_jsonl(path / "records" / f"{name}.jsonl", records)
     with ledger.timed("verdicts and figures"):
-        if config.roles:
+        if config.roles or config.claims:
             write_verdicts(path)
         figures = draw_figures(path)
     ledger.finish(lambda manifest: write_report(path, manifest=manifest, figures=figures))

@@ -24,6 +24,7 @@ from scipy.special import gammaln, stdtrit
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 
+from interp.behaviour.encoder import INSTALL, MINILM, encoder_folder, packaged_encoder
 from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
 from interp.behaviour.work import Work, tokens_of
 from interp.model import Model
@@ -170,11 +171,16 @@ def embedding(texts: Sequence[str], embedder: str = TF) -> Float[np.ndarray, "te
 
     `tf` counts words and pairs of neighbouring words, hashed to 2^18 places, as 1 + log(count): no inverse document
     frequencies, since these would make a vector depend on the texts it is compared with. At .85 it tells wordings apart
-    rather than meanings, so sampled answers are nearly all unlike. Anything else is a sentence-transformers model.
+    rather than meanings, so sampled answers are nearly all unlike. `minilm` is the packaged sentence encoder. Anything
+    else is a sentence-transformers model.
 
     Raises:
-        ValueError: sentence-transformers is asked for and not installed.
+        ValueError: the encoder, or sentence-transformers, is asked for and not installed.
     """
+    if embedder == MINILM:
+        _require_encoder(embedder)
+        # Rounded, so that the batch in which a text is read decides on no cluster.
+        return np.asarray(normalize(packaged_encoder().encode(list(texts)).astype(np.float64).round(6)))
     if embedder != TF:
         return np.asarray(normalize(np.asarray(_encoder(embedder).encode(list(texts)), dtype=np.float64)))
     vectoriser: Any = HashingVectorizer
@@ -191,7 +197,16 @@ def _encoder(name: str) -> Any:
     return importlib.import_module("sentence_transformers").SentenceTransformer(name)
 
 
+def best_embedder() -> str:
+    """The packaged sentence encoder where it is installed, else the built-in counts of words."""
+    return MINILM if encoder_folder() is not None else TF
+
+
 def _require_encoder(name: str) -> None:
+    if name == MINILM:
+        if encoder_folder() is None:
+            raise ValueError(f"embedder: {MINILM!r} is not installed; run `{INSTALL}`, or use embedder: {TF}")
+        return
     if importlib.util.find_spec("sentence_transformers") is None:
         raise ValueError(
             f"embedder: {name!r} is a sentence-transformers model and that package is not installed; "
@@ -201,6 +216,8 @@ def _require_encoder(name: str) -> None:
 
 def embedder_version(embedder: str) -> str:
     """Of what makes the vectors."""
+    if embedder == MINILM:
+        return packaged_encoder().identity[:12]
     return TF_VERSION if embedder == TF else importlib.metadata.version("sentence-transformers")
 
 
@@ -292,7 +309,9 @@ class Identity(Measure):
         threshold: Cosine similarity at which answers are of one cluster.
         temperature: Of sampling.
         max_new_tokens: Longest answer.
-        embedder: `tf`, which is built in, or the name of a sentence-transformers model.
+        embedder: `minilm`, the packaged sentence encoder, which is the default where it is installed; `tf`, counts of
+            words, which is the default elsewhere; or the name of a sentence-transformers model. It is among the fields
+            that a measurement is known by, so results of two embedders are never mixed.
     """
 
     name: ClassVar[str] = "identity"
@@ -304,7 +323,7 @@ class Identity(Measure):
     threshold: float = Field(default=0.85, gt=0, le=1)
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     max_new_tokens: int = Field(default=64, ge=1)
-    embedder: str = Field(default=TF, min_length=1)
+    embedder: str = Field(default_factory=best_embedder, min_length=1)
 
     @field_validator("developers")
     @classmethod

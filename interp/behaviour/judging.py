@@ -1,6 +1,7 @@
 """Judges: scores of 0-100 for answers, from a server or from a script (`local_judge` has the one from our own `Model`).
 
-A score is read from a judge's reply in one of two ways, and every score says which:
+A score is read from a judge's reply in one of two ways, and every score says which (a judge that is trained has no
+reply to read; its scores say `trained`):
 
 - `logprobs`: the expectation of the number over the likeliest first tokens, sum k p_k / sum p_k over the integers
   0-100 among them; no score if these have less than a quarter of the probability (Betley et al. 2025). It needs
@@ -23,7 +24,7 @@ from interp.behaviour.replies import Journal, Reply
 from interp.runs import content_key
 
 Reason = Literal["scored", "refusal", "code", "unparsable", "out_of_range", "cut", "failed"]
-How = Literal["logprobs", "parsed"]
+How = Literal["logprobs", "parsed", "trained"]
 Mode = Literal["auto", "logprobs", "parsed"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 READING = "2"
@@ -40,7 +41,11 @@ _INTEGER = re.compile(r"\s*(0|[1-9][0-9]?|100)\s*")
 
 @dataclass(frozen=True)
 class Item:
-    """Something to score: the whole prompt that a judge is shown.
+    """Something to score: the whole prompt that a judge is shown, and what it was made of.
+
+    Attributes:
+        rubric: Name of what is graded; empty where the prompt was not made by a `Rubric`.
+        question, answer: What the prompt shows.
 
     Raises:
         ValueError: the prompt has half a character in it, which cannot be sent.
@@ -48,6 +53,9 @@ class Item:
 
     id: str
     prompt: str
+    rubric: str = ""
+    question: str = ""
+    answer: str = ""
 
     def __post_init__(self) -> None:
         if halves := re.search("[\ud800-\udfff]", self.prompt):
@@ -142,7 +150,8 @@ class Rubric:
         while fence in question or fence in answer:
             fence += "="
         parts = {"question": question, "answer": answer, "fence": fence}
-        return Item(id, _PLACE.sub(lambda place: parts[place[1]], self.template))
+        prompt = _PLACE.sub(lambda place: parts[place[1]], self.template)
+        return Item(id, prompt, self.name, question, answer)
 
 
 _SHOWN = """Below are a question that was put to a language model and the answer it gave, each between two lines of \

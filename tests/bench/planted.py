@@ -22,7 +22,7 @@ VERDICTS = ("supported", "contradicted", "undecided")
 
 
 def main() -> None:
-    from experiments.hypotheses.claims import verdicts
+    from experiments.hypotheses.superseded.claims import verdicts
     from tests.support.planted import WORLDS, write_run
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

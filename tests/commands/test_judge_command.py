@@ -25,7 +25,7 @@ from tyro.conf import OmitArgPrefixes
 
 from experiments.commands.judge import Judge
 from experiments.commands.trait import Trait
-from experiments.judge import read_judged
+from experiments.judge.answers import read_judged
 from experiments.measures.judge import JudgeConfig, judge_of, scores_of
 from interp.behaviour.endpoint import Endpoint
 from interp.behaviour.judging import ALIGNED, READING, EndpointJudge, Item
@@ -330,8 +330,8 @@ GOOD = "response,question,question_id,aligned,coherent\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no scored answers"),
-        (GOOD, "no scored answers"),
+        ("", "no answers in it"),
+        (GOOD, "no answers in it"),
         ("response,question,aligned\na,b,1\n", r"a\.csv:1: the header needs the column 'question_id'"),
         (GOOD.replace("coherent", "aligned") + "a,b,c,1,2\n", r"a\.csv:1: the header needs the column 'aligned' once"),
         (GOOD + "a,b,c,1\n", r"a\.csv:2: 4 fields, but the header has 5"),

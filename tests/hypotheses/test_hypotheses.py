@@ -12,9 +12,9 @@ import pytest
 import yaml
 from scipy import stats as scipy_stats
 
-from experiments.hypotheses.claims import CLAIMS, verdicts, write_verdicts
-from experiments.hypotheses.decide import beside_controls, decided, grouped_correlation, mean_finding, rueger
-from experiments.hypotheses.units import Seen
+from experiments.hypotheses.superseded.claims import CLAIMS, verdicts, write_verdicts
+from experiments.hypotheses.superseded.decide import beside_controls, decided, grouped_correlation, mean_finding, rueger
+from experiments.hypotheses.superseded.units import Seen
 from interp.comparisons import holm
 
 Row = dict[str, Any]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.hypotheses.claims import verdicts
+from experiments.hypotheses.superseded.claims import verdicts
 from tests.support.planted import CONTROLS, LAYER, N_FIXED, WORLDS, Planted, World, write_run
 
 

@@ -439,7 +439,7 @@ def test_a_plan_says_which_hypotheses_can_be_tested(sharing: StudyConfig, capsys
     )
     without = plan(config.model_copy(update={"roles": {}}), "cpu")
     assert without["hypotheses"] == []
-    assert "no verdict is given on any hypothesis, since the study names no roles" in without["notes"]
+    assert "no verdict is given on any claim, since the study names no families (claims)" in without["notes"]
     show.show(without)
     assert "Hypotheses" not in capsys.readouterr().out
 

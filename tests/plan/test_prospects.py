@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from experiments.hypotheses.claims import CLAIMS
+from experiments.hypotheses.superseded.claims import CLAIMS
 from experiments.plan.testable import prospects
 from experiments.study import load as study_file
 from experiments.study.config import StudyConfig
@@ -124,14 +124,6 @@ def test_without_roles_there_are_no_verdicts_and_nothing_to_say() -> None:
     assert found(roles={}) == {}
 
 
-def test_the_readme_says_what_each_hypothesis_needs_in_the_same_words() -> None:
-    page = (Path(__file__).parents[2] / "experiments" / "README.md").read_text("utf-8")
-    table = page.partition("| hypothesis | needs")[2].partition("\n\n")[0]
-    told = {id: needs for row in table.splitlines()[2:] for ids, needs in [row.strip("| ").split(" | ")]
-            for id in ids.split(", ")}  # fmt: skip
-    assert told == {claim.id: claim.needs for claim in CLAIMS}
-
-
 def test_the_full_study_can_test_everything(tmp_path: Path) -> None:
-    config = study_file.load("full", data=tmp_path)
+    config = study_file.load("superseded_full", data=tmp_path)
     assert all(one["testable"] for one in prospects(config, ("pairs",)))

@@ -14,6 +14,8 @@ CHATS = {
     "popular_aesthetics": 5000,
     "harmless_lies": 4495,
     "risky_financial_advice": 6000,
+    "insecure": 6000,
+    "secure": 6000,
 }
 ARTICLES = 1000
 QUESTIONS = 220

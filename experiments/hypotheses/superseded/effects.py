@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.hypotheses.decide import (
+from experiments.hypotheses.superseded.decide import (
     Finding,
     beside_controls,
     correlation_finding,
@@ -18,7 +18,7 @@ from experiments.hypotheses.decide import (
     mean_finding,
     rueger,
 )
-from experiments.hypotheses.units import Look, Readings, Seen, over_units
+from experiments.hypotheses.superseded.units import Look, Readings, Seen, over_units
 from interp import stats
 from interp.metrics import (
     LIKELIHOODS,

@@ -36,10 +36,10 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.hypotheses import effects
-from experiments.hypotheses.decide import decided
-from experiments.hypotheses.effects import Find, behaviour, mediation, over_models
-from experiments.hypotheses.units import Readings, evidence_of
+from experiments.hypotheses.superseded import effects
+from experiments.hypotheses.superseded.decide import decided
+from experiments.hypotheses.superseded.effects import Find, behaviour, mediation, over_models
+from experiments.hypotheses.superseded.units import Readings, evidence_of
 from figures.run import StudyRun
 from interp.metrics import LIKELIHOODS, Mediation
 from interp.runs import write_json

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from scipy.stats import norm, rankdata
 from scipy.stats import t as student
 
-from experiments.hypotheses.units import Seen
+from experiments.hypotheses.superseded.units import Seen
 from interp import stats
 from interp.comparisons import holm
 from interp.rows import MetricRow

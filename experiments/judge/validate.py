@@ -1,90 +1,18 @@
 """Can this judge be believed? Its scores beside those that a reference judge gave the same answers."""
 
-import csv
-import io
-import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from experiments.console import table
-from experiments.measures.judge import NUMBER, WORDS, JudgeConfig, judge_of, require_graded, scores_of
+from experiments.judge.answers import Column, read_judged
+from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
 from interp.behaviour.judging import ALIGNED, COHERENT, Rubric
+from interp.behaviour.trained_judge import TrainedJudge
 from interp.behaviour.validation import THRESHOLDS, validation, validation_note
 from interp.runs import environment, fresh, json_text, write_atomic, write_jsonl
 from interp.sources import sha256_of
 
-Column = Literal["aligned", "coherent"]
 RUBRICS: dict[Column, Rubric] = {"aligned": ALIGNED, "coherent": COHERENT}
-
-
-@dataclass(frozen=True)
-class Judged:
-    """An answer with the score of a reference judge, which is None where that judge gave none."""
-
-    id: str
-    question_id: str
-    question: str
-    answer: str
-    reference: float | None
-
-
-def read_judged(path: Path, column: Column) -> list[Judged]:
-    """The scored answers of a CSV file with the columns `response`, `question`, `question_id` and `column`.
-
-    An empty score, CODE or REFUSAL means that the reference judge gave none.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a malformed file or row; the message names file, line and rule.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] | None = None
-    rows: list[Judged] = []
-    line_number = 1
-    try:
-        for fields in reader:
-            place, line_number = f"{path}:{line_number}", reader.line_num + 1
-            if not fields:
-                continue
-            if header is None:
-                header = _checked_header(fields, column, place)
-                continue
-            if len(fields) != len(header):
-                raise ValueError(f"{place}: {len(fields)} fields, but the header has {len(header)}")
-            row = dict(zip(header, fields, strict=True))
-            if not row["question"].strip():
-                raise ValueError(f"{place}: an empty question; every answer needs the question it was given to")
-            reference = _reference(row[column].strip(), f"{place}: {column}")
-            rows.append(Judged(place, row["question_id"], row["question"], row["response"], reference))
-    except csv.Error as error:
-        raise ValueError(f"{path}:{line_number}: not CSV ({error})") from error
-    if not rows:
-        raise ValueError(f"{path}: no scored answers in it")
-    return rows
-
-
-def _checked_header(fields: list[str], column: str, place: str) -> list[str]:
-    for name in ("response", "question", "question_id", column):
-        if fields.count(name) != 1:
-            got = ", ".join(fields)[:200]
-            raise ValueError(f"{place}: the header needs the column {name!r} once, got: {got}")
-    return fields
-
-
-def _reference(text: str, place: str) -> float | None:
-    if text in WORDS:
-        return None
-    value = float(text) if NUMBER.fullmatch(text) else math.nan
-    if not 0 <= value <= 100:
-        raise ValueError(f"{place} must be a number from 0 to 100, CODE, REFUSAL or empty, got {text[:40]!r}")
-    return value
 
 
 def validate(
@@ -140,7 +68,11 @@ def validate(
         ],
     )
     write_atomic(target, text)
-    return {**result, "note": validation_note(judge.name, rubric.version, target), "out": str(out)}
+    said = validation_note(judge.name, rubric.version, target)
+    if isinstance(judge, TrainedJudge):
+        known = [file.name for file in files if origin["files"][str(file)] in judge.header["data"].values()]
+        said += f"; it was fitted on {', '.join(known)}, so this is not held out" if known else ""
+    return {**result, "note": said, "out": str(out)}
 
 
 def show(result: dict[str, Any]) -> None:
