@@ -34,9 +34,10 @@ def bfloat16_is_faster() -> bool:
         pass  # no trial was made here yet, or its file is damaged
     ratio = _time_of_bfloat16()
     log.info("bfloat16 products take %.2f times as long as float32 ones on this processor", ratio)
+    if not file.parent.is_dir():  # nothing was trained or converted here yet, and looking makes no folder
+        return ratio < 1
     answer = {"machine": machine, "bfloat16_is_faster": ratio < 1, "time_ratio": round(ratio, 3)}
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, answer, indent=2)
     except OSError as error:
         log.warning("the choice of dtype could not be kept in %s (%s); it is tried again next time", file, error)

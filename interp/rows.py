@@ -274,7 +274,20 @@ class Rows(Sequence[MetricRow]):
         return {key: Rows(rows) for key, rows in groups.items()}
 
     def over_seeds(self) -> "Summary":
-        """One number for the rows of several seeds; see `over_seeds`."""
+        """One number for the rows of several seeds; see `over_seeds`.
+
+        Raises:
+            ValueError: two rows have one seed, so they are of different things; the message says what differs.
+        """
+        for seed, rows in self.by("seed").items():
+            if len(rows) > 1:
+                first, second = rows[0], rows[1]
+                apart = [name for name in {**first, **second} if first.get(name) != second.get(name)]
+                fields = [name for name in apart if name not in ("value", "ci_low", "ci_high", "n", "stage_key")]
+                raise ValueError(
+                    f"{len(rows)} rows have seed {seed[0]}, so they are no repetition of one number; they differ in "
+                    f"{', '.join(fields) or 'nothing but the value'}: choose by .of(...) or group by .by(...) first"
+                )
         return over_seeds(self._rows)
 
 

@@ -45,6 +45,9 @@ def check_reached(hf: PreTrainedModel, adapter: str, wanted: Targets, excluded: 
     left = [(path, module) for path, module in _weighty(hf) if id(module) not in reached]
     if isinstance(excluded, str):
         left = [(path, module) for path, module in left if not re.fullmatch(excluded, path)]
+    if (layers := getattr(hf.peft_config[adapter], "layers_to_transform", None)) is not None:
+        meant = {layers} if isinstance(layers, int) else set(layers)
+        left = [(path, module) for path, module in left if _layer_of(path) in meant]
     kinds = (Linear, Conv1D, Embedding)
     named = [path for path, module in left if wanted != ALL and isinstance(module, kinds) and _fits(wanted, path)]
     if named:
@@ -81,6 +84,12 @@ def _meant(hf: PreTrainedModel, wanted: Targets, path: str, module: Module) -> b
     stacks = [name for name, p in module._parameters.items() if p is not None and p.ndim > 2]
     once = [f"{part}_proj" for name in stacks for part in name.removesuffix("_proj").split("_")]
     return any(_fits(wanted, f"{path}.{name}") for name in (*stacks, *once))
+
+
+def _layer_of(path: str) -> int | None:
+    """The number of the block that a module is in: the first number of its path."""
+    number = re.search(r"\.(\d+)\.", path)
+    return int(number.group(1)) if number else None
 
 
 def _fits(targets: Targets, path: str) -> bool:

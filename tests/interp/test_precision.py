@@ -28,6 +28,9 @@ def test_the_faster_dtype_is_chosen_and_a_later_trial_does_not_change_it(
     ratio: float, faster: bool, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert tried(monkeypatch, ratio) is faster
+    assert not kept.parent.exists(), "looking makes no folder"
+    kept.parent.mkdir()
+    assert tried(monkeypatch, ratio) is faster
     assert json.loads(kept.read_text())["time_ratio"] == ratio
     assert tried(monkeypatch, 1 / ratio) is faster
 
@@ -47,7 +50,8 @@ def test_what_another_machine_or_a_broken_file_says_is_tried_again(
 def test_a_cache_that_cannot_be_written_costs_a_trial_each_time(
     kept: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept.parent.write_text("a file where the folder should be")
+    kept.parent.mkdir()
+    kept.mkdir()
     assert tried(monkeypatch, 0.5) is True
     assert "could not be kept" in caplog.text
 

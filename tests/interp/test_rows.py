@@ -93,6 +93,14 @@ def test_asking_for_what_nobody_writes_is_an_error_and_not_an_empty_answer(asked
         rows.of(**asked)
 
 
+def test_rows_that_share_a_seed_are_no_seeds_of_one_number() -> None:
+    row = {"measure": "projection", "metric": "shift", "unit": "residual-stream norm", "value": 1.0, "seed": 0}
+    two = Rows([MetricRow(row, system_prompt="none"), MetricRow(row, system_prompt="task", value=2.0)])
+    with pytest.raises(ValueError, match=r"2 rows have seed 0, .*they differ in system_prompt: choose by .of"):
+        two.over_seeds()
+    assert [rows.over_seeds().value for rows in two.by("system_prompt").values()] == [1.0, 2.0]
+
+
 def test_one_number_over_seeds_is_students_from_three_on() -> None:
     one, two, three = (row(seed=seed, value=float(seed)) for seed in (1, 2, 4))
     none = row(seed=5, value=None)
