@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import tyro
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,8 +28,8 @@ from experiments.commands.judge import Judge
 from experiments.commands.trait import Trait
 from experiments.judge.answers import read_judged
 from experiments.measures.judge import JudgeConfig, judge_of, scores_of
-from interp.behaviour.endpoint import Endpoint
-from interp.behaviour.judging import ALIGNED, READING, EndpointJudge, Item
+from interp.behaviour.endpoint import OPENAI, THOUGHT_TOKENS, Endpoint
+from interp.behaviour.judging import ALIGNED, READING, REPLY_TOKENS, EndpointJudge, Item
 from interp.behaviour.local_judge import LocalJudge
 from interp.behaviour.validation import validation_note
 from interp.model import Model
@@ -184,6 +185,22 @@ def test_a_server_needs_a_model_s_name_and_our_models_take_none() -> None:
         judge_of(JudgeConfig(judge_model="gpt"), Path("journal.jsonl"))
 
 
+@pytest.mark.parametrize(("judge", "url"), [("openai", OPENAI), ("https://host/v1", "https://host/v1")])
+def test_a_server_is_asked_as_the_configuration_says(
+    judge: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    how: dict[str, Any] = {"concurrency": 3, "retries": 2, "timeout": 7.0, "budget": 9, "key_variable": "JUDGE_KEY"}
+    config = JudgeConfig(judge=judge, judge_model="m", mode="parsed", **how)
+    config.check()
+    ours = judge_of(config, tmp_path / "journal.jsonl")
+    assert isinstance(ours, EndpointJudge)
+    assert ours.name == f"m at {url} (parsed)"
+    assert {name: getattr(ours.endpoint, name) for name in how} == how
+    with pytest.raises(ValueError, match="Give --judge-model"):
+        JudgeConfig(judge=judge).check()
+
+
 def test_a_model_of_ours_validates_too(tmp_path: Path, llama_folder: Path) -> None:
     shutil.copytree(llama_folder, tmp_path / "roomy")
     config = read_json(llama_folder / "config.json")
@@ -246,6 +263,23 @@ def test_a_model_of_ours_scores_as_the_configuration_says(tmp_path: Path, llama_
     assert strict.score(items)[0].reason == "unparsable"
     assert scores_of(lenient, items, config)[0].reason == "scored"
     assert strict.name != lenient.name
+    half = judge_of(JudgeConfig(judge=str(llama_folder), dtype="bfloat16"), tmp_path / "journal.jsonl")
+    assert isinstance(half, LocalJudge)
+    assert half.model.dtype == torch.bfloat16
+
+
+def test_the_bar_of_a_model_of_ours_is_full_at_the_end(llama: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    totals: list[int] = []
+
+    @contextlib.contextmanager
+    def bar(label: str, total: int) -> Iterator[Callable[[int], object]]:
+        totals.append(total)
+        yield steps.append
+
+    monkeypatch.setattr("experiments.measures.judge.bar", bar)
+    scores_of(LocalJudge(llama, max_tokens=200), [Item(str(i), "grade this") for i in range(3)], JudgeConfig())
+    assert [sum(steps)] == totals
 
 
 TEMPLATE = (
@@ -319,6 +353,11 @@ def test_the_cost_is_said_before_a_run(tmp_path: Path, capsys: pytest.CaptureFix
         assert "1 requests (0 items are already in the journal), about 20 tokens" in capsys.readouterr().err
         scores_of(judge, [Item("a", "x" * 40), Item("b", "y" * 80)], config)
         assert "1 requests (1 items are already in the journal), about 30 tokens" in capsys.readouterr().err
+        judge.endpoint.adapted.add("max_tokens")
+        dear = config.model_copy(update={"price_in": 0.0, "price_out": 1e6})
+        scores_of(judge, [Item("c", "z")], dear)
+        longest = REPLY_TOKENS + THOUGHT_TOKENS
+        assert f"at most {longest} to write, about {longest:.2f} at these prices" in capsys.readouterr().err
 
 
 # scored answers

@@ -24,6 +24,9 @@ GOOD = completion("50")
 FAULTS: dict[str, Answer] = {
     "too many requests": failure(429),
     "too many requests, wait": failure(429, retry_after="0.05"),
+    "request timeout": failure(408),
+    "conflict": failure(409),
+    "too early": failure(425),
     "server error": failure(500),
     "bad gateway in HTML": Answer(b"<html>bad gateway</html>", 502),
     "overloaded": failure(503, retry_after="soon"),
@@ -153,6 +156,36 @@ def test_a_wait_longer_than_the_longest_is_not_waited_for(tmp_path: Path) -> Non
     assert len(server.asked) == 1
 
 
+def test_the_longest_wait_itself_is_waited_for(tmp_path: Path) -> None:
+    def behave(asked: Asked) -> Answer:
+        return failure(429, retry_after="0.05") if asked.number == 0 else says_its_number(asked)
+
+    with FaultyServer(behave) as server:
+        assert values(judge_of(server, tmp_path / "journal.jsonl", longest_wait=0.05).score(items_of(1))) == [0]
+
+
+def test_waits_double_up_to_the_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    at_once = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waits.extend([seconds] if seconds else [])
+        await at_once(0)
+
+    monkeypatch.setattr("interp.behaviour.endpoint.asyncio.sleep", sleep)
+    monkeypatch.setattr("interp.behaviour.endpoint.random.uniform", lambda _, high: high)
+    with FaultyServer(lambda _: failure(500)) as server:
+        judge_of(server, tmp_path / "journal.jsonl", backoff=2.0, longest_wait=7.0, retries=4).score(items_of(1))
+    assert waits == [2.0, 4.0, 7.0, 7.0]
+
+
+def test_an_error_shows_the_beginning_of_a_long_body(tmp_path: Path) -> None:
+    with FaultyServer(lambda _: failure(418, "no " * 400)) as server:
+        score = judge_of(server, tmp_path / "journal.jsonl", mode="parsed").score(items_of(1))[0]
+    assert score.raw.startswith('HTTP 418: {"error": {"message": "no no')
+    assert len(score.raw) == len("HTTP 418: ") + 200
+
+
 def test_a_reply_that_drips_is_cut_by_the_deadline(tmp_path: Path) -> None:
     with FaultyServer(lambda _: FAULTS["drip"]) as server:
         start = time.monotonic()
@@ -209,9 +242,10 @@ def test_two_readings_in_one_run_show_in_the_tally(tmp_path: Path) -> None:
     assert tally(forced)["unparsable"] == 3
 
 
-def test_a_server_that_refuses_the_field_is_asked_without(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_server_that_refuses_the_field_is_asked_without(status: int, tmp_path: Path) -> None:
     def behave(asked: Asked) -> Answer:
-        return failure(400, "logprobs unknown") if "logprobs" in asked.body else says_its_number(asked)
+        return failure(status, "logprobs unknown") if "logprobs" in asked.body else says_its_number(asked)
 
     with FaultyServer(behave) as server:
         judge = judge_of(server, tmp_path / "journal.jsonl", concurrency=1, retries=0)
@@ -245,6 +279,19 @@ def test_a_key_or_model_that_the_server_does_not_know_stops_the_run_with_one_mes
             judge_of(server, tmp_path / "journal.jsonl", concurrency=2).score(items_of(50))
     assert KEY not in str(error.value)
     assert len(server.asked) <= 4
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_one_item_that_is_forbidden_after_replies_stops_nothing(status: int, tmp_path: Path) -> None:
+    with FaultyServer(lambda asked: failure(status) if number_in(asked) == 1 else says_its_number(asked)) as server:
+        assert values(judge_of(server, tmp_path / "journal.jsonl", concurrency=1).score(items_of(3))) == [0, None, 2]
+
+
+def test_a_placeholder_for_a_key_is_cut_out_of_no_reply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")
+    with FaultyServer(lambda _: completion("EMPTY, so 5")) as server:
+        score = judge_of(server, tmp_path / "journal.jsonl").score(items_of(1))[0]
+    assert (score.raw, score.value) == ("EMPTY, so 5", 5)
 
 
 def test_the_key_is_sent_and_is_nowhere_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -666,8 +713,8 @@ def test_a_long_thought_is_passed_over_quickly() -> None:
     assert reply.alternatives is not None
 
 
-def refusal(message: str, **more: Any) -> Answer:
-    return Answer(json.dumps({"error": {"message": message, **more}}).encode(), 400)
+def refusal(message: str, status: int = 400, **more: Any) -> Answer:
+    return Answer(json.dumps({"error": {"message": message, **more}}).encode(), status)
 
 
 MAX_TOKENS = (
@@ -678,14 +725,14 @@ TEMPERATURE = (
 )
 
 
-@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize(("named", "status"), [(True, 400), (False, 400), (True, 422)])
 def test_a_parameter_that_is_refused_is_adapted_once_and_remembered(
-    named: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    named: bool, status: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def behave(asked: Asked) -> Answer:
         for name, message in (("max_tokens", MAX_TOKENS), ("temperature", TEMPERATURE)):
             if name in asked.body:
-                return refusal(message, param=name if named else None)
+                return refusal(message, status, param=name if named else None)
         return refusal("no log-probabilities") if "logprobs" in asked.body else says_its_number(asked)
 
     with FaultyServer(behave) as server:

@@ -22,6 +22,7 @@ from interp.behaviour.judging import (
     COHERENT,
     MIN_MASS,
     REASONS,
+    REPLY_TOKENS,
     Item,
     Rubric,
     Score,
@@ -271,6 +272,7 @@ def test_numbers_with_just_enough_probability_are_read() -> None:
 def test_a_cost_counts_distinct_prompts_and_prices_by_the_million() -> None:
     cost = estimate([Item("a", "x" * 400), Item("b", "x" * 400), Item("c", "é" * 400)], 2.0, 10.0)
     assert (cost.requests, cost.tokens_in) == (2, 110 + 210)
+    assert cost.tokens_out == 2 * REPLY_TOKENS
     assert cost.price == pytest.approx((320 * 2 + cost.tokens_out * 10) / 1e6)
     assert estimate([Item("a", "x")]).price is None
 
@@ -570,5 +572,8 @@ def test_a_run_with_too_many_failed_items_is_not_kept_as_whole() -> None:
     scores = [Score(str(i), 50.0, "scored", "parsed", "50") for i in range(98)]
     failed = [Score(f"f{i}", None, "failed", None, "timed out") for i in range(2)]
     require_graded(judge, scores + failed[:1], JudgeConfig(most_failed=0.02))
+    require_graded(judge, scores + failed, JudgeConfig(most_failed=0.02))
     with pytest.raises(InterpError, match="2 of 100 items got no reply, the first: timed out"):
         require_graded(judge, scores + failed, JudgeConfig(most_failed=0.01))
+    with pytest.raises(InterpError, match="2 of 2 items got no reply"):
+        require_graded(judge, failed, JudgeConfig(most_failed=1.0))
