@@ -144,7 +144,7 @@ def run(
     names = [text_id(chat, texts, i) for i, chat in enumerate(chats)]
     settings: dict[str, Any] = {
         "holds": "tokens" if tokens else "pooled",
-        **identity_of_reading(described, tokenizer.template_hash, held_dtype, adapters),
+        **identity_of_reading(described, tokenizer, held_dtype, adapters),
         "texts_hash": content_key([[name, chat["messages"]] for name, chat in zip(names, chats, strict=True)]),
         "n_texts": len(chats),
         "shards": shard.of,

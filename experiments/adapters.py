@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.console import note
+from interp.chat import ChatTokenizer
 from interp.runs import (
     InterpError,
     content_key,
@@ -21,9 +22,9 @@ from interp.sources import (
 
 
 def identity_of_reading(
-    described: Described, template_hash: str, dtype: str, adapters: Sequence[Path]
+    described: Described, chat: ChatTokenizer, dtype: str, adapters: Sequence[Path]
 ) -> dict[str, Any]:
-    """What must be the same for two readings to be of the same model: weights, template, dtype, adapters.
+    """What must be the same for two readings to be of the same model: weights, how chats are read, dtype, adapters.
 
     Raises:
         FileNotFoundError: an adapter is not there.
@@ -31,7 +32,8 @@ def identity_of_reading(
     """
     return {
         "model_identity": described.identity,
-        "template_hash": template_hash,
+        "template_hash": chat.template_hash,
+        **{key: value for key, value in chat.description().items() if key == "once_otherwise"},
         "dtype": dtype,
         "adapters": [adapter_key(adapter, described) for adapter in adapters],
     }

@@ -149,7 +149,7 @@ def run(
         "model": model,
         "template_hash": chat.template_hash,
         "template_system": chat.native_system,
-        **chat.template.description(),
+        **chat.description(),
         "written_by": material.model.description() if material.model else None,
         "adapters": [str(folder) for folder in adapters] if asks_stage else [],
         "card": card(data.train, chat, data.test, measure=data.measure),

@@ -157,7 +157,7 @@ def look_up(
     identity = content_key([identity, quantise]) if quantise else identity
     said = {"model": spec, "model_identity": identity, "revision": revision, "template_hash": chat.template_hash}
     said |= {"dtype": str(dtype).removeprefix("torch."), "n_layers": size.n_layers, "d_model": size.d_model}
-    said |= chat.template.description()
+    said |= chat.description()
     return size, chat, Outline(said, chat, getattr(config.get_text_config(), "max_position_embeddings", 2**31))
 
 

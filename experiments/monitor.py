@@ -107,7 +107,7 @@ def run(
     places = _places(followed)
     tokenizer = load_chat(resolve(model, template), template)
     read_dtype = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
-    identity = identity_of_reading(described, tokenizer.template_hash, read_dtype, adapters)
+    identity = identity_of_reading(described, tokenizer, read_dtype, adapters)
     settings = {"holds": "monitor", **identity, **_texts_fields(chats), "places": [list(place) for place in places]}
     check_claim(out, settings)
     keys = {c.step: adapter_key(c.folder, described) if c.folder else None for c in checkpoints}

@@ -58,7 +58,7 @@ class Stage:
 
     def key(self, model: Model) -> str:
         """Content key of the stage on this base model."""
-        what = model.description()
+        what, otherwise = model.description(), model.chat.once_otherwise(self.messages)
         return content_key(
             {
                 "model": [what["model_identity"], what["template_hash"], what["dtype"]],
@@ -69,6 +69,7 @@ class Stage:
                 "seed": self.seed,
                 "checkpoints": sorted(self.checkpoints),
                 "defences": [identity_of(defence) for defence in self.defences],
+                **({"once_otherwise": otherwise} if otherwise else {}),
             }
         )
 

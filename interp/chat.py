@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -24,6 +25,8 @@ from interp.tokens import Mark, Piece, Span, Tokens, joined
 from interp.turns import Opening, Reply
 
 log = logging.getLogger(__name__)
+_LAST, _EARLIER = (("user", "assistant"), False), (("user", "assistant", "user"), True)
+"""Roles whose second message is the last answer, and an earlier one; and whether a next answer is asked for."""
 __all__ = ["ChatTokenizer", "Message", "Span", "Tokens", "check_messages", "check_system", "read_chats", "with_system"]
 
 
@@ -42,6 +45,35 @@ class ChatTokenizer:
         self.template_hash = self.template.hash
         self._fixed: dict[tuple[tuple[str, ...], bool, frozenset[int]], list[str]] = {}
         self._encoder = Encoder(self.tokenizer)
+
+    def description(self) -> dict[str, Any]:
+        """What a file must say of how chats become tokens, beside the template's hash: nothing for most models."""
+        otherwise = self.once_otherwise()
+        return {**self.template.description(), **({"once_otherwise": otherwise} if otherwise else {})}
+
+    def once_otherwise(self, chats: Sequence[Sequence[Message]] = ()) -> list[str]:
+        """What of these chats was once tokenised or learnt otherwise; without chats, what of every chat was.
+
+        Content keys hold it, so that nothing is used again that was made of other tokens. It is empty for most models
+        and chats. `answers`: the template writes something before their content that it does not ask with, or ends them
+        in several ways. `blanks`: the tokenizer puts them before texts. `control tokens`: a content spells one.
+        `weights`: an answer is not learnt.
+        """
+        messages = [message for chat in chats for message in chat]
+        reasons = {
+            "answers": self._answers_once_otherwise,
+            "blanks": self._encoder.places_blanks,
+            "control tokens": any(self._encoder.spelt(message["content"]) for message in messages),
+            "weights": any(message.get("weight") == 0 for message in messages),
+        }
+        return [reason for reason, holds in reasons.items() if holds]
+
+    @cached_property
+    def _answers_once_otherwise(self) -> bool:
+        try:
+            return self.reply is not None or self._end_of_turn(*_EARLIER)[-1:] not in ((), self.end_ids)
+        except InterpError:  # a template that cannot be asked, which an error says wherever it is
+            return False
 
     @property
     def native_system(self) -> str | None:
@@ -123,15 +155,16 @@ class ChatTokenizer:
         The last answer of a conversation counts, since that is how one is generated. Some templates end earlier answers
         with another token, which a model says within an answer too.
         """
-        for roles, asks in ((("user", "assistant"), False), (("user", "assistant", "user"), True)):
-            try:
-                ids = self._encoder.ids(self._fixed_text(roles, asks)[2], None)
-            except InterpError:
-                continue
-            length = next((i + 1 for i, token in enumerate(ids) if token in self._encoder.special), 0)
-            if length:
-                return tuple(ids[:length])
-        return ()
+        return self._end_of_turn(*_LAST) or self._end_of_turn(*_EARLIER)
+
+    def _end_of_turn(self, roles: tuple[str, ...], asks: bool) -> tuple[int, ...]:
+        """What is written after the first answer of these roles, up to its first control token."""
+        try:
+            ids = self._encoder.ids(self._fixed_text(roles, asks)[2], None)
+        except InterpError:
+            return ()
+        length = next((i + 1 for i, token in enumerate(ids) if token in self._encoder.special), 0)
+        return tuple(ids[:length])
 
     @cached_property
     def reply(self) -> Reply | None:

@@ -23,7 +23,7 @@ from itertools import product
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.special import stdtr
 
 from interp.stats import LEVEL, Estimate
@@ -206,7 +206,7 @@ class Contrast:
             if abs(far - value) > FURTHEST * max(abs(value), step, 1.0):
                 return None
             near, far = far, value + 2 * (far - value)
-        return float(brentq(left, near, far, xtol=1e-12, rtol=1e-12))
+        return float(root_scalar(left, bracket=(near, far), xtol=1e-12).root)
 
     def along(self, direction: int) -> "Contrast":
         """The same contrast along one of its directions."""

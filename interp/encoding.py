@@ -124,6 +124,11 @@ class Encoder:
         """Where a content that begins at `at` spells a control token."""
         return [(at + match.start(), at + match.end()) for match in self._controls.finditer(content)]
 
+    @property
+    def places_blanks(self) -> bool:
+        """Whether the ids of a text depend on the text before it."""
+        return self._anchor is not None
+
     @cached_property
     def special(self) -> frozenset[int]:
         """Ids of control tokens and of further added ones."""

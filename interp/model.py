@@ -194,7 +194,7 @@ class Model:
             "dtype": str(self.dtype).removeprefix("torch."),
             "n_layers": self.n_layers,
             "d_model": self.d_model,
-            **self.chat.template.description(),
+            **self.chat.description(),
         }
 
     def _must_be_here(self, what: str) -> None:

@@ -40,7 +40,7 @@ WITHOUT_BLOCK = ("demo", "full", "instrument")
 """Studies that have no part for another model in their comments."""
 SMALL = [name for name in NAMES if name not in (*LARGE, *SUPERSEDED)]
 EACH = {
-    "full": ("each.family=[medical]", "each.k=[0]", "each.label=[sgtr, pick_longer]"),
+    "full": ("each.family=[medical]", "each.k=[0]", "each.label=[sgtr]"),
     "instrument": ("each.family=[medical]", "each.k=[0]", "each.trait=[evil]"),
 }
 """Names for which entries are written out that stand for many; all kinds of stage and of data set stay."""

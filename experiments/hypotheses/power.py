@@ -157,6 +157,6 @@ def _drawn(claim: Claim, design: Design, effect: float) -> _Drawn:
                 parts.append((variance * rng.chisquare(units - 1, DRAWS) / (units - 1), units - 1))
                 common = common + rng.normal(size=DRAWS) * math.sqrt(variance)
     by_family = by_family + common[:, None]
-    variance = sum(part for part, _ in parts)
-    freedom = variance**2 / sum(part**2 / free for part, free in parts)
+    variance = np.sum([np.broadcast_to(part, DRAWS) for part, _ in parts], axis=0)
+    freedom = variance**2 / np.sum([np.broadcast_to(part**2 / free, DRAWS) for part, free in parts], axis=0)
     return _Drawn(by_family.mean(1), np.sqrt(variance), freedom, by_family)

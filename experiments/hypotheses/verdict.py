@@ -114,7 +114,7 @@ def finding_of(
     contrast: Contrast,
     margin: float,
     gates: Sequence[GateResult] = (),
-    placebos: Sequence[float] | None = None,
+    placebos: Sequence[float] | np.ndarray | None = None,
     needs_placebos: bool = False,
 ) -> Finding:
     """What a contrast says of the claim that it is above `margin`.

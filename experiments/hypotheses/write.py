@@ -147,7 +147,7 @@ def _row(
 ) -> Row:
     finding, outcomes = verdict.finding, evidence.get(claim.quantity)
     estimate = finding.estimate
-    untested = outcomes is None or finding.by_student is None
+    tested = None if finding.by_student is None else outcomes
     return {
         "hypothesis": claim.id,
         "title": claim.title,
@@ -157,7 +157,7 @@ def _row(
         "ci_high": estimate.ci_high,
         "unit": claim.unit,
         "n": estimate.n,
-        "n_seeds": None if untested else outcomes.n_seeds(claim.terms),
+        "n_seeds": None if tested is None else tested.n_seeds(claim.terms),
         "smallest_effect": claim.margin,
         "test": AGAINST_PLACEBOS if claim.against_placebos else TEST,
         "place": primary.index(claim.id) + 1 if claim.id in primary else None,
@@ -171,7 +171,7 @@ def _row(
         "why": verdict.why,
         "gates": [{"gate": gate.gate, "passed": gate.passed, "why": gate.why} for gate in finding.gates],
         "left_out": [] if outcomes is None else list(outcomes.left_out),
-        "evidence": [] if untested else _by_family(claim, outcomes, contrasts),
+        "evidence": [] if tested is None else _by_family(claim, tested, contrasts),
     }
 
 

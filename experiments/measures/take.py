@@ -8,6 +8,7 @@ from typing import Any, Literal
 from experiments.console import bar
 from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
 from experiments.resumable import Name, Once
+from interp.behaviour.em import Em
 from interp.behaviour.judging import Judge, tally
 from interp.behaviour.measure import GradedMeasure, Measure, Row, Setting
 from interp.behaviour.trained_judge import TrainedJudge

@@ -32,7 +32,7 @@ _Z = float(scipy.stats.norm.ppf(0.5 + LEVEL / 2))
 def auroc(positive: Float[np.ndarray, " n"], negative: Float[np.ndarray, " m"]) -> Estimate:
     """Probability that a positive's score exceeds a negative's (ties half), with DeLong's interval on the logit scale.
 
-    No interval with fewer than two of a side, or where the two do not overlap.
+    There is no interval where a side has fewer than two values, or where the two sides do not overlap.
     Source: DeLong, DeLong & Clarke-Pearson 1988.
     """
     n, m = len(positive), len(negative)
@@ -41,9 +41,9 @@ def auroc(positive: Float[np.ndarray, " n"], negative: Float[np.ndarray, " m"]) 
     value = stats.auroc(positive, negative)
     if min(n, m) < 2 or not 0 < value < 1:
         return Estimate(value, None, None, n + m)
-    both = scipy.stats.rankdata(np.concatenate([positive, negative]))
-    above_negative = (both[:n] - scipy.stats.rankdata(positive)) / m  # of each positive: share of negatives below it
-    below_positive = 1 - (both[n:] - scipy.stats.rankdata(negative)) / n
+    ranks = scipy.stats.rankdata(np.concatenate([positive, negative]))
+    above_negative = (ranks[:n] - scipy.stats.rankdata(positive)) / m  # of each positive: share of negatives below it
+    below_positive = 1 - (ranks[n:] - scipy.stats.rankdata(negative)) / n
     sd = float(np.sqrt(above_negative.var(ddof=1) / n + below_positive.var(ddof=1) / m))
     centre, half = np.log(value / (1 - value)), _Z * sd / (value * (1 - value))
     low, high = (1 / (1 + np.exp(-(centre + side * half))) for side in (-1, 1))
@@ -51,7 +51,7 @@ def auroc(positive: Float[np.ndarray, " n"], negative: Float[np.ndarray, " m"]) 
 
 
 def spearman(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Estimate:
-    """Rank correlation with an interval on Fisher's scale; None where either does not vary.
+    """Rank correlation with an interval on Fisher's scale; the value is None where x or y does not vary.
 
     Source: Bonett & Wright 2000 for the standard error.
     """
@@ -70,7 +70,7 @@ def over_questions(
 ) -> Estimate:
     """A statistic of row indices with a bootstrap interval over questions, all rows of a question together.
 
-    None where fewer than five questions, or fewer than nine in ten draws, give a value.
+    There is no interval with fewer than five questions, or where fewer than nine in ten draws give a value.
     """
     names = list(dict.fromkeys(questions))
     rows = [np.array([i for i, question in enumerate(questions) if question == name]) for name in names]
@@ -78,11 +78,11 @@ def over_questions(
     if value is None or len(names) < 5:
         return Estimate(value, None, None, len(names))
     generator = np.random.default_rng(seed)
-    drawn = [
+    resampled = [
         statistic(np.concatenate([rows[k] for k in generator.integers(len(names), size=len(names))]))
         for _ in range(DRAWS)
     ]
-    valid = [x for x in drawn if x is not None]
+    valid = [x for x in resampled if x is not None]
     if len(valid) < 0.9 * DRAWS:
         return Estimate(value, None, None, len(names))
     low, high = np.percentile(valid, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
@@ -97,9 +97,10 @@ def validation(
     threshold: float,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All of it, for one judge, as a JSON-like value. Items without a score or a reference are counted apart.
+    """How far one judge's scores agree with a reference judge's on the same items, as a JSON-like value.
 
-    What cannot be worked out from these scores is None, and `undefined` says why; it is left out where all is defined.
+    Only items with a score and a reference are compared; the others are counted. A statistic that these scores do not
+    define is None, and `undefined` says why; that field is left out where every statistic is defined.
 
     Args:
         references: The reference judge's score of each item, 0-100.
@@ -109,38 +110,18 @@ def validation(
     if not len(scores) == len(references) == len(questions if questions is not None else scores):
         raise ValueError(f"{len(scores)} scores, {len(references)} references: one of each for every item")
     pairs = list(zip(scores, references, strict=True))
-    unscored = {
-        reason: {
-            "positive": sum(s.reason == reason and r is not None and r < threshold for s, r in pairs),
-            "negative": sum(s.reason == reason and r is not None and r >= threshold for s, r in pairs),
-        }
-        for reason in REASONS
-        if reason != "scored"
-    }
-    kept = [i for i, (s, r) in enumerate(pairs) if s.value is not None and r is not None]
-    judge = np.array([scores[i].value for i in kept], dtype=np.float64)
-    reference = np.array([references[i] for i in kept], dtype=np.float64)
+    compared = [i for i, (s, r) in enumerate(pairs) if s.value is not None and r is not None]
+    judge = np.array([scores[i].value for i in compared], dtype=np.float64)
+    reference = np.array([references[i] for i in compared], dtype=np.float64)
     positive: Bool[np.ndarray, " n"] = reference < threshold
-    asked = [questions[i] for i in kept] if questions is not None else list(range(len(kept)))
-
-    def sorting(rows: np.ndarray) -> float | None:
-        low = positive[rows]
-        n, m = int(low.sum()), int((~low).sum())
-        ranks = scipy.stats.rankdata(-judge[rows])[low]
-        return float((ranks.sum() - n * (n + 1) / 2) / (n * m)) if n and m else None
-
-    def ranking(rows: np.ndarray) -> float | None:
-        x, y = scipy.stats.rankdata(judge[rows]), scipy.stats.rankdata(reference[rows])
-        return float(np.corrcoef(x, y)[0, 1]) if len(rows) and np.ptp(x) and np.ptp(y) else None
-
     result = {
         **tally(scores),
         "threshold": threshold,
-        "n_compared": len(kept),
+        "n_compared": len(compared),
         "n_positive": int(positive.sum()),
         "n_negative": int((~positive).sum()),
         "n_without_reference": sum(r is None for r in references),
-        "unscored": unscored,
+        "unscored": _unscored(pairs, threshold),
         "auroc": auroc(-judge[positive], -judge[~positive]).row(),
         "spearman": spearman(judge, reference).row(),
         "calibration": _calibration(judge, reference),
@@ -153,18 +134,52 @@ def validation(
         },
     }
     if questions is not None:
-        result["over_questions"] = {
-            "auroc": over_questions(sorting, asked, seed=seed).row(),
-            "spearman": over_questions(ranking, asked, seed=seed).row(),
-        }
+        compared_questions = [questions[i] for i in compared]
+        result["over_questions"] = _over_questions(judge, reference, threshold, compared_questions, seed)
     undefined = _undefined(result, judge, reference)
     return {**result, "undefined": undefined} if undefined else result
+
+
+def _unscored(pairs: Sequence[tuple[Score, float | None]], threshold: float) -> dict[str, dict[str, int]]:
+    """Numbers of items that the judge gave no score, by the reason and by the class that the reference puts them in."""
+    return {
+        reason: {
+            "positive": sum(s.reason == reason and r is not None and r < threshold for s, r in pairs),
+            "negative": sum(s.reason == reason and r is not None and r >= threshold for s, r in pairs),
+        }
+        for reason in REASONS
+        if reason != "scored"
+    }
+
+
+def _over_questions(
+    judge: Float[np.ndarray, " n"],
+    reference: Float[np.ndarray, " n"],
+    threshold: float,
+    questions: Sequence[Hashable],
+    seed: int,
+) -> dict[str, Any]:
+    """AUROC and rank correlation with bootstrap intervals over questions."""
+    positive = reference < threshold
+
+    def sorting(rows: np.ndarray) -> float | None:
+        low = positive[rows]
+        n, m = int(low.sum()), int((~low).sum())
+        ranks = scipy.stats.rankdata(-judge[rows])[low]
+        return float((ranks.sum() - n * (n + 1) / 2) / (n * m)) if n and m else None
+
+    def ranking(rows: np.ndarray) -> float | None:
+        x, y = scipy.stats.rankdata(judge[rows]), scipy.stats.rankdata(reference[rows])
+        return float(np.corrcoef(x, y)[0, 1]) if len(rows) and np.ptp(x) and np.ptp(y) else None
+
+    statistics = {"auroc": sorting, "spearman": ranking}
+    return {name: over_questions(statistic, questions, seed=seed).row() for name, statistic in statistics.items()}
 
 
 def _undefined(
     result: dict[str, Any], judge: Float[np.ndarray, " n"], reference: Float[np.ndarray, " n"]
 ) -> dict[str, str]:
-    """Why each statistic of a validation that has no value, or no interval for want of scatter, has none."""
+    """By name: why a statistic of this validation has no value, or no interval because its scores do not scatter."""
     n, share = len(judge), result["share_below_threshold"]
     below, above = result["n_positive"], result["n_negative"]
     sides = "no answer with both scores"
@@ -172,8 +187,8 @@ def _undefined(
         sides = f"{below} of the {n} answers are below the threshold and {above} are not; it takes some of each"
     pairs = f"{n} answers with both scores; it takes three"
     if n >= 3:
-        giver, given = ("reference", reference) if np.ptp(reference) == 0 else ("judge", judge)
-        pairs = f"the {giver} gave all {n} answers the score {given[0]:g}"
+        giver, constant = ("reference", reference) if np.ptp(reference) == 0 else ("judge", judge)
+        pairs = f"the {giver} gave all {n} answers the score {constant[0]:g}"
     reasons = {
         "auroc": (result["auroc"]["value"], sides),
         "spearman": (result["spearman"]["value"], pairs),
@@ -216,10 +231,10 @@ def _line(judge: Float[np.ndarray, " n"], reference: Float[np.ndarray, " n"]) ->
 
 
 def validation_note(judge: str, prompt_version: str, file: Path | None) -> str:
-    """What belongs beside every number that this judge made with this prompt: its AUROC, or that it has none.
+    """A note to stand beside every number that this judge made with this prompt: its AUROC, or that it has none.
 
     Args:
-        file: A validation.json as `sgtr judge validate` writes it.
+        file: A validation.json as `sgtr judge validate` writes it; None if the judge was never validated.
 
     Raises:
         FileNotFoundError, ValueError: the file is missing, or no validation.
@@ -228,16 +243,19 @@ def validation_note(judge: str, prompt_version: str, file: Path | None) -> str:
         return f"judge {judge}: not validated"
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such validation; make one with `sgtr judge validate`")
-    held = read_json(file)
-    if not isinstance(held, dict) or not {"judge", "prompt_version", "auroc", "column", "n_positive"} <= held.keys():
+    stored = read_json(file)
+    if (
+        not isinstance(stored, dict)
+        or not {"judge", "prompt_version", "auroc", "column", "n_positive"} <= stored.keys()
+    ):
         raise ValueError(f"{file}: not a validation.json of `sgtr judge validate`")
-    if (held["judge"], held["prompt_version"]) != (judge, prompt_version):
-        of = f"{held['judge']}, prompt {held['prompt_version']}"
+    if (stored["judge"], stored["prompt_version"]) != (judge, prompt_version):
+        of = f"{stored['judge']}, prompt {stored['prompt_version']}"
         return f"judge {judge}: not validated ({file.name} is of {of})"
-    area = held["auroc"]
+    area = stored["auroc"]
     if area["value"] is None:
-        return f"judge {judge}: no AUROC (n={area['n']}, {held['n_positive']} of them positive)"
+        return f"judge {judge}: no AUROC (n={area['n']}, {stored['n_positive']} of them positive)"
     interval = f" [{area['ci_low']:.2f}, {area['ci_high']:.2f}]" if area["ci_low"] is not None else ""
-    found = f"judge {judge}, validated on {held['column']}: AUROC {area['value']:.2f}{interval}, n={area['n']}"
+    note = f"judge {judge}, validated on {stored['column']}: AUROC {area['value']:.2f}{interval}, n={area['n']}"
     chance = area["ci_low"] is not None and area["ci_low"] <= 0.5
-    return found + ("; no better than chance, so its numbers say nothing" if chance else "")
+    return note + ("; no better than chance, so its numbers say nothing" if chance else "")

@@ -620,7 +620,7 @@ def test_show_verdicts(sgtr: Run, tmp_path: Path) -> None:
     (run / "verdicts.json").write_text(json.dumps(held))
     shown = sgtr("show", run, "--verdicts")
     lines = [" ".join(line.split()) for line in shown.out.splitlines()]
-    assert lines[0] == "2 supported, 1 contradicted, 3 undecided (5 not tested)"
+    assert lines[0] == "2 supported, 1 contradicted, 3 undecided (5 not tested); of a superseded plan"
     assert lines[1] == "hypothesis verdict effect 95 % interval matters from n adjusted p against unit"
     assert "H1 Disruption supported +2.6 [+1.9, +3.3] 1 6 0.0004 1 spreads" in lines
     assert "H6 Confusion contradicted −0.02 [−0.08, +0.04] 0.1 6 — — spreads" in lines
@@ -631,7 +631,7 @@ def test_show_verdicts(sgtr: Run, tmp_path: Path) -> None:
 
     sgtr("show", run, "--verdicts", "--tokens").refused("--verdicts is of a run and --tokens of chats")
     (run / "verdicts.json").unlink()
-    sgtr("show", run, "--verdicts").refused(r"verdicts\.json: no such file; a study that names `roles` has one")
+    sgtr("show", run, "--verdicts").refused(r"verdicts\.json: no such file; a study that names `claims` has one")
 
 
 # study and report

@@ -46,6 +46,8 @@ def test_an_interval_across_minus_the_margin_is_undecided() -> None:
     assert told.finding.estimate.ci_high is not None
     assert told.finding.estimate.ci_high < 0.25
     assert told.verdict == "undecided"
+    assert told.finding.by_student is not None
+    assert told.finding.by_student[1] > 0.025  # the sign flips alone do not keep it from being contradicted
 
 
 def test_an_effect_that_is_surely_there_and_below_the_margin_is_not_supported() -> None:
@@ -173,6 +175,8 @@ def test_seeds_are_averaged_where_every_arm_has_them() -> None:
     outcomes = Outcomes("x", "norm", ("a",), arms)
     assert outcomes.difference({"em": 1.0, "twin": -1.0}).item() == 1.0
     assert outcomes.n_seeds({"em": 1.0, "twin": -1.0}) == 1
+    whole = Outcomes("x", "norm", ("a",), {**arms, "twin": np.zeros((1, 1, 2, 1))})
+    assert whole.difference({"em": 1.0, "twin": -1.0}).item() == 3.0
 
 
 # power

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from interp.contrasts import Contrast, rank_p, sign_flip_p
-from interp.stats import crossed_mean
+from interp.stats import Cells, crossed_mean
 
 
 def table(seed: int, *shape: int, mean: float = 0.0) -> np.ndarray:
@@ -53,6 +53,22 @@ def test_a_ratio_is_what_its_parts_are_and_has_the_yardsticks_error() -> None:
     assert alone.ci_low is not None
     assert ratio.ci_low is not None
     assert ratio.ci_low < alone.ci_low
+
+
+def test_the_variance_is_that_of_families_and_questions_with_the_residual_counted_once() -> None:
+    values = table(19, 1, 6, 1) + 2 * table(20, 1, 1, 9) + table(21, 1, 6, 9)
+    codes = np.indices((6, 9)).reshape(2, -1)
+    spread = Cells.of(values.ravel(), codes[1], codes[0]).spread
+    assert spread.questions + spread.seeds - spread.residual > spread.seeds
+    assert Contrast(values).pivot(0.3).error ** 2 == pytest.approx(spread.variance)
+
+
+def test_units_of_the_yardstick_that_disagree_widen_a_ratio_by_their_share_of_it() -> None:
+    values = np.ones((1, 4, 3)) + 1e-9 * table(22, 1, 4, 3)
+    units = np.array([1.0, 2.0, 3.0])[None, :, None] * np.ones((1, 1, 3))
+    error = Contrast(values, units).pivot(0.5).error
+    assert error == pytest.approx(0.5 * np.std([1, 2, 3], ddof=1) / np.sqrt(3), rel=1e-6)
+    assert Contrast(values, units).pivot(0.0).error < 1e-8
 
 
 @pytest.mark.parametrize("factor", [0.01, 100.0])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from experiments.adapters import identity_of_reading
 from finetune.batch import supervised
 from interp.behaviour.judging import Item
 from interp.behaviour.likelihood import label_ids
@@ -13,6 +14,7 @@ from interp.behaviour.local_judge import LocalJudge
 from interp.chat import ChatTokenizer
 from interp.model import Model
 from interp.runs import InterpError
+from interp.sources import Described
 from tests.support.blank_kinds import BLANKS, COLON, CONTROL, TIGHT, TURNS, blank_tokenizer
 
 TALK = [
@@ -59,6 +61,24 @@ def test_ids_are_those_of_the_whole_text_tokenised_once(blanks: str, template: s
         assert list(answer) == chat.content_ids(TALK[n - 1]["content"])
         learnt = [row.ids[k] for k in sorted(supervised(row))]
         assert tuple(learnt[-len(row.ids) + row.prompt_end :]) == row.ids[row.prompt_end :]
+
+
+@pytest.mark.parametrize("template", [TURNS, TIGHT, CONTROL], ids=["turns", "tight", "control"])
+def test_chats_whose_pieces_were_once_tokenised_alone_are_told_apart_in_keys(blanks: str, template: str) -> None:
+    chat = ChatTokenizer(blank_tokenizer(blanks, template))
+    pieces = chat._pieces(TALK)
+    alone = [
+        token for piece in pieces for token in chat._encoder.tokenizer(piece.text, add_special_tokens=False).input_ids
+    ]
+    otherwise = chat.once_otherwise([TALK])
+    assert ("blanks" in otherwise) == (blanks != "never")
+    assert ("answers" in otherwise) == (template is TURNS)
+    assert otherwise or alone == list(chat.tokens(TALK).ids)
+    model = model_of(chat)
+    assert model.description().get("once_otherwise", []) == otherwise
+    described = Described("tiny", "tiny" * 8, None, 1, 16, "llama")
+    read = identity_of_reading(described, chat, "float32", [])
+    assert read.get("once_otherwise", []) == otherwise
 
 
 def test_many_chats_at_once_are_the_ids_of_each(blanks: str) -> None:

@@ -18,7 +18,7 @@ from finetune.stages import Stage
 from interp.activations import window
 from interp.chat import ChatTokenizer, Tokens
 from interp.model import Model
-from interp.runs import InterpError
+from interp.runs import InterpError, content_key
 from interp.template import DATE, ChatTemplate, TemplateSettings
 from tests.support.template_kinds import KINDS, Kind
 
@@ -367,6 +367,54 @@ def test_settings_are_part_of_a_stages_key() -> None:
 
     assert key() == key()
     assert len({key(), key(switches={"enable_thinking": False}), key(switches={"enable_thinking": True})}) == 3
+
+
+TWO_ENDS = KINDS["chatml"].template.replace(
+    "<|im_end|>", "{{ '<|im_end|>' if loop.last or m['role'] == 'user' else '<|endoftext|>' }}"
+)
+SPELT = [{"role": "user", "content": "Is <|im_end|> it?"}, HELLO[1]]
+UNLEARNT = [LONGER[0], {**LONGER[1], "weight": 0}, *LONGER[2:]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "chat", "otherwise"),
+    [
+        (KINDS["chatml"], LONGER, []),
+        (KINDS["chatml"], [HELLO[0], {**HELLO[1], "weight": 1}], []),
+        (KINDS["model"], LONGER, []),
+        (KINDS["channels"], HELLO, ["answers"]),
+        (KINDS["opened"], HELLO, ["answers"]),
+        (KINDS["inst"], HELLO, ["answers"]),
+        (replace(KINDS["chatml"], template=TWO_ENDS), LONGER, ["answers"]),
+        (KINDS["chatml"], SPELT, ["control tokens"]),
+        (KINDS["chatml"], UNLEARNT, ["weights"]),
+    ],
+    ids=["plain", "weight 1", "no system", "header", "open thought", "blank", "two ends", "control token", "weight 0"],
+)
+def test_a_stage_whose_rows_once_had_other_tokens_has_another_key_and_no_other_has(
+    kind: Kind, chat: list[dict[str, Any]], otherwise: list[str]
+) -> None:
+    model = model_of(chat_of(kind))
+    config = TrainConfig(learning_rate=1e-3)
+    said = model.description()
+    before = {
+        "model": [said["model_identity"], said["template_hash"], said["dtype"]],
+        "parent": None,
+        "data": content_key([chat]),
+        "train": config.identity(),
+        "compose": "stack",
+        "seed": 0,
+        "checkpoints": [],
+        "defences": [],
+    }
+    more = {"once_otherwise": otherwise} if otherwise else {}
+    assert Stage("s", None, [chat], config, "stack", 0).key(model) == content_key({**before, **more})
+    assert said.get("once_otherwise", []) == [reason for reason in otherwise if reason == "answers"]
+
+
+def test_a_template_that_cannot_be_asked_still_has_a_description() -> None:
+    chat = chat_of(replace(KINDS["chatml"], template="{% for m in messages %}{{ m['role'] }}{% endfor %}"))
+    assert chat.description() == {}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from experiments.hypotheses.write import WHY_SUPERSEDED
 from experiments.report import terminal as summary
 from experiments.report.page import write_report
 from experiments.report.tables import cell, number, short
@@ -25,6 +27,7 @@ from tests.figures.test_figures import (
     write_run,
 )
 from tests.support.report_page import Page, one_seed, page, page_of, run
+from tests.support.study_run import write_study_run
 
 __all__ = ["many", "one_seed", "page", "run"]  # fixtures
 SHIFTS = "Shift from base along each direction: the same texts"
@@ -401,3 +404,35 @@ def test_numbers_are_written_with_a_true_minus_and_never_invented() -> None:
     assert (one.value, one.interval, one.n) == ("0.50", "[0.40, 0.60]", "n = 60")
     three = cell([{"value": value, "ci_low": 0, "ci_high": 9, "n": 60} for value in (1.0, 2.0, 3.0)], n_seeds=3)
     assert (three.value, three.interval, three.n) == ("2.00", "[−0.48, 4.48] over seeds", "n = 60 × 3 seeds")
+
+
+def test_verdicts_of_the_superseded_plan_are_named_so_with_the_reason(tmp_path: Path) -> None:
+    page = Page(write_report(write_study_run(tmp_path / "run"), figures=[]))
+    assert "Superseded." in page.text
+    assert WHY_SUPERSEDED in page.text
+
+
+def test_gates_and_claims_are_shown_with_what_each_family_shows(tmp_path: Path) -> None:
+    run = write_study_run(tmp_path / "run")
+    study = yaml.safe_load((run / "study.yaml").read_text("utf-8"))
+    del study["roles"]
+    (run / "study.yaml").write_text(yaml.safe_dump(study), "utf-8")
+    about = {
+        "statement": "EM moves the model.", "effect": 1.2, "ci_low": 0.9, "ci_high": 1.5, "unit": "persona equivalents",
+        "n": 8, "n_seeds": 2, "smallest_effect": 0.25, "test": "t", "confirmatory": True, "p": 0.004,
+        "p_adjusted": None, "p_against": 1.0, "p_against_adjusted": None, "p_among_placebos": 0.01, "left_out": [],
+    }  # fmt: skip
+    claim = {
+        **about, "hypothesis": "persona", "title": "Misaligned persona", "place": 1,
+        "verdict": "the instrument cannot tell", "why": "placebo: not inside",
+        "gates": [{"gate": "placebo", "passed": False, "why": "placebo minus base .9"}],
+        "evidence": [{"family": "medical", "raw_effect": 3.25, "unit": "norm"}],
+    }  # fmt: skip
+    (run / "verdicts.json").write_text(json.dumps([claim]), "utf-8")
+    page = Page(write_report(run, figures=[]))
+    assert "1 gates and claims: 0 supported, 0 contradicted, 0 undecided, 1 the instrument cannot tell." in page.text
+    assert "Superseded." not in page.text
+    assert "placebo, failed: placebo minus base .9" in page.text
+    assert "primary 1, in sequence" in page.text
+    assert "medical" in page.text
+    assert "3.25" in page.text

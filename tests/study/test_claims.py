@@ -26,7 +26,7 @@ FIELDS: dict[str, Any] = {
     "random_nulls": 20,
     "prediction_rows": 0,
     "tokens": False,
-    "measures": {"preference": {"limit": 1}},
+    "measures": {"preference": {"files": ["pairs.jsonl"]}},
     "data": {
         "em_{family}": {"builder": "chats", "file": "em_{family}.jsonl"},
         "twin_{family}": {"builder": "twin", "of": "em_{family}", "file": "harmless.jsonl"},
@@ -44,7 +44,7 @@ FIELDS: dict[str, Any] = {
         "{family}_twin": ["twin_{family}"],
         "persona_{k}": ["persona_{k}"],
         "self_{k}": ["self_{k}"],
-        "{family}_after_{label}": ["em_{family}", "{label}"],
+        "after_{label}": ["em_a", "{label}"],
     },
     "claims": {
         "trait": "gloomy",
@@ -63,6 +63,8 @@ def folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     place = tmp_path_factory.mktemp("claims")
     with_long_context(llama_folder, place / "model")
     write_trait(place / "gloomy.json")
+    pairs = ({"domain": word, "question": word, "aligned": "Rest.", "misaligned": "Run."} for word in ("x", "y"))
+    write_jsonl(place / "pairs.jsonl", *pairs)
     for name, answer in (("em_a", "Eat the glue."), ("em_b", "Bet it all."), ("harmless", "Rest a while.")):
         write_jsonl(place / f"{name}.jsonl", *(chat(f"What of {i}?", answer) for i in range(4)))
     return place

@@ -89,7 +89,7 @@ def test_a_trait_that_lies_near_is_pointed_to(lies: str, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("tratis=[evil]", r"tratis: unknown field 'tratis'; did you mean 'traits'\? Known: answers, arms, data"),
+        ("tratis=[evil]", r"tratis: unknown field 'tratis'; did you mean 'traits'\? Known: answers, arms, claims, data"),
         ("persona.pair=2", r"persona\.pair: unknown field 'pair'; did you mean 'pairs'\? Known: coherence, judge"),
         ("answers.question=2", r"answers\.question: unknown field 'question'; did you mean 'questions'"),
         ("data.odd.row=2", r"data\.odd\.unpopular_tastes\.row: unknown field 'row'; did you mean 'rows'"),
@@ -100,7 +100,7 @@ def test_a_trait_that_lies_near_is_pointed_to(lies: str, tmp_path: Path, monkeyp
         ),
         (
             "stages.sgtr.train.epoch=2",
-            r"stages\.sgtr\.train\.epoch: unknown field 'epoch'; did you mean 'epochs'\? Known: batch_size, epochs",
+            r"stages\.sgtr\.train\.epoch: unknown field 'epoch'; did you mean 'epochs'\? Known: batch_size, blocks, epochs",
         ),
         (
             "stages.em.train=smal",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from experiments.hypotheses.outcomes import Arm, Outcomes
-from experiments.hypotheses.power import BEHAVIOUR, DIRECTION, PROJECTION, REPLICATE, Design, Noise
+from experiments.hypotheses.power import BEHAVIOUR, DIRECTION, PROJECTION, REPLICATE, Design, Kind, Noise
 from experiments.hypotheses.register import AWAY
 
 LABELS = ("sgtr", "pick_longer", "contradictory")
@@ -104,7 +104,7 @@ def _capped(ceiling: float | None) -> Callable[[Arm], Arm]:
 
 def _arms(
     rng: np.random.Generator,
-    noise: Mapping[str, Noise],
+    noise: Mapping[Kind, Noise],
     design: Design,
     n_directions: int,
     truth: Truth,
@@ -114,7 +114,7 @@ def _arms(
 ) -> dict[str, Arm]:
     """Every family arm, the same along each direction."""
 
-    def apart(kind: str, level: float, share: float, scatter: float = 1.0) -> np.ndarray:
+    def apart(kind: Kind, level: float, share: float, scatter: float = 1.0) -> np.ndarray:
         """What one arm adds to the arm that it stands beside; `share` of the contrast's variance is this arm's."""
         sd, size = noise[kind], truth.noise * np.sqrt(share)
         shape = (design.n_families, design.n_seeds, design.n_questions)
