@@ -4,7 +4,6 @@ A study that names families makes the claims of `experiments.hypotheses.register
 before, and keeps the verdicts that this plan gives (`experiments.hypotheses.superseded.claims`).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from experiments.hypotheses.superseded import claims as superseded
 from experiments.hypotheses.verdict import CANNOT_TELL, Verdict, decided
 from experiments.study.claims import ClaimsConfig, of_study
 from figures.run import StudyRun
-from interp.runs import write_atomic
+from interp.runs import write_json
 from interp.stats import Estimate
 
 Row = dict[str, Any]
@@ -73,7 +72,7 @@ def verdicts(run: Path) -> list[Row]:
 def write_verdicts(run: Path) -> list[Row]:
     """`verdicts`, also written to RUN/verdicts.json."""
     rows = verdicts(run)
-    write_atomic(run / "verdicts.json", json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(run / "verdicts.json", rows, indent=2, ensure_ascii=False)
     return rows
 
 
