@@ -41,7 +41,7 @@ def check_reached(
     """
     changed = [(path, layer.get_base_layer()) for path, layer, _ in layers_with(hf, [adapter])]
     kept = getattr(hf.peft_config[adapter], "target_modules", None) or ()
-    names = () if isinstance(kept, str) else sorted(kept)
+    names = () if isinstance(kept, str) or wanted == ALL else sorted(kept)  # PEFT's own list for all-linear names more
     if every_name and (unknown := [name for name in names if not any(_fits([name], path) for path, _ in changed)]):
         raise ValueError(f"{', '.join(unknown)} names no module")
     reached = {id(module) for _, module in changed}

@@ -263,9 +263,11 @@ def test_a_model_of_ours_scores_as_the_configuration_says(tmp_path: Path, llama_
     assert strict.score(items)[0].reason == "unparsable"
     assert scores_of(lenient, items, config)[0].reason == "scored"
     assert strict.name != lenient.name
-    half = judge_of(JudgeConfig(judge=str(llama_folder), dtype="bfloat16"), tmp_path / "journal.jsonl")
-    assert isinstance(half, LocalJudge)
-    assert half.model.dtype == torch.bfloat16
+    for dtype in (torch.float32, torch.bfloat16):
+        named = JudgeConfig(judge=str(llama_folder), dtype=str(dtype).removeprefix("torch."))
+        judge = judge_of(named, tmp_path / "journal.jsonl")
+        assert isinstance(judge, LocalJudge)
+        assert judge.model.dtype == dtype
 
 
 def test_the_bar_of_a_model_of_ours_is_full_at_the_end(llama: Model, monkeypatch: pytest.MonkeyPatch) -> None:
