@@ -127,7 +127,7 @@ class Adapters:
             ValueError: PEFT refuses the configuration, or leaves out a module that its targets name.
         """
         with torch.device("meta"):
-            name = self._fresh(config, every_name=True)
+            name = self._fresh(config)
         try:
             return sum(parameter.numel() for parameter in self._parameters(name))
         finally:
@@ -281,14 +281,14 @@ class Adapters:
             moved[kind] = moved.get(kind, False) or bool((outer != 0).any())
         return [kind for kind, is_so in moved.items() if not is_so]
 
-    def _fresh(self, config: LoraConfig, *, every_name: bool = False) -> str:
+    def _fresh(self, config: LoraConfig) -> str:
         """Put an adapter that is to be trained on the model; what PEFT leaves out of it is said once."""
         excluded = [pattern for pattern in (config.exclude_modules, parts_beside_text(self.hf)) if pattern]
         config.exclude_modules = "|".join(map(str, excluded)) or None  # regular expressions, both
         wanted = copy(config.target_modules)
         name = self._attach(config)
         try:
-            sentence = check_reached(self.hf, name, wanted, config.exclude_modules, every_name=every_name)
+            sentence = check_reached(self.hf, name, wanted, config.exclude_modules)
         except ValueError:
             self._detach(name)
             raise

@@ -21,16 +21,13 @@ Targets = str | Collection[str] | None
 ALL = "all-linear"
 
 
-def check_reached(
-    hf: PreTrainedModel, adapter: str, wanted: Targets, excluded: object = None, *, every_name: bool = False
-) -> str | None:
+def check_reached(hf: PreTrainedModel, adapter: str, wanted: Targets, excluded: object = None) -> str | None:
     """Check that an attached adapter changes every module that its targets name.
 
     Args:
         adapter: Its name in the model.
         wanted: Its targets as they were before PEFT replaced them.
         excluded: A regular expression for paths that it is to leave alone.
-        every_name: Whether every name must fit a module; PEFT asks that of one.
 
     Returns:
         A sentence on what is left out that `all-linear`, or a name that experts had once, would be taken to mean; None
@@ -42,7 +39,7 @@ def check_reached(
     changed = [(path, layer.get_base_layer()) for path, layer, _ in layers_with(hf, [adapter])]
     kept = getattr(hf.peft_config[adapter], "target_modules", None) or ()
     names = () if isinstance(kept, str) or wanted == ALL else sorted(kept)  # PEFT's own list for all-linear names more
-    if every_name and (unknown := [name for name in names if not any(_fits([name], path) for path, _ in changed)]):
+    if unknown := [name for name in names if not any(_fits([name], path) for path, _ in changed)]:
         raise ValueError(f"{', '.join(unknown)} names no module")
     reached = {id(module) for _, module in changed}
     left = [(path, module) for path, module in _weighty(hf) if id(module) not in reached]

@@ -33,7 +33,7 @@ def stages(n_rows: int = 9) -> list[Stage]:
         {"learning_rate": 3e-3, "schedule": "constant", "lora_rank": 2},
         {"loss": "row", "max_grad_norm": 0.05, "weight_decay": 0.3, "warmup_steps": 3},
         {"epochs": 1, "rslora": False, "lora_alpha": 3},
-        {"target_modules": ("c_attn", "q_proj"), "batch_size": 4},
+        {"target_modules": r".*\.(c_attn|q_proj)", "batch_size": 4},
     ]
     return [
         Stage(f"s{k}", None, chats_of(n_rows + k)[k:], RECIPE.model_copy(update=change), "stack", seed=k)

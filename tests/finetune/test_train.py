@@ -30,7 +30,7 @@ from tests.reference import training as plain
 
 ANSWERS = ("Yes.", "No, you are in the room.", "It is", "Not at all, then.", "Perhaps in the house?")
 QUICK = TrainConfig(learning_rate=1e-2, batch_size=4, warmup_steps=1, lora_rank=4, lora_alpha=8, epochs=1)
-PARTS = ("q_proj", "down_proj", "c_attn", "c_proj")  # what reads and what writes the residual stream, in all shapes
+PARTS = r".*\.(q_proj|down_proj|c_attn|c_proj)"  # what reads and what writes the residual stream, in all shapes
 SMALL = QUICK.model_copy(update={"target_modules": PARTS})
 
 

@@ -29,7 +29,7 @@ def stacks_of(model: Model, place: Path) -> list[tuple[Path, ...]]:
     made = [
         random_adapter(model, QUICK.model_copy(update=change), seed, place / str(seed))
         for seed, change in enumerate(
-            [{}, {"lora_rank": 2, "rslora": False}, {"target_modules": ("c_attn", "down_proj"), "lora_rank": 7}]
+            [{}, {"lora_rank": 2, "rslora": False}, {"target_modules": r".*\.(c_attn|down_proj)", "lora_rank": 7}]
         )
     ]
     a, b, c = made

@@ -106,3 +106,11 @@ def test_named_modules_that_would_stay_untrained_are_refused(make: Any, named: s
     with pytest.raises(ValueError, match=message), adapters.new(LoraConfig(r=2, target_modules=targets), seed=0):
         pass
     assert not any(".lora_" in name for name, _ in hf.named_parameters()), "what was put on must be off again"
+
+
+def test_a_name_that_fits_no_module_is_refused_by_training_too() -> None:
+    adapters = Adapters(MODELS["unknown experts"](), "tiny", "tiny" * 8)
+    config = LoraConfig(r=2, target_modules=["q_proj", "down_proj"])
+    with pytest.raises(ValueError, match="down_proj names no module"), adapters.new(config, seed=0):
+        pass
+    assert not getattr(adapters.hf, "peft_config", {})
