@@ -198,7 +198,7 @@ def test_a_stage_folder_is_whole_or_absent(
         if when == "adapter":
             patch.setattr("interp.adapters.write_atomic", broken)
         else:
-            patch.setattr(store, "write_atomic", broken)
+            patch.setattr(store, "write_json", broken)
         with pytest.raises(error if isinstance(error, type) else type(error)):
             ensure(model, STAGE)
     assert not STAGE.folder(model).exists()
