@@ -16,6 +16,7 @@ from experiments.judge import fit as module
 from experiments.judge.fit import family, model_of
 from experiments.measures.judge import JudgeConfig
 from experiments.measures.take import Behaviour
+from experiments.resumable import Name
 from interp.behaviour import held_out
 from interp.behaviour.em import Em
 from interp.behaviour.trained_judge import Recipe, TrainedJudge
@@ -169,7 +170,7 @@ def test_a_measure_gives_mean_probabilities_and_says_whose(
     assert config == JudgeConfig(trained=file)
     behaviour = Behaviour([Em(samples=2, max_new_tokens=6)], judge=config, journal=tmp_path / "j.jsonl", seed=0)
     behaviour.check()
-    taken = behaviour.take(llama, lambda _, __, make: make(), "key", "stage")
+    taken = behaviour.take(llama, (), lambda _, __, make: make(), "key", Name.of("stage"))
     records = taken["em"]
     records[0]["degenerate"] = True
     for record in records[1:]:

@@ -961,7 +961,7 @@ def test_several_processes_give_the_numbers_that_one_gives(
     assert {part.name for part in (two / "parts").iterdir()} == parts[1]
     assert {place[:2] for place in made.rows} == {("odd-fewer", 0)}
     with pytest.raises(InterpError, match=r"^odd, seed 0: not the stage that a worker trained"):
-        late.branch(0, late.nodes[:1], study.Made(stage_keys={"odd, seed 0": "another"}))
+        late.branch(0, late.nodes[:1], study.Results(stage_keys={"odd, seed 0": "another"}))
     steps = read_json(two / "manifest.json")["steps_of_workers"]
     assert any("training" in step["name"] for step in steps), "the workers trained, and said how long it took"
     held = {(row["name"], row["seed"]): row["key"] for row in read_json(one / "stages.json")}
