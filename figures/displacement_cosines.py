@@ -18,13 +18,13 @@ from figures.grids import draw_grid, fewer_key, missing_key
 from figures.quantities import numbers_of, seeds_without
 from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import Row
-from interp.metrics import Displacement, Projection
+from interp.metrics import DisplacementMetrics, ProjectionMetrics
 from interp.rows import MetricRow, Rows
 from interp.runs import Node
 
 METRICS = {
-    Displacement.corrected_cosine_between_stages: "noise of the texts taken out",
-    Displacement.cosine_between_stages: "noise of the texts left in, which makes them smaller",
+    DisplacementMetrics.corrected_cosine_between_stages: "noise of the texts taken out",
+    DisplacementMetrics.cosine_between_stages: "noise of the texts left in, which makes them smaller",
 }
 _MOST_WITH_NUMBERS = 30
 
@@ -61,8 +61,8 @@ def displacement_cosines(run: str | Path | StudyRun) -> list[Row]:
 
 def _middle(metrics: Rows, layers: set[int]) -> int:
     """The model's middle layer, of which the shifts at every layer know; else the middle one of `layers`."""
-    headline = [row.layer for row in metrics.of(measure=Displacement.name, headline=True)]
-    every = sorted({row.layer for row in metrics.of(measure=Projection.name)})
+    headline = [row.layer for row in metrics.of(measure=DisplacementMetrics.name, headline=True)]
+    every = sorted({row.layer for row in metrics.of(measure=ProjectionMetrics.name)})
     middle = headline[0] if headline else every[len(every) // 2] if every else None
     return middle if middle in layers else sorted(layers)[len(layers) // 2]
 

@@ -27,14 +27,14 @@ from figures import style
 from figures.captions import missing_notes, n_range, n_text
 from figures.run import StudyRun, opened
 from figures.style import Row
-from interp.metrics import BEHAVIOUR, PARTS, Mediation
+from interp.metrics import BEHAVIOUR, PARTS, MediationMetrics
 from interp.rows import over_seeds
 
 Bar: TypeAlias = tuple[Any, ...]
 MOST_PANELS = 9
-REMOVED, REPRODUCED = Mediation.share_removed.name, Mediation.share_reproduced.name
-BEYOND = Mediation.share_removed_beyond_base.name
-EFFECT = Mediation.effect.name
+REMOVED, REPRODUCED = MediationMetrics.share_removed.name, MediationMetrics.share_reproduced.name
+BEYOND = MediationMetrics.share_removed_beyond_base.name
+EFFECT = MediationMetrics.effect.name
 CHANGE = "change"
 """What is drawn instead of a share where none is defined; it is a field of the rows of shares."""
 _LOOKS = {
@@ -69,7 +69,7 @@ def mediation(run: str | Path | StudyRun) -> list[Row]:
         ValueError: nothing was ablated or added in it.
     """
     read = opened(run, "sgtr ablate")
-    every = [row for row in read.rows(measure=Mediation.name) if row.metric in _LOOKS]
+    every = [row for row in read.rows(measure=MediationMetrics.name) if row.metric in _LOOKS]
     metrics = _wholes(every)
     shares = [row for row in metrics if row["metric"] != EFFECT]
     if not shares:

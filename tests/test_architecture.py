@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import COMMANDS
-from interp.metrics import MEASURES
+from interp.metrics import MEASURE_LISTS
 from interp.rows import FIELDS
 from tests.support.imports import PACKAGES, arrows_of, circles_of
 
@@ -118,7 +118,7 @@ def test_metrics_are_written_by_one_function_that_checks_their_names() -> None:
 
 def test_consumers_name_metrics_as_interp_metrics_lists_them() -> None:
     """A name that is written out in a reader of rows is one that no search and no type checker connects to its row."""
-    names = {metric for kind in MEASURES.values() for metric in kind.metrics} - AMBIGUOUS - FIELDS.keys()
+    names = {metric for kind in MEASURE_LISTS.values() for metric in kind.metrics} - AMBIGUOUS - FIELDS.keys()
     literals = [
         f"{name}:{node.lineno}: {node.value!r}"
         for package in READERS_OF_ROWS

@@ -58,7 +58,7 @@ class List:
         if self.what == "all":
             console.print_fields(result)
             return
-        for measure in metrics.MEASURES.values():
+        for measure in metrics.MEASURE_LISTS.values():
             print(f"{measure.name}: {measure.meaning} ({measure.source})")
             for row in result["metrics"]:
                 if row["measure"] == measure.name:

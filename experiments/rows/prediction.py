@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.instrument import Instrument
-from interp.metrics import PredictionOfShift, ProjectionDifference
+from interp.metrics import PredictionOfShiftMetrics, ProjectionDifferenceMetrics
 from interp.nulls import random_like
 from interp.projection import predicts, projection_difference, unit_vectors
 from interp.rows import MetricRow
@@ -23,7 +23,7 @@ def prediction_rows(
 ) -> list[MetricRow]:
     """How much further along each direction a data set's answers lie than the base's own answers to its prompts."""
     rows: list[MetricRow] = []
-    difference, place = ProjectionDifference.difference, ProjectionDifference.null_percentile
+    difference, place = ProjectionDifferenceMetrics.difference, ProjectionDifferenceMetrics.null_percentile
     for name, direction in instrument.directions.items():
         k = direction.layers.index(direction.layer)
         for kind, nulls in instrument.nulls_at(name, k, own).items():
@@ -66,7 +66,7 @@ def prediction_of_shift(
         after = [units @ d[k].double() for _, _, d in arms]
         sides.append((torch.stack(before, 1).numpy(), torch.stack(after, 1).numpy()))
     pooled = tuple(np.concatenate([_standard(side[i]) for side in sides], axis=1) for i in (0, 1))
-    number = PredictionOfShift.correlation
+    number = PredictionOfShiftMetrics.correlation
     rows: list[MetricRow] = []
     for name, (before, after) in [(None, pooled), *zip(instrument.directions, sides, strict=True)]:
         if before.shape[1] < 4:
