@@ -21,12 +21,14 @@ from figures.grids import draw_grid, fewer_key, missing_key
 from figures.quantities import Quantity, numbers_of, quantities, seeds_without, signed
 from figures.run import NotMeasuredError, StudyRun, collapsed_nodes, opened
 from figures.style import Row
-from interp.metrics import Collapse, Em, Preference, Projection, TruthfulQa
+from interp.metrics import CollapseMetrics, EmMetrics, PreferenceMetrics, ProjectionMetrics, TruthfulQaMetrics
 from interp.rows import MetricRow, Rows
 from interp.runs import Node
 
 MOST_PANELS = 9
-_UNDER_EVERY_PROMPT = {measure.name for measure in (Projection, Preference, TruthfulQa, Em, Collapse)}
+_UNDER_EVERY_PROMPT = {
+    measure.name for measure in (ProjectionMetrics, PreferenceMetrics, TruthfulQaMetrics, EmMetrics, CollapseMetrics)
+}
 """The measures that say under which system prompts a stage was measured."""
 
 
@@ -44,7 +46,7 @@ def prompt_grid(run: str | Path | StudyRun) -> list[Row]:
         if row.measure in _UNDER_EVERY_PROMPT:
             prompts_at.setdefault(row.stage, set()).add(row.system_prompt)
     stages = [name for name in read.trained if len(prompts_at.get(name, ())) > 1]
-    rows_of = quantities(Rows(row for row in read.metrics if row.stage in stages))
+    rows_of = quantities(Rows((row for row in read.metrics if row.stage in stages), read.metrics))
     if not rows_of:
         raise NotMeasuredError(
             f"{read.path / 'metrics.jsonl'}: no stage was measured under several system prompts; "

@@ -262,6 +262,23 @@ class Run:
         if not (self.path / "study.yaml").is_file():
             self.file("metrics.jsonl")
 
+    def __repr__(self) -> str:
+        """What the folder is a run of, and how much of it is there."""
+        counts = {}
+        if self._has("stages.json"):
+            counts["stages"] = len({stage["name"] for stage in self.stages})
+        if self._has("metrics.jsonl"):
+            counts["rows"] = len(self.metrics)
+        if self._has("verdicts.json"):
+            counts["verdicts"] = len(self.verdicts)
+        study = self.study if self._has("study.yaml") else {}
+        titles = [str(text) for text in (study.get("name"), self.manifest.get("status")) if text]
+        about = ", ".join([*titles, *(f"{n} {what if n != 1 else what[:-1]}" for what, n in counts.items())])
+        return f"{type(self).__name__}({str(self.path)!r}: {about or 'nothing measured yet'})"
+
+    def _has(self, name: str) -> bool:
+        return (self.path / name).is_file()
+
     def file(self, name: str) -> Path:
         """A file of the run.
 
@@ -305,13 +322,24 @@ class Run:
     @cached_property
     def metrics(self) -> Rows:
         """Every line of metrics.jsonl."""
-        return read_rows(self.file("metrics.jsonl"))
+        return read_rows(self.file("metrics.jsonl"), self.names)
+
+    @cached_property
+    def names(self) -> dict[str, list[Any]]:
+        """What the study has whether it was measured or not, by the field of a row that names it."""
+        study = self.study if self._has("study.yaml") else {}
+        lists = {"arm": "arms", "seed": "seeds", "data": "data", "direction": "directions"}
+        names: dict[str, list[Any]] = {field: list(study.get(key) or ()) for field, key in lists.items()}
+        names["direction"] += [Path(str(trait)).name.split(".")[0] for trait in study.get("traits") or ()]
+        names["stage"] = [node.name for arm in self.arms.values() for node in arm] if study.get("arms") else []
+        names["system_prompt"] = list(study.get("system_prompts") or ())
+        return names | {"other_stage": names["stage"]}
 
     def rows(self, number: Metric | None = None, /, **fields: Any) -> Rows:
         """The rows of one metric whose fields have these values; see `interp.rows.Rows.of`.
 
         Raises:
-            ValueError: there is no such measure, metric or field.
+            ValueError: there is no such measure, metric or field, or the run has no such stage, direction, ….
         """
         return self.metrics.of(number, **fields)
 
