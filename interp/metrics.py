@@ -2,8 +2,8 @@
 
 A class below lists the metrics of one measure as its attributes, so that code says `ProjectionMetrics.shift` and not
 `"shift"`: a wrong name is found by the type checker, and a search finds who writes and who reads a number. A class here
-only lists; the behaviour measure itself is a class of the same name without `Metrics`. The names of some numbers are put
-together from others, by these rules alone:
+only lists; the behaviour measure itself is a class of the same name without `Metrics`. The names of some numbers are
+put together from others, by these rules alone:
 
 1. `NAME_by_PART` is a metric of one part of the questions; the row says in its field PART which part.
 2. `NAME_minus_base` is the paired difference from the base model; `NAME_minus_alpha_0` and `NAME_minus_untreated` are
