@@ -180,12 +180,12 @@ class DisplacementMetrics(
         "The same cosine with the noise of the texts taken out", "cosine", by=("layer", "other_stage")
     )
     undone_share = _metric(
-        "Share of the parent's displacement that a stage takes back (experiments/study/rows.py)", "share",
-        by=("layer", "texts", "other_stage"),
+        "Share of the parent's displacement from base that a stage takes back: minus `share_repeated`, "
+        "interp/displacement.py", "share", by=("layer", "texts", "other_stage"),
     )  # fmt: skip
     repeated_share = _metric(
-        "Share of a stage's displacement from base that comes again on another parent (experiments/study/rows.py)",
-        "share", by=("layer", "texts", "other_stage"),
+        "Share of a stage's displacement from base that comes again on another parent: `share_repeated`, "
+        "interp/displacement.py", "share", by=("layer", "texts", "other_stage"),
     )  # fmt: skip
 
 
