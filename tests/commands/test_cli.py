@@ -152,12 +152,13 @@ def test_list_metrics_says_of_every_number_what_it_is(sgtr: Run) -> None:
 
 def test_list_prints_what_is_known(sgtr: Run) -> None:
     known = sgtr("list", "--json").json
-    assert list(known) == ["models", "traits", "studies", "data sets", "measures", "training presets"]
+    assert list(known) == ["models", "traits", "studies", "data sets", "directions", "measures", "training presets"]
     assert "smollm2-135m" in known["models"]
     assert {"evil", "sycophantic", "hallucinating"} <= known["traits"].keys()
     assert "demo" in known["studies"]
     assert {"paper", "small"} <= known["training presets"].keys()
     assert "sgtr_pairs" in known["data sets"]
+    assert {"em", "assistant-axis"} <= known["directions"].keys()
     assert all(known["traits"].values())
     assert all(known["studies"].values())
     told = sgtr("list")
