@@ -33,7 +33,7 @@ def set_field(raw: dict[str, Any], change: str, kind: type[BaseModel] | None = N
     """Carry out a `key.path=value` change on raw fields, the value being YAML.
 
     Args:
-        kind: The configuration that the fields are of. Where it has entries that are named freely (a study's stages, its
+        kind: The configuration that the fields are of. Where it has entries that are named freely (a study's stages or
             data sets), a field of an entry can be changed only if the entry is there: a new one is written whole.
 
     Raises:

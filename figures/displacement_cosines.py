@@ -20,7 +20,7 @@ from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import Row
 from interp.metrics import DisplacementMetrics, ProjectionMetrics
 from interp.rows import MetricRow, Rows
-from interp.runs import Node
+from interp.runs import NodeName
 
 METRICS = {
     DisplacementMetrics.corrected_cosine_between_stages: "noise of the texts taken out",
@@ -67,7 +67,7 @@ def _middle(metrics: Rows, layers: set[int]) -> int:
     return middle if middle in layers else sorted(layers)[len(layers) // 2]
 
 
-def _grouped(nodes: Sequence[Node]) -> list[str]:
+def _grouped(nodes: Sequence[NodeName]) -> list[str]:
     """The names of nodes by their first stage, in order of appearance."""
     first = list(dict.fromkeys(node.stages[:1] for node in nodes))
     return [node.name for node in sorted(nodes, key=lambda node: first.index(node.stages[:1]))]
@@ -105,7 +105,7 @@ def _draw(axis: Axes, rows: Sequence[Row], stages: Sequence[str]) -> None:
     some = [(at[row["stage"]], at[row["other_stage"]]) for row in rows if row["missing_seeds"] and row["n_seeds"]]
     fewer = [cell for i, j in some for cell in ((i, j), (j, i))]
     draw_grid(axis, values, words, limit=1.0, rows=stages, columns=stages, fontsize=size, slanted=True, fewer=fewer)
-    first = [Node(name).stages[0] for name in stages]
+    first = [NodeName(name).stages[0] for name in stages]
     for i in range(1, len(stages)):
         if first[i] != first[i - 1]:
             axis.axhline(i - 0.5, color=style.INK, linewidth=1.2)

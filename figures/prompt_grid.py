@@ -23,7 +23,7 @@ from figures.run import NotMeasuredError, StudyRun, collapsed_nodes, opened
 from figures.style import Row
 from interp.metrics import CollapseMetrics, EmMetrics, PreferenceMetrics, ProjectionMetrics, TruthfulQaMetrics
 from interp.rows import MetricRow, Rows
-from interp.runs import Node
+from interp.runs import NodeName
 
 MOST_PANELS = 9
 _UNDER_EVERY_PROMPT = {
@@ -80,7 +80,7 @@ def _trained(stage: str, study: dict[str, Any]) -> tuple[str, str]:
         data = (study.get("stages") or {}).get(name, {}).get("data")
         return str(((study.get("data") or {}).get(data) or {}).get("system", "task"))
 
-    systems = [of(name) for name in Node(stage).stages]
+    systems = [of(name) for name in NodeName(stage).stages]
     return systems[-1], " → ".join(map(_short, systems))
 
 

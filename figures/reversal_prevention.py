@@ -19,7 +19,7 @@ from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import ROLES, Mark, Row
 from interp.metrics import DisplacementMetrics
 from interp.rows import MetricRow
-from interp.runs import Node
+from interp.runs import NodeName
 
 SHARES = {
     DisplacementMetrics.undone_share.name: ("undone by", "share of EM's displacement\ntaken back"),
@@ -73,7 +73,7 @@ def _plotted(
     role_of = {name: role for role in ROLES if role for name in roles.get(role, ())}
     cells: dict[tuple[str, str, str, str], list[MetricRow]] = {}
     for row in shares:
-        trained = Node(row.stage).stages
+        trained = NodeName(row.stage).stages
         if len(trained) != 2:
             continue
         em, other = trained if DisplacementMetrics.undone_share.is_of(row) else reversed(trained)

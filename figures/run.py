@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from interp.metrics import CollapseMetrics, ProjectionMetrics
 from interp.rows import MetricRow, Rows
-from interp.runs import BASE, Node, Run
+from interp.runs import BASE, NodeName, Run
 
 Texts = Literal["fixed", "own"]
 TEXTS: dict[Texts, str] = {
@@ -41,7 +41,7 @@ class StudyRun(Run):
             self.manifest = dict(manifest)
 
     @cached_property
-    def nodes(self) -> dict[str, Node]:
+    def nodes(self) -> dict[str, NodeName]:
         """Every node of the arms by its name, the base model first."""
         return {node.name: node for arm in self.arms.values() for node in arm}
 

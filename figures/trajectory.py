@@ -24,12 +24,12 @@ from figures.forest import forest
 from figures.run import TEXTS, Panel, StudyRun, Texts, opened, panel_of, panels_of
 from figures.style import Mark, Row
 from interp.rows import Rows, over_seeds
-from interp.runs import BASE, Node, did_you_mean
+from interp.runs import BASE, NodeName, did_you_mean
 
 MOST_LINES = 6
 """Arms that lines can tell apart; of a study with more, every stage has a row."""
 _NULL_COLUMNS = ("null_low", "null_high", "n_null")
-_Arms = dict[str, tuple[Node, ...]]
+_Arms = dict[str, tuple[NodeName, ...]]
 
 
 def trajectory(

@@ -51,7 +51,7 @@ __all__ = [
     "HEADER_KEY",
     "LAYER_CONVENTION",
     "InterpError",
-    "Node",
+    "NodeName",
     "Run",
     "RunFolder",
     "cache_folder",
@@ -209,7 +209,7 @@ class RunFolder:
 
 
 @dataclass(frozen=True, order=True)
-class Node:
+class NodeName:
     """A node of a study by its name: the stages that led there joined by `-`, and `@STEP` for a checkpoint."""
 
     name: str
@@ -299,7 +299,7 @@ class Run:
         return read_yaml(self.file("study.yaml"))
 
     @cached_property
-    def arms(self) -> dict[str, tuple[Node, ...]]:
+    def arms(self) -> dict[str, tuple[NodeName, ...]]:
         """Every arm of the study as its nodes, the base model first.
 
         Raises:
@@ -310,7 +310,7 @@ class Run:
             path = self.path / "study.yaml"
             raise ValueError(f"{path}: got arms {arms!r}; a study maps each arm to its list of stages")
         return {
-            arm: (Node(BASE), *(Node("-".join(stages[: i + 1])) for i in range(len(stages))))
+            arm: (NodeName(BASE), *(NodeName("-".join(stages[: i + 1])) for i in range(len(stages))))
             for arm, stages in arms.items()
         }
 

@@ -7,7 +7,7 @@ from figures.captions import places
 from figures.run import TEXTS, StudyRun
 from interp.metrics import EmMetrics, ProjectionMetrics, SelfRecognitionMetrics, SeparationMetrics
 from interp.rows import Rows
-from interp.runs import BASE, Node
+from interp.runs import BASE, NodeName
 
 SMALL_N = 30
 FEW_SEEDS = 3
@@ -90,7 +90,7 @@ def _weak_directions(run: StudyRun) -> Iterable[str]:
     labels = (run.study.get("claims") or {}).get("labels") or {}
     if run.roles or labels:  # without these any stage may have been meant to learn it
         teaching = [*run.roles.get("sgtr", ()), *labels.get("sgtr", {}).values()]
-        recognised = [row for row in recognised if Node(row.stage).stage in teaching]
+        recognised = [row for row in recognised if NodeName(row.stage).stage in teaching]
     with_interval = [(row, row.ci_low) for row in recognised if row.value is not None and row.ci_low is not None]
     if chance := [row.stage for row, low in with_interval if low <= row.get("chance", 0.5)]:
         level = "/".join(f"{x:.2g}"[1:] for x in sorted({row.get("chance", 0.5) for row, _ in with_interval}))

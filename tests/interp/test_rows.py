@@ -11,7 +11,7 @@ import torch
 from interp import stats
 from interp.metrics import CollapseMetrics, ProjectionMetrics
 from interp.rows import FIELDS, MetricRow, Rows, over_seeds, read_rows, write_rows
-from interp.runs import Node, Run, save_tensors, write_json, write_jsonl
+from interp.runs import NodeName, Run, save_tensors, write_json, write_jsonl
 
 
 def row(stage: str = "em", seed: int | None = 0, **fields: Any) -> MetricRow:
@@ -131,11 +131,11 @@ def test_one_number_over_seeds_is_students_from_three_on() -> None:
 
 
 def test_a_nodes_name_says_where_it_stands() -> None:
-    whole, step, base = Node("em-sgtr"), Node("sgtr-em@40"), Node("base")
+    whole, step, base = NodeName("em-sgtr"), NodeName("sgtr-em@40"), NodeName("base")
     assert (whole.stage, whole.parent, whole.stages, whole.step) == ("sgtr", "em", ("em", "sgtr"), None)
     assert (step.stage, step.parent, step.whole, step.step) == ("em", "sgtr", "sgtr-em", 40)
     assert (base.stage, base.parent, base.stages) == ("base", "base", ())
-    assert Node("em").parent == "base"
+    assert NodeName("em").parent == "base"
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def run(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_finished_run_is_opened_and_asked(run: Path, kind: type) -> None:
     read = Run(kind(run))
-    assert read.arms == {"after": (Node("base"), Node("em"), Node("em-sgtr"))}
+    assert read.arms == {"after": (NodeName("base"), NodeName("em"), NodeName("em-sgtr"))}
     assert [one.stage for one in read.rows(ProjectionMetrics.shift, layer=1)] == ["em", "em-sgtr"]
     assert [one.stage for one in read.rows(measure="projection", metric="shift")] == ["base", "em", "em-sgtr"]
     assert (read.stages[0]["name"], read.verdicts, read.manifest) == ("base", [], {})

@@ -318,7 +318,7 @@ def test_the_last_change_wins_and_the_file_stays(tmp_path: Path) -> None:
         ("question='open", r"--set question='open: .*YAML"),
         (
             "stages.emm.train.epochs=3",
-            r"--set stages\.emm\.train\.epochs=3: unknown entry of stages 'emm'; did you mean 'em'\? Known: em, sgtr; a new",
+            r"--set stages\.emm\.train\.epochs=3: unknown entry of stages 'emm'; did you mean 'em'\? Known: em, sgt",
         ),
         ("stages.emm.data=odd", r"unknown entry of stages 'emm'"),
         ("data.od.rows=5", r"--set data\.od\.rows=5: unknown entry of data 'od'; did you mean 'odd'"),
