@@ -30,6 +30,7 @@ from experiments.interventions.treatments import (
     of_treatments,
     uncontrolled,
 )
+from experiments.loading import Loading
 from experiments.machine import Answers, look_up, require_main_memory
 from experiments.measures.judge import COSTS, JudgeConfig, judge_of, require_graded, scores_of
 from experiments.measures.take import Behaviour
@@ -63,9 +64,7 @@ def run(
     config: SteerConfig,
     out: Path,
     seed: int,
-    device: str,
-    dtype: str,
-    template: TemplateSettings = AS_IS,
+    loading: Loading,
 ) -> dict[str, Any]:
     """The `steer` command: writes OUT/metrics.jsonl, OUT/records/answers.jsonl, the dose-response figure, a manifest.
 
@@ -79,7 +78,7 @@ def run(
     asked = {direction.name: questions_of(direction.name, config) for direction in along}
     rubrics = {direction.name: rubrics_of(direction.name, config) for direction in along}
     stack = Stack.of(adapters)
-    place = pick_device(device)
+    place = pick_device(loading.device)
     behaviour = Behaviour(config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=seed)
     behaviour.check()
     config.measures.check_editable()
@@ -87,7 +86,7 @@ def run(
         "steer": model,
         "directions": [sha256_of(file) for file in directions],
         "adapters": list(stack.weights),
-        "dtype": str(pick_dtype(dtype, place)).removeprefix("torch."),
+        "dtype": loading.dtype_name,
         "seed": seed,
         "asked": content_key(asked),
         **config.model_dump(mode="json", exclude={"chats": True, "judge": COSTS}),
@@ -95,8 +94,8 @@ def run(
     }
 
     def prepare() -> Work:
-        at_a_time = fitting(model, along, asked, config, place, pick_dtype(dtype, place), template)
-        loaded = Model.load(model, template, device=device, dtype=dtype)
+        at_a_time = fitting(model, along, asked, config, place, pick_dtype(loading.dtype, place), loading.template)
+        loaded = loading.model(model)
         check_system(config.system, loaded.chat.native_system)
         of_model = load_directions(directions, model=loaded.identity)
         prompts = loaded.chat.tokens_of([chat for chats in asked.values() for chat in chats])
@@ -109,7 +108,7 @@ def run(
         facts = {"directions": [str(file) for file in directions], "adapters": [str(a) for a in adapters]}
         return Work(loaded, facts, sweep.rows, _draw)
 
-    return run_once(out, definition, prepare, template)
+    return run_once(out, definition, prepare, loading.template)
 
 
 def _draw(out: Path) -> None:
