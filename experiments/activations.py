@@ -18,17 +18,12 @@ from experiments.console import bar, note
 from experiments.loading import Loading
 from interp.activations import POOLINGS, Pooling, Shard, read, window
 from interp.chat import Tokens, read_chats
+from interp.errors import InterpError, did_you_mean
+from interp.files import require_room
+from interp.keys import content_key
 from interp.messages import chat_names
 from interp.model import Model
-from interp.runs import (
-    InterpError,
-    content_key,
-    did_you_mean,
-    environment,
-    load_tensors,
-    require_room,
-    save_tensors,
-)
+from interp.runs import environment
 from interp.sources import (
     DTYPES,
     Described,
@@ -37,6 +32,7 @@ from interp.sources import (
     resolve,
 )
 from interp.store import RowId, check_claim, claim, extraction_files, missing_shards, plan_tokens, write_tokens
+from interp.tensors import load_tensors, save_tensors
 
 POOLED = "pooled_activations"
 

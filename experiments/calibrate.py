@@ -29,10 +29,10 @@ from interp.activations import pooled
 from interp.chat import Tokens, read_chats
 from interp.directions import difference_of_means
 from interp.interventions import adding
+from interp.keys import content_key, seed_from
 from interp.model import Model
 from interp.nulls import permuted_like, random_like
 from interp.projection import cosine
-from interp.runs import content_key, seed_from
 
 ALARM = 95.0
 

@@ -14,7 +14,8 @@ from experiments.measures.take import Behaviour, SamplerName
 from experiments.report.tables import number
 from experiments.resumable import Ledger, Name, Row, Work, run_once
 from interp.chat import check_system
-from interp.runs import did_you_mean, write_jsonl
+from interp.errors import did_you_mean
+from interp.files import write_jsonl
 
 
 def measures_of(names: Sequence[str], changes: Sequence[str]) -> MeasuresConfig:

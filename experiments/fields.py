@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from interp.runs import did_you_mean
+from interp.errors import did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 

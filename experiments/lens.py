@@ -26,10 +26,11 @@ from interp import stats
 from interp.behaviour.likelihood import label_ids
 from interp.chat import check_system, read_chats, with_system
 from interp.directions import Direction
+from interp.files import read_jsonl
+from interp.keys import seed_from
 from interp.lens import Attribution, Component, Lens, Patching
 from interp.model import Model
 from interp.resampling import bootstrap
-from interp.runs import read_jsonl, seed_from
 from interp.sources import sha256_of
 from interp.weights import Norms, norms_of, shares
 

@@ -25,23 +25,18 @@ from interp import stats
 from interp.activations import Pooling, read
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
+from interp.files import read_json
 from interp.instrument import load_permuted
+from interp.keys import content_key
 from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import random_like
 from interp.projection import project, shift
 from interp.rows import write_rows
-from interp.runs import (
-    RunFolder,
-    content_key,
-    environment,
-    load_header,
-    load_tensors,
-    read_json,
-    save_tensors,
-)
+from interp.runs import RunFolder, environment
 from interp.sources import ADAPTER_FILES, adapter_folder, describe, load_chat, resolve
 from interp.store import check_claim, claim
+from interp.tensors import load_header, load_tensors, save_tensors
 
 KIND = "monitored_activations"
 Row = dict[str, Any]

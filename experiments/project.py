@@ -22,11 +22,12 @@ from interp.activations import Pooling, batches, default_tokens, pooled
 from interp.batch import Batch
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
+from interp.files import read_json, read_yaml, write_jsonl
 from interp.instrument import Instrument, load_permuted, nulls_file
+from interp.keys import content_key
 from interp.model import Model
 from interp.nulls import nulls_for
 from interp.projection import NullBand, cosine, project, token_projections, unit_vectors
-from interp.runs import content_key, read_json, read_yaml, write_jsonl
 from interp.sources import sha256_of
 
 

@@ -21,8 +21,11 @@ from finetune.jobs import Job
 from finetune.recipe import HEADS, TrainConfig
 from finetune.train import Trained, check_rows, train
 from interp.chat import Message, Tokens
+from interp.errors import InterpError
+from interp.files import read_json, write_json
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import InterpError, cache_folder, content_key, read_json, write_json
+from interp.runs import cache_folder
 
 log = logging.getLogger(__name__)
 

@@ -28,10 +28,13 @@ LEAVES: dict[str, set[str]] = {name: set() for name in ("errors", "files", "keys
     "metrics": {"errors"},
     "rows": {"errors", "files", "metrics", "stats"},
     "runs": {"errors", "files", "keys", "metrics", "rows", "tensors"},
-    **{name: {"runs"} for name in ("nulls", "selection", "traits", "sampling", "template", "turns", "messages")},
+    "nulls": {"errors", "keys"},
+    "sampling": {"keys"},
+    **{name: {"errors"} for name in ("selection", "template", "turns")},
+    **{name: {"files"} for name in ("traits", "messages")},
     "tokens": {"turns"},
-    "encoding": {"runs", "tokens"},
-    "chat": {"encoding", "messages", "runs", "template", "tokens", "turns"},
+    "encoding": {"errors", "tokens"},
+    "chat": {"encoding", "errors", "messages", "template", "tokens", "turns"},
     **{name: {"stats"} for name in ("resampling", "comparisons", "power")},
 }
 READERS_OF_ROWS = ("figures", "experiments/report", "experiments/hypotheses", "experiments/plan")
@@ -90,7 +93,7 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
 
 
 def test_figures_read_run_folders_and_statistics_alone() -> None:
-    allowed = {f"interp.{name}" for name in ("directions", "metrics", "rows", "runs", "stats")}
+    allowed = {f"interp.{name}" for name in ("directions", "errors", "files", "metrics", "rows", "runs", "stats")}
     for name in modules_of("figures"):
         for module in project_imports(name):
             ours = module.split(".")[0] == "figures"

@@ -13,7 +13,7 @@ from experiments.study.config import STUDIES
 from finetune.data.sets import BUILDERS
 from finetune.recipe import PRESETS
 from interp import metrics
-from interp.runs import read_json, read_yaml
+from interp.files import read_json, read_yaml
 from interp.sources import EMBEDDED
 
 

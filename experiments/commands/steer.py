@@ -61,8 +61,8 @@ class Steer:
         from experiments.evaluate import measures_of
         from experiments.fields import checked
         from experiments.interventions import steer, treatments
+        from interp.errors import did_you_mean
         from interp.interventions import PHASES
-        from interp.runs import did_you_mean
 
         if not self.measures and self.set:
             raise ValueError(f"--set {self.set[0]}: changes a measure, and there is none; give --measures")

@@ -15,9 +15,10 @@ from experiments.directions.recipe import Recipe, Workplace
 from experiments.directions.recipes import DirectionConfig
 from experiments.loading import Loading
 from interp.directions import Direction
+from interp.files import fresh
 from interp.instrument import nulls_file, save_with_nulls
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import content_key, fresh
 from interp.sources import ADAPTER_FILES, adapter_folder, sha256_of
 
 

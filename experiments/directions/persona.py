@@ -15,9 +15,10 @@ from experiments.loading import Loading
 from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
 from interp.behaviour.judging import COHERENT, Item, Judge, Score
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import fresh, write_jsonl
 from interp.model import Model
 from interp.persona import PersonaConfig, fit, play
-from interp.runs import InterpError, fresh, write_jsonl
 from interp.traits import Trait
 
 

@@ -23,9 +23,11 @@ from experiments.console import bar
 from experiments.directions.files import trait_file
 from interp.activations import pooled
 from interp.directions import difference_of_means
+from interp.errors import InterpError
+from interp.keys import content_key, seed_from
 from interp.model import Model
 from interp.persona import PersonaConfig, prompts_under
-from interp.runs import InterpError, content_key, load_tensors, save_tensors, seed_from
+from interp.tensors import load_tensors, save_tensors
 from interp.traits import Trait
 
 NAME = re.compile(r"placebo-([0-9]{1,4})(?:-(.+))?")

@@ -38,8 +38,9 @@ from experiments.measures.take import Behaviour
 from experiments.resumable import Ledger, Name, Work, file_name, run_once
 from finetune.data.everyday import everyday_questions
 from interp.chat import check_system, with_system
+from interp.files import write_jsonl
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import content_key, write_jsonl
 from interp.sources import sha256_of
 
 

@@ -20,8 +20,8 @@ from interp import stats
 from interp.behaviour.measure import Measure, Scores
 from interp.directions import Direction
 from interp.interventions import Site
+from interp.keys import seed_from
 from interp.resampling import bootstrap
-from interp.runs import seed_from
 
 NOTHING_TO_MEDIATE = "the effect's interval includes 0"
 NO_EFFECT_INTERVAL = "too few questions for an interval of the effect"

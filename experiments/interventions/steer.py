@@ -43,9 +43,10 @@ from interp.behaviour.measure import Scores
 from interp.behaviour.validation import validation_note
 from interp.chat import Message, Tokens, check_system, read_chats, with_system
 from interp.directions import Direction
+from interp.files import write_jsonl
+from interp.keys import content_key, seed_from
 from interp.model import Model
 from interp.projection import project
-from interp.runs import content_key, seed_from, write_jsonl
 from interp.sources import pick_device, pick_dtype, sha256_of
 from interp.template import AS_IS, TemplateSettings
 from interp.traits import Trait

@@ -24,9 +24,10 @@ from interp.activations import batches
 from interp.batch import Batch
 from interp.chat import Tokens
 from interp.directions import Direction
+from interp.errors import InterpError
 from interp.interventions import Edit, Phase, Site, ablating, adding
+from interp.keys import seed_from
 from interp.model import Model
-from interp.runs import InterpError, seed_from
 
 Row = dict[str, Any]
 Layers = Literal["headline", "all"]

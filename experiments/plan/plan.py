@@ -38,7 +38,7 @@ from finetune.recipe import TrainConfig, check_optimiser
 from finetune.stages import Stage
 from interp.behaviour.work import CHARACTERS
 from interp.directions import Direction
-from interp.runs import content_key
+from interp.keys import content_key
 from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
 

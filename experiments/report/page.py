@@ -36,8 +36,9 @@ from experiments.report.warnings import warnings_of
 from figures.run import TEXTS, StudyRun
 from figures.style import Row
 from figures.verdict_board import LOOKS
+from interp.files import write_atomic
 from interp.metrics import ProjectionMetrics
-from interp.runs import BASE, write_atomic
+from interp.runs import BASE
 
 MAX_METRIC_ROWS = 2000
 MAX_EVIDENCE_ROWS = 200

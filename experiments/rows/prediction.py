@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.instrument import Instrument
+from interp.keys import seed_from
 from interp.metrics import PredictionOfShiftMetrics, ProjectionDifferenceMetrics
 from interp.nulls import random_like
 from interp.projection import predicts, projection_difference, unit_vectors
 from interp.rows import MetricRow
-from interp.runs import seed_from
 
 
 def prediction_rows(

@@ -27,8 +27,8 @@ from sklearn.preprocessing import normalize
 from interp.behaviour.encoder import INSTALL, MINILM, encoder_folder, packaged_encoder
 from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
 from interp.behaviour.work import Work, tokens_of
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from interp.stats import LEVEL, Estimate
 
 IDENTITY_QUESTIONS = (

@@ -27,8 +27,10 @@ from interp.behaviour._pairs import PAIRS, Pair
 from interp.behaviour.likelihood import answer_likelihoods
 from interp.behaviour.measure import Measure, Row, Scores, Setting
 from interp.chat import Tokens
+from interp.errors import did_you_mean
+from interp.files import read_jsonl
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import content_key, did_you_mean, read_jsonl
 from interp.stats import LEVEL, Estimate
 
 SIDES = ("aligned", "misaligned")

@@ -27,8 +27,8 @@ from interp.behaviour.likelihood import Likelihood, answer_likelihoods, label_li
 from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
 from interp.behaviour.work import Work, tokens_of
 from interp.chat import Message
+from interp.keys import content_key, seed_from
 from interp.model import Model
-from interp.runs import content_key, seed_from
 
 LETTERS = ("A", "B")
 COLUMNS = ("Question", "Best Answer", "Best Incorrect Answer")

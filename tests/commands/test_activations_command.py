@@ -16,10 +16,11 @@ from experiments.activations import load_activations, pooled_file
 from experiments.adapters import adapter_key
 from experiments.commands.activations import Activations
 from interp.activations import POOLINGS, Shard, pooled
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError, load_header
 from interp.sources import Described
 from interp.store import TokenStore
+from interp.tensors import load_header
 from tests.interp.test_adapters import theirs
 from tests.support.tiny_study import chat, write_jsonl
 

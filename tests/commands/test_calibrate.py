@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from experiments.calibrate import run
-from interp.runs import read_jsonl
+from interp.files import read_jsonl
 from tests.support.tiny_study import with_long_context
 
 

@@ -14,8 +14,10 @@ from experiments import cli
 from experiments.directions import persona as extraction
 from interp.behaviour.judging import ScriptedJudge
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import read_json, read_jsonl
 from interp.model import Model
-from interp.runs import InterpError, load_header, read_json, read_jsonl
+from interp.tensors import load_header
 from tests.support.study_run import write_study_run
 from tests.support.tiny_study import GLOOMY, chat, with_long_context, write_jsonl, write_study, write_trait
 

@@ -21,7 +21,7 @@ from interp.behaviour import held_out
 from interp.behaviour.em import Em
 from interp.behaviour.trained_judge import Recipe, TrainedJudge
 from interp.model import Model
-from interp.runs import load_header
+from interp.tensors import load_header
 from tests.support.tiny_encoder import install, save_encoder
 
 COLUMNS = ("response", "question", "question_id", "aligned", "coherent")

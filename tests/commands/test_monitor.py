@@ -21,10 +21,12 @@ from experiments.monitor import Checkpoint, checkpoints_of
 from figures.monitor import monitor as draw
 from interp.activations import pooled
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import read_jsonl
 from interp.instrument import nulls_file
 from interp.model import Model
 from interp.nulls import random_like
-from interp.runs import InterpError, read_jsonl, save_tensors
+from interp.tensors import save_tensors
 from tests.interp.test_adapters import theirs
 from tests.support.tiny_study import chat, write_jsonl
 

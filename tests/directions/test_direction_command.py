@@ -24,10 +24,13 @@ from experiments.directions.roles import read_roles, role_axis, role_weights
 from finetune.data.sgtr import DETECTION, SELF, Item, pair_rows, summary_prompt
 from interp.chat import Message
 from interp.directions import Direction, difference_of_means, principal_components
+from interp.errors import InterpError
+from interp.files import read_json, read_jsonl
 from interp.instrument import load_permuted, nulls_file
+from interp.keys import seed_from
 from interp.model import Model
 from interp.nulls import permuted_labels, weighted_sums
-from interp.runs import InterpError, load_header, read_json, read_jsonl, seed_from
+from interp.tensors import load_header
 from interp.traits import Trait
 from tests.support.tiny_study import chat, with_long_context, write_jsonl
 

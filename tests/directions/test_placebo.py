@@ -10,7 +10,7 @@ from experiments.directions.files import trait_file
 from experiments.directions.persona import ExtractConfig, run
 from experiments.directions.placebo import CONTRASTS, load_placebos, load_trait, placebo_file, placebo_traits
 from interp.directions import Direction
-from interp.runs import load_header
+from interp.tensors import load_header
 from interp.traits import Trait
 
 EVIL = Trait.load(trait_file("evil"))

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from interp import stats
+from interp.files import write_json, write_jsonl
 from interp.metrics import CollapseMetrics, ProjectionMetrics
 from interp.rows import FIELDS, MetricRow, Rows, over_seeds, read_rows, write_rows
-from interp.runs import NodeName, Run, save_tensors, write_json, write_jsonl
+from interp.runs import NodeName, Run
+from interp.tensors import save_tensors
 
 
 def row(stage: str = "em", seed: int | None = 0, **fields: Any) -> MetricRow:

@@ -17,24 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp import runs
-from interp.runs import (
-    RunFolder,
-    cache_folder,
-    content_key,
-    did_you_mean,
-    environment,
-    load_header,
-    load_tensors,
-    read_json,
-    read_jsonl,
-    require_room,
-    save_tensors,
-    seed_from,
-    without_nan,
-    write_atomic,
-    write_json,
-    write_jsonl,
-)
+from interp.errors import did_you_mean
+from interp.files import read_json, read_jsonl, require_room, without_nan, write_atomic, write_json, write_jsonl
+from interp.keys import content_key, seed_from
+from interp.runs import RunFolder, cache_folder, environment
+from interp.tensors import load_header, load_tensors, save_tensors
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 VALUES = st.recursive(

@@ -41,8 +41,8 @@ from experiments.hypotheses.superseded.decide import decided
 from experiments.hypotheses.superseded.effects import Find, behaviour, mediation, over_models
 from experiments.hypotheses.superseded.units import Readings, evidence_of
 from figures.run import StudyRun
+from interp.files import write_json
 from interp.metrics import LIKELIHOODS, MediationMetrics
-from interp.runs import write_json
 
 
 class Claim(NamedTuple):

@@ -20,6 +20,7 @@ from experiments.hypotheses.superseded.decide import (
 )
 from experiments.hypotheses.superseded.units import Look, Readings, Seen, over_units
 from interp import stats
+from interp.keys import seed_from
 from interp.metrics import (
     LIKELIHOODS,
     DispersionMetrics,
@@ -29,7 +30,6 @@ from interp.metrics import (
     ProjectionMetrics,
     SelfRecognitionMetrics,
 )
-from interp.runs import seed_from
 from interp.stats import Estimate
 
 POOLED = ("all directions", "all traits")
