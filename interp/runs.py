@@ -2,8 +2,7 @@
 
 `Run` opens a folder that holds results, for reading alone; `RunFolder` is one that is being written.
 
-What is written into them is in `interp.files`, `interp.tensors` and `interp.keys`; their names can still be had from
-here.
+How their files are written is in `interp.files` and `interp.tensors`, and how keys are made in `interp.keys`.
 """
 
 import fcntl
@@ -25,58 +24,19 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from interp.errors import InterpError, did_you_mean
+from interp.errors import did_you_mean
 from interp.files import (
-    fresh,
     json_text,
-    jsonl_records,
     read_json,
     read_jsonl,
     read_yaml,
-    read_yaml_value,
-    refuse_constant,
     require_room,
-    without_nan,
     write_atomic,
     write_json,
-    write_jsonl,
 )
-from interp.keys import content_key, seed_from
 from interp.metrics import Metric
 from interp.rows import Rows, read_rows
-from interp.tensors import FORMAT, HEADER_KEY, LAYER_CONVENTION, load_header, load_tensors, save_tensors
-
-__all__ = [
-    "FORMAT",
-    "HEADER_KEY",
-    "LAYER_CONVENTION",
-    "InterpError",
-    "NodeName",
-    "Run",
-    "RunFolder",
-    "cache_folder",
-    "content_key",
-    "did_you_mean",
-    "environment",
-    "fresh",
-    "json_text",
-    "jsonl_records",
-    "load_header",
-    "load_tensors",
-    "now",
-    "read_json",
-    "read_jsonl",
-    "read_yaml",
-    "read_yaml_value",
-    "refuse_constant",
-    "require_room",
-    "save_tensors",
-    "seed_from",
-    "without_nan",
-    "write_atomic",
-    "write_json",
-    "write_jsonl",
-]
+from interp.tensors import load_header, load_tensors
 
 BASE = "base"
 """The name of the base model among the nodes of a study."""
@@ -364,7 +324,7 @@ class Run:
         return read_jsonl(self._named("records", name, ".jsonl"))
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """The tensors of tensors/NAME.safetensors; `interp.runs.load_header` says what they are.
+        """The tensors of tensors/NAME.safetensors; `interp.tensors.load_header` says what they are.
 
         Raises:
             FileNotFoundError: there are none of that name; the message has the nearest name.

@@ -25,9 +25,10 @@ from experiments.study.claims import ClaimsConfig
 from experiments.study.config import BASE, StudyConfig
 from experiments.study.node import Measured, View, paired
 from interp.directions import Direction
+from interp.keys import seed_from
 from interp.model import Model
 from interp.projection import unit_vectors
-from interp.runs import load_tensors, save_tensors, seed_from
+from interp.tensors import load_tensors, save_tensors
 from interp.traits import Trait
 
 Row = dict[str, Any]

@@ -18,7 +18,7 @@ from finetune.data.sets import DataConfig
 from finetune.defences import CaftConfig, DefenceConfig, KlConfig, LdifsConfig, SteerConfig
 from finetune.recipe import PRESETS, TrainConfig
 from finetune.stages import Compose
-from interp.runs import did_you_mean
+from interp.errors import did_you_mean
 from interp.sources import DTYPES
 from interp.template import AS_IS, TemplateSettings
 

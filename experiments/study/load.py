@@ -10,7 +10,8 @@ from experiments.directions.files import trait_file
 from experiments.fields import explain, files_in, set_field, with_files
 from experiments.study.config import STUDIES, StudyConfig
 from experiments.study.each import written_out
-from interp.runs import did_you_mean, read_yaml
+from interp.errors import did_you_mean
+from interp.files import read_yaml
 from interp.sources import sha256_of
 
 
