@@ -51,8 +51,8 @@ def margin_rows(margins: Sequence[Record], questions: Sequence[Record], data: st
     if not all("authors" in question for question in questions):
         return [row for row in rows if row.metric != SelfRecognitionMetrics.order_consistency.name]
     if measure == SelfRecognitionMetrics.name and all(len(question["authors"]) == 2 for question in questions):
-        kept = set(length_matched(_own_gaps(questions)))
-        balanced = [margin for margin in margins if margin["group"] in kept]
+        length_matched_groups = set(length_matched(_own_gaps(questions)))
+        balanced = [margin for margin in margins if margin["group"] in length_matched_groups]
         rows += _margin_rows(balanced, data, measure, f"_{LENGTH_MATCHED}", chance) if balanced else []
     return rows
 

@@ -15,6 +15,7 @@ from experiments import activations
 from experiments.activations import load_activations, pooled_file
 from experiments.adapters import adapter_key
 from experiments.commands.activations import Activations
+from experiments.commands.options import LoadingOptions
 from interp.activations import POOLINGS, Shard, pooled
 from interp.errors import InterpError
 from interp.model import Model
@@ -39,8 +40,8 @@ def run(llama_folder: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     texts = write_jsonl(tmp_path / "texts.jsonl", *TEXTS)
 
     def called(**fields: Any) -> dict[str, Any]:
-        given = {"model": str(llama_folder), "texts": texts, "out": tmp_path / "out", "device": "cpu"}
-        return Activations(**{**given, "dtype": "float32", **fields})()
+        given = {"model": str(llama_folder), "texts": texts, "out": tmp_path / "out"}
+        return Activations(**{**given, "loading": LoadingOptions(device="cpu", dtype="float32"), **fields})()
 
     return called
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from experiments import monitor
 from experiments.commands.monitor import Monitor
+from experiments.commands.options import LoadingOptions
 from experiments.monitor import Checkpoint, checkpoints_of
 from figures.monitor import monitor as draw
 from interp.activations import pooled
@@ -76,7 +77,12 @@ def run(llama_folder: Path, trained: Path, directions: list[Path], tmp_path: Pat
 
     def called(**fields: Any) -> dict[str, Any]:
         given = {"folder": trained, "direction": directions, "model": str(llama_folder), "texts": texts}
-        given |= {"out": tmp_path / "out", "random": 25, "seed": 4, "device": "cpu", "dtype": "float32"}
+        given |= {
+            "out": tmp_path / "out",
+            "random": 25,
+            "seed": 4,
+            "loading": LoadingOptions(device="cpu", dtype="float32"),
+        }
         return Monitor(**given | fields)()
 
     return called

@@ -14,6 +14,7 @@ from torch import Tensor
 from tyro.conf import OmitArgPrefixes
 
 from experiments.commands.direction import MakeDirection
+from experiments.commands.options import LoadingOptions
 from experiments.directions import fit, recipes
 from experiments.directions.em import em_sides
 from experiments.directions.files import ROLES, TRAITS
@@ -78,7 +79,12 @@ def make(folder: Path, tmp_path: Path) -> Callable[..., tuple[dict[str, Any], Di
     """Run the command; what it says and the direction it wrote into OUT."""
 
     def run(recipe: str, out: str = "out", **fields: Any) -> tuple[dict[str, Any], Direction]:
-        given = {"model": str(folder), "out": tmp_path / out, "device": "cpu", "dtype": "float32", "permuted": 6}
+        given = {
+            "model": str(folder),
+            "out": tmp_path / out,
+            "loading": LoadingOptions(device="cpu", dtype="float32"),
+            "permuted": 6,
+        }
         told = MakeDirection(recipe, **given | fields)()
         json.dumps(told)
         return told, Direction.load(tmp_path / out / "direction.safetensors")

@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 
 from experiments import project
+from experiments.loading import Loading
 from experiments.study import load as study_file
 from experiments.study import run as study
 from interp.directions import Direction
@@ -51,8 +52,7 @@ def run(direction: Path, llama_folder: Path, tmp_path: Path, **fields: Any) -> d
         "pooling": "response_mean",
         "n_random": 25,
         "seed": 4,
-        "device": "cpu",
-        "dtype": "float32",
+        "loading": Loading("cpu", "float32"),
     }
     return project.run(**given | fields)
 
