@@ -41,7 +41,8 @@ def run(llama_folder: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
     def called(**fields: Any) -> dict[str, Any]:
         given = {"model": str(llama_folder), "texts": texts, "out": tmp_path / "out"}
-        return Activations(**{**given, "loading": LoadingOptions(device="cpu", dtype="float32"), **fields})()
+        loading = LoadingOptions(device="cpu", dtype=fields.pop("dtype", "float32"))
+        return Activations(**{**given, "loading": loading, **fields})()
 
     return called
 
