@@ -158,6 +158,6 @@ def _keys(
     keys += map(style.key, missing_notes(missing))
     if left_out:
         keys.append(
-            style.key(f"not drawn: {', '.join(f'{measure.name} by {shift.name}' for measure, one in left_out)}")
+            style.key(f"not drawn: {', '.join(f'{measure.name} by {shift.name}' for measure, shift in left_out)}")
         )
     return keys
