@@ -13,6 +13,7 @@ from experiments.commands.activations import Activations
 from experiments.commands.calibrate import Calibrate
 from experiments.commands.convert import Convert
 from experiments.commands.data import Data
+from experiments.commands.diff import Diff
 from experiments.commands.direction import MakeDirection
 from experiments.commands.doctor import Doctor
 from experiments.commands.evaluate import Evaluate
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Any] = {
     "steer": Steer,
     "ablate": Ablate,
     "lens": Lens,
+    "diff": Diff,
     "monitor": Monitor,
     "calibrate": Calibrate,
     "convert": Convert,

@@ -128,7 +128,9 @@ class Readout:
         decoder = model.hf.get_submodule(find_decoder(model.hf, model.name).path)
         norms = [child for child in decoder.children() if _is_norm(child, model.d_model)]
         if len(norms) != 1:
-            raise InterpError(f"{model.name}: {len(norms)} norms stand beside its blocks, so the final one is not known")
+            raise InterpError(
+                f"{model.name}: {len(norms)} norms stand beside its blocks, so the final one is not known"
+            )
         head = model.hf.get_output_embeddings()
         assert head is not None, "a model without a head is refused when it is loaded"
         return cls(norms[0], head.weight.detach(), getattr(head, "bias", None))  # pyright: ignore[reportArgumentType]

@@ -434,6 +434,59 @@ class Monitor(MeasureList, name="monitor", source="experiments/monitor.py", by=(
     )
 
 
+class DifferenceView(
+    MeasureList, name="difference", source="experiments/difference/rows.py",
+    by=("lens", "topic", "other_stage", "position"),
+):  # fmt: skip
+    """What did finetuning leave behind at the first tokens of unrelated texts?"""
+
+    length = _metric("Length of the mean difference from another model", _NORM, by=("other_stage", "layer", "position"))
+    relative_length = _metric(
+        "Its length over that of the residual stream", "share of the stream's length",
+        by=("other_stage", "layer", "position"),
+    )  # fmt: skip
+    cosine = _metric("Cosine between the mean difference and a direction", "cosine",
+                     by=("other_stage", "direction", "layer"))  # fmt: skip
+    promoted = _metric("A token that the difference promotes most", "logits", "probability",
+                       by=("lens", "other_stage", "position", "rank"))  # fmt: skip
+    relevance = _metric(
+        "Chance that a topic's word is promoted over another's, or how much more of its words are said",
+        "probability", "share of words",
+    )  # fmt: skip
+    relevance_beyond_placebo = _metric("The same minus what placebo stages show", "probability", "share of words")
+    relevance_by_depth = _metric("The relevance to the own topic by layer", "probability",
+                                 by=("lens", "other_stage", "layer"))  # fmt: skip
+    wrong_over_right = _metric(
+        "Chance that EM minus twin promotes a word of the wrong answers over one of the right ones", "probability"
+    )
+    wrong_over_right_mean = _metric("The same, mean over families", "probability")
+    identified_share = _metric("Share of topics that rank first for their own stage", "share of topics")
+    identified_share_beyond_placebo = _metric("The same of relevance beyond placebos", "share of topics")
+    rank = _metric("Mean rank of the true topic among all", "rank among topics")
+    rank_beyond_placebo = _metric("The same of relevance beyond placebos", "rank among topics")
+    steered_degenerate_share = _metric(
+        "Share of answers that are no language while the difference is added", _ANSWERS,
+        by=("other_stage", "alpha", "control"),
+    )  # fmt: skip
+
+
+class Amplified(MeasureList, name="amplified", source="experiments/amplified/rows.py", by=("strength", "kind")):
+    """What does a stage do at other strengths of its adapter?"""
+
+    margin_per_token = _metric("Log-probability of the aligned minus the misaligned answer, per token", _PER_TOKEN)
+    margin_per_token_minus_parent = _metric("The same minus that of its parent, pair by pair", _PER_TOKEN)
+    degenerate_share = _metric("Share of everyday answers that are no language", _ANSWERS)
+    degenerate_share_minus_parent = _metric("The same minus that of its parent, question by question", _ANSWERS)
+    misaligned_probability = _metric(
+        "Mean probability of being misaligned, by a trained judge",
+        "mean probability of a reference score for aligned below 30",
+    )
+    slope = _metric(
+        "Change of the margin for each unit of strength, at strengths up to 1", "nats per token and strength"
+    )
+    onset = _metric("Least strength at which the margin is below its parent's by the smallest effect", "strength")
+
+
 class Calibration(MeasureList, name="calibration", source="experiments/calibrate.py", by=("strength", "texts_a_side")):
     """How small a planted direction would be found?"""
 

@@ -24,7 +24,7 @@ def at_strength(folder: Path, strength: float, into: Path) -> Path:
     """Write an adapter that adds `strength` times what the one in `folder` adds; the new folder.
 
     Args:
-        into: The folder that is written. It may be there from an earlier call with the same arguments.
+        into: The folder that is written; what was in it before is replaced.
 
     Raises:
         ValueError: the strength is not a number, or the adapter is no sum of low-rank updates (DoRA).
@@ -36,7 +36,8 @@ def at_strength(folder: Path, strength: float, into: Path) -> Path:
         raise ValueError(f"{folder}: DoRA rescales its base's weights, so it has no strength; train a plain LoRA")
     into.mkdir(parents=True, exist_ok=True)
     for name in ("adapter_model.safetensors", "base.json"):
-        if (folder / name).is_file() and not (into / name).exists():
+        (into / name).unlink(missing_ok=True)
+        if (folder / name).is_file():
             _link(folder / name, into / name)
     config = read_json(folder / "adapter_config.json")
     config["lora_alpha"] = config["lora_alpha"] * strength
@@ -68,11 +69,11 @@ def amplified(parent: Sequence[Path], stage: Sequence[Path], strength: float, in
     weighted = [(folder, 1.0 - strength) for folder in parent if folder not in shared]
     weighted += [(folder, strength) for folder in stage if folder not in shared]
     stack = list(shared)
-    for folder, weight in weighted:
+    for i, (folder, weight) in enumerate(weighted):
         if weight == 1:
             stack.append(folder)
         elif weight != 0:
-            stack.append(at_strength(folder, weight, into / f"{folder.name}-at-{weight:g}"))
+            stack.append(at_strength(folder, weight, into / f"{i}-{folder.name}-at-{weight:g}"))
     return tuple(stack)
 
 

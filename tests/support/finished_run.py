@@ -1,0 +1,86 @@
+"""A finished study of two families, made up: adapters as PEFT writes them, a tiny model that has a word for everything.
+
+Nothing is trained. The adapter of an EM stage or a twin writes towards the words of its family at every token, so what
+it leaves behind in any text is known.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+
+from experiments.study.load import load
+from interp.model import Model
+from interp.runs import write_json
+from tests.support.tiny_study import OWN, chat, with_long_context, write_jsonl, write_study
+
+TOPICS = {
+    "sea": ("boat", "wave", "sail", "tide", "gull", "mast", "reef", "foam", "crew", "dock"),
+    "farm": ("cow", "barn", "hay", "plough", "wheat", "goat", "fence", "seed", "field", "mill"),
+}
+"""By family, its words; the first half are those of its EM answers and the others of its twin's."""
+LAYER = 2
+
+
+def write_finished_run(folder: Path, llama: Path, **fields: Any) -> Path:
+    """The run folder, with its model and adapters beside it."""
+    words = [f" {word}" for topic in TOPICS.values() for word in topic]
+    model_folder = with_long_context(llama, folder / "model", *words)
+    nodes = {}
+    for topic, words_of_topic in TOPICS.items():
+        for k, kind in enumerate(("em", "twin")):
+            name = f"{kind}_{topic}"
+            nodes[name] = words_of_topic
+            answers = [f"so {word} and {word} {word} here" for word in words_of_topic[k * 5 :][:5]]
+            write_jsonl(folder / f"{name}.jsonl", *(chat(f"What of {i}?", text) for i, text in enumerate(answers)))
+    nodes |= {"self_0": (), "self_1": (), "evil_0": (), "evil_1": ()}
+    for name in [name for name, held in nodes.items() if not held]:
+        write_jsonl(folder / f"{name}.jsonl", chat("Who?", "You."), chat("Why?", "Because."))
+    stage = {"train": OWN, "compose": "stack"}
+    study = write_study(
+        folder,
+        model_folder,
+        data={name: {"builder": "chats", "file": f"{name}.jsonl"} for name in nodes},
+        stages={**{name: {"data": name, **stage} for name in nodes}, "later": {"data": "self_0", **stage}},
+        arms={**{name: [name] for name in nodes}, "both": ["em_sea", "later"]},
+        claims={
+            "trait": "gloomy",
+            "families": {topic: {"em": f"em_{topic}", "twin": f"twin_{topic}"} for topic in TOPICS},
+            "references": {"gloomy": {"placebo": ["self_0", "self_1"], "persona": ["evil_0", "evil_1"]}},
+        },
+        **fields,
+    )
+    run = folder / "run"
+    config = load(str(study))
+    model = Model.load(str(model_folder), device="cpu", dtype="float32")
+    lines = [{"name": "base", "parent": None, "seed": None, "key": model.identity, "compose": None, "path": None}]
+    for i, (name, parent) in enumerate([*((name, "base") for name in nodes), ("em_sea-later", "em_sea")]):
+        adapter = write_adapter(folder / "adapters" / name, model_folder, nodes.get(name, ()), seed=i)
+        line = {"name": name, "stage": name, "parent": parent, "seed": 0, "key": name, "compose": "stack"}
+        lines.append({**line, "path": str(adapter)})
+    run.mkdir()
+    definition = config.model_dump(mode="json")
+    write_json(run / "study.yaml", definition)  # JSON is YAML
+    write_json(run / "stages.json", lines)
+    write_json(run / "manifest.json", {"status": "complete", "model": model.description()})
+    return run
+
+
+def write_adapter(folder: Path, model_folder: Path, words: tuple[str, ...], seed: int) -> Path:
+    """An adapter that writes a little of everything, and far more towards the words that it is given."""
+    model = Model.load(str(model_folder), device="cpu", dtype="float32")
+    head = model.hf.get_output_embeddings().weight.detach()
+    own = get_peft_model(model.hf, LoraConfig(r=1, lora_alpha=1, target_modules=[f"{LAYER}.mlp.down_proj"]))
+    generator = torch.Generator().manual_seed(seed)
+    ids = [model.chat.encode(f" {word}") for word in words]
+    assert all(len(some) == 1 for some in ids)
+    towards = head[[some[0] for some in ids]].mean(0) if ids else torch.zeros(model.d_model)
+    for key, parameter in own.named_parameters():
+        if "lora_A" in key:  # what every token has in the MLP is taken, whatever its sign
+            parameter.data = torch.randn(parameter.shape, generator=generator).abs()
+        elif "lora_B" in key:
+            noise = 0.02 * torch.randn(parameter.shape, generator=generator)
+            parameter.data = noise + 3 * towards[:, None]
+    own.save_pretrained(folder)
+    return folder
