@@ -96,7 +96,7 @@ class Differences:
 
     def rows(self, ledger: Ledger, directions: Mapping[str, Direction]) -> list[Row]:
         """Every row of metrics.jsonl; promoted tokens and steered answers are written as records."""
-        base = self._beginnings(ledger, BASE, ())
+        base = self._beginnings(ledger, BASE, (), None)
         rows, records, answers, readings = [], [], [], []
         for node in self.nodes:
             for against, other in self._others(node, ledger, base):
@@ -120,12 +120,11 @@ class Differences:
         """The models that a stage's difference is from, by name."""
         others = [(BASE, base)]
         if node.parent != BASE:
-            others.append(
-                (node.parent, self._beginnings(ledger, f"{node.parent}, seed {node.seed}", node.parent_stack))
-            )
+            label = f"{node.parent}, seed {node.seed}"
+            others.append((node.parent, self._beginnings(ledger, label, node.parent_stack, node.parent_key)))
         return others
 
-    def _beginnings(self, ledger: Ledger, label: str, stack: Sequence[Path], key: str | None = None) -> Beginnings:
+    def _beginnings(self, ledger: Ledger, label: str, stack: Sequence[Path], key: str | None) -> Beginnings:
         """What a stack of adapters has at the first tokens, read unless it is stored."""
         name = Name.of(label).then("first_tokens")
         path = self.out / "tensors" / f"{name.file.replace(',', '')}.safetensors"
@@ -137,7 +136,7 @@ class Differences:
             save_tensors(path, tensors, kind=KIND, header={**self.model.description(), "layer": self.layer})
             return {"file": path.name}
 
-        ledger.once(name, self._what("first tokens", key or list(map(str, stack))), read, (path,))
+        ledger.once(name, self._what("first tokens", key), read, (path,))
         tensors = load_tensors(path, kind=KIND, model=self.model.identity)[0]
         return Beginnings(tensors["means"], tensors["by_text"], tensors["norm"])
 

@@ -28,6 +28,7 @@ class TrainedStage:
         key: The content key of its adapter.
         stack: The folders of the adapters that make it, first applied first.
         parent_stack: Those of its parent.
+        parent_key: The content key of its parent; None for the base model.
     """
 
     name: str
@@ -37,6 +38,7 @@ class TrainedStage:
     key: str
     stack: tuple[Path, ...]
     parent_stack: tuple[Path, ...]
+    parent_key: str | None = None
 
     @property
     def label(self) -> str:
@@ -100,8 +102,9 @@ class FinishedStudy:
     def _stage(self, name: str, seed: int) -> TrainedStage:
         line = self.lines[name, seed]
         parent_stack = self._stack(line["parent"], seed)
-        stage = name.rpartition("-")[2]
-        return TrainedStage(name, stage, line["parent"], seed, line["key"], self._stack(name, seed), parent_stack)
+        parent_key = None if line["parent"] == BASE else self.lines[line["parent"], seed]["key"]
+        own, stage = self._stack(name, seed), name.rpartition("-")[2]
+        return TrainedStage(name, stage, line["parent"], seed, line["key"], own, parent_stack, parent_key)
 
     def _stack(self, name: str, seed: int) -> tuple[Path, ...]:
         """The adapters of a node: those that stay beneath its own as its stage was composed, and its own."""

@@ -1,5 +1,6 @@
 """The `diff` command on a made-up study: what is read, what it is held against, and what is refused."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,16 @@ def test_a_stage_is_relevant_to_its_own_topic_beyond_random_directions(
         assert all(row["value"] < 0.5 and row["ci_low"] is None for row in others)
 
 
+def test_em_minus_twin_promotes_the_words_of_em_answers(rows: Callable[..., list[dict[str, Any]]]) -> None:
+    values = [row["value"] for row in rows("wrong_over_right")]
+    (mean,) = rows("wrong_over_right_mean")
+    assert min(values) > 0.9 and mean["value"] == pytest.approx(sum(values) / 2) and mean["n"] == 2
+    assert [(row["stage"], row["other_stage"]) for row in rows("wrong_over_right")] == [
+        ("em_sea", "twin_sea"),
+        ("em_farm", "twin_farm"),
+    ]
+
+
 def test_a_placebo_is_held_against_the_other_placebo(rows: Callable[..., list[dict[str, Any]]]) -> None:
     for first, second in (("self_0", "self_1"), ("self_1", "self_0")):
         (beyond,) = rows("relevance_beyond_placebo", stage=first, lens="logit", topic="sea")
@@ -73,7 +84,8 @@ def test_steered_answers_and_promoted_tokens_are_kept(result: dict[str, Any]) ->
     of_stage = [r for r in steered if (r["stage"], r["other_stage"]) == ("em_sea", "base")]
     assert [(r["strength"], r["control"]) for r in of_stage[::2]] == [(0.0, None), (1.0, None), (1.0, 0), (1.0, 1)]
     promoted = read_jsonl(out / "records" / "promoted.jsonl")
-    first = [r for r in promoted if (r["stage"], r["lens"], r["position"], r["other_stage"]) == ("em_sea", "logit", "2", "base")]
+    place = {"stage": "em_sea", "lens": "logit", "position": "2", "other_stage": "base"}
+    first = [record for record in promoted if place.items() <= record.items()]
     assert [r["rank"] for r in first] == list(range(1, 21))
     assert first[0]["value"] >= first[-1]["value"]
     assert read_json(out / "manifest.json")["words"]["topics"].keys() == {"sea", "farm"}
@@ -105,8 +117,6 @@ def test_mistakes_are_named_before_anything_is_written(
 
 
 def test_an_adapter_that_is_gone_and_a_study_that_is_not_finished_are_named(finished: Path, tmp_path: Path) -> None:
-    import shutil
-
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     lines = read_json(run / "stages.json")

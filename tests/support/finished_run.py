@@ -1,7 +1,7 @@
 """A finished study of two families, made up: adapters as PEFT writes them, a tiny model that has a word for everything.
 
 Nothing is trained. The adapter of an EM stage or a twin writes towards the words of its family at every token, so what
-it leaves behind in any text is known.
+it leaves behind in any text is known: its family's words, and its own half of them twice as much.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ def write_finished_run(folder: Path, llama: Path, **fields: Any) -> Path:
     for topic, words_of_topic in TOPICS.items():
         for k, kind in enumerate(("em", "twin")):
             name = f"{kind}_{topic}"
-            nodes[name] = words_of_topic
+            nodes[name] = (*words_of_topic, *words_of_topic[k * 5 :][:5])
             answers = [f"so {word} and {word} {word} here" for word in words_of_topic[k * 5 :][:5]]
             write_jsonl(folder / f"{name}.jsonl", *(chat(f"What of {i}?", text) for i, text in enumerate(answers)))
     nodes |= {"self_0": (), "self_1": (), "evil_0": (), "evil_1": ()}
@@ -68,19 +68,25 @@ def write_finished_run(folder: Path, llama: Path, **fields: Any) -> Path:
 
 
 def write_adapter(folder: Path, model_folder: Path, words: tuple[str, ...], seed: int) -> Path:
-    """An adapter that writes a little of everything, and far more towards the words that it is given."""
+    """An adapter that writes a little of anything at every token, and far more towards the words that it is given."""
     model = Model.load(str(model_folder), device="cpu", dtype="float32")
     head = model.hf.get_output_embeddings().weight.detach()
+    inner: list[torch.Tensor] = []
+    hook = model.hf.get_submodule(f"model.layers.{LAYER}.mlp.down_proj").register_forward_pre_hook(
+        lambda _, inputs: inner.append(inputs[0].flatten(0, 1))
+    )
+    model.activations("What is it that they said of the old house on the hill?")
+    hook.remove()
+    mean = torch.cat(inner).mean(0)
     own = get_peft_model(model.hf, LoraConfig(r=1, lora_alpha=1, target_modules=[f"{LAYER}.mlp.down_proj"]))
     generator = torch.Generator().manual_seed(seed)
     ids = [model.chat.encode(f" {word}") for word in words]
     assert all(len(some) == 1 for some in ids)
     towards = head[[some[0] for some in ids]].mean(0) if ids else torch.zeros(model.d_model)
     for key, parameter in own.named_parameters():
-        if "lora_A" in key:  # what every token has in the MLP is taken, whatever its sign
-            parameter.data = torch.randn(parameter.shape, generator=generator).abs()
+        if "lora_A" in key:  # what tokens have in common in the MLP, so that the mean over texts is about 1
+            parameter.data = (mean / mean.square().sum())[None]
         elif "lora_B" in key:
-            noise = 0.02 * torch.randn(parameter.shape, generator=generator)
-            parameter.data = noise + 3 * towards[:, None]
+            parameter.data = 0.02 * torch.randn(parameter.shape, generator=generator) + 3 * towards[:, None]
     own.save_pretrained(folder)
     return folder
