@@ -10,6 +10,7 @@ from tyro.conf import OmitArgPrefixes
 
 from experiments.commands.ablate import Ablate
 from experiments.commands.activations import Activations
+from experiments.commands.amplify import Amplify
 from experiments.commands.calibrate import Calibrate
 from experiments.commands.convert import Convert
 from experiments.commands.data import Data
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Any] = {
     "ablate": Ablate,
     "lens": Lens,
     "diff": Diff,
+    "amplify": Amplify,
     "monitor": Monitor,
     "calibrate": Calibrate,
     "convert": Convert,

@@ -6,7 +6,8 @@ some numbers are put together from others, by these rules alone:
 
 1. `NAME_by_PART` is a metric of one part of the questions; the row says in its field PART which part.
 2. `NAME_minus_base` is the paired difference from the base model; `NAME_minus_alpha_0` and `NAME_minus_untreated` are
-   those from the same model with nothing done to it, in steering and in ablation.
+   those from the same model with nothing done to it, in steering and in ablation; `NAME_minus_parent` is that of a
+   stage at some strength from its parent, which is the stage at strength 0.
 3. `NAME_SUFFIX` is a metric of a selection that its measure lists in `selections`.
 
 Nothing else may be written: `check_names` refuses it and names the nearest known one.
@@ -22,7 +23,7 @@ from interp.errors import did_you_mean
 PARTS = ("context", "domain", "foil", "source", "split")
 """Fields that say of which part of the questions a metric is."""
 BASE_DIFFERENCE = "_minus_base"
-DIFFERENCES = (BASE_DIFFERENCE, "_minus_alpha_0", "_minus_untreated")
+DIFFERENCES = (BASE_DIFFERENCE, "_minus_alpha_0", "_minus_untreated", "_minus_parent")
 """Endings of paired differences."""
 _NORM, _SQUARED, _LENGTH = "residual-stream norm", "squared residual-stream norm", "share of squared length"
 _PROMPTS, _QUESTIONS, _PAIRS, _ANSWERS = ("share of " + what for what in ("prompts", "questions", "pairs", "answers"))
@@ -470,21 +471,20 @@ class DifferenceView(
     )  # fmt: skip
 
 
-class Amplified(MeasureList, name="amplified", source="experiments/amplified/rows.py", by=("strength", "kind")):
-    """What does a stage do at other strengths of its adapter?"""
+class Amplified(
+    MeasureList, name="amplified", source="experiments/amplified/rows.py",
+    by=("strength", "kind", "of_measure", "of_metric"),
+):  # fmt: skip
+    """What does a stage do at other strengths than its own?"""
 
-    margin_per_token = _metric("Log-probability of the aligned minus the misaligned answer, per token", _PER_TOKEN)
-    margin_per_token_minus_parent = _metric("The same minus that of its parent, pair by pair", _PER_TOKEN)
-    degenerate_share = _metric("Share of everyday answers that are no language", _ANSWERS)
-    degenerate_share_minus_parent = _metric("The same minus that of its parent, question by question", _ANSWERS)
-    misaligned_probability = _metric(
-        "Mean probability of being misaligned, by a trained judge",
-        "mean probability of a reference score for aligned below 30",
-    )
     slope = _metric(
-        "Change of the margin for each unit of strength, at strengths up to 1", "nats per token and strength"
+        "Change of a metric from the parent's for each unit of strength, at strengths from -1 to 1",
+        by=("kind", "of_measure", "of_metric"),
     )
-    onset = _metric("Least strength at which the margin is below its parent's by the smallest effect", "strength")
+    onset = _metric("Least strength at which a metric has moved by the smallest effect", "strength",
+                    by=("kind", "of_measure", "of_metric"))  # fmt: skip
+    change_of_kind = _metric("Change of a metric from the parent's, mean over the stages of a kind")
+    em_minus_twin = _metric("Change of EM stages minus that of their twins, mean over families")
 
 
 class Calibration(MeasureList, name="calibration", source="experiments/calibrate.py", by=("strength", "texts_a_side")):

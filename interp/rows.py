@@ -129,7 +129,9 @@ class MetricRow(dict[str, Any]):
     treated = Field[str]("Whose weights are treated.")
     treatment_kind = Field[str]("The kind of the treatment, where `kind` is taken.")
     control = Field[int | None]("The number of a random control; None for the direction itself.")
-    kind = Field[str]("`none`, `add`, `ablate`, `transplant+` or `transplant-`.")
+    kind = Field[str](
+        "`none`, `add`, `ablate`, `transplant+` or `transplant-`; of a strength, what it is of: `adapter` or `logits`."
+    )
     alpha = Field[float]("What the raw direction is multiplied by.")
     phase = Field[str]("Which tokens are treated.")
     relative_strength = Field[float | None]("alpha times the direction's length over that of the residual stream.")

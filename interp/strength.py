@@ -1,5 +1,7 @@
 """A stage at another strength: its parent plus a number times what the stage added to the parent.
 
+There are two ways, of the adapter's weights and of the logits; they agree at 0 and 1 and nowhere else.
+
 At strength 0 it is the parent, at 1 the stage; beyond 1 it is amplified, and below 0 the stage's opposite. A stage's
 update is linear in its scaling, so an adapter at another strength is an adapter folder whose `lora_alpha` is multiplied
 and whose weights are the same file. Whatever takes adapters, for a whole model or for each row of a batch, takes these.
@@ -11,13 +13,16 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.adapter_files import read_adapter
+from interp.batch import Batch
 from interp.files import read_json, write_atomic
+from interp.model import Model
 
 
 def at_strength(folder: Path, strength: float, into: Path) -> Path:
@@ -75,6 +80,34 @@ def amplified(parent: Sequence[Path], stage: Sequence[Path], strength: float, in
         elif weight != 0:
             stack.append(at_strength(folder, weight, into / f"{i}-{folder.name}-at-{weight:g}"))
     return tuple(stack)
+
+
+class LogitsAtStrength(Model):
+    """A model whose logits are a parent's plus a strength times a stage's minus the parent's.
+
+    It scores texts as any model does (`interp.behaviour.likelihood`) and shares everything else with the model that it
+    is made of. It is not sampled from.
+    """
+
+    def __init__(self, model: Model, parent: Sequence[Path], stage: Sequence[Path], strength: float) -> None:
+        self.__dict__.update(vars(model))  # the same weights, adapters and tokenizer, not loaded again
+        self._model, self._parent, self._stage, self._strength = model, tuple(parent), tuple(stage), strength
+
+    def logits(self, batch: Batch, positions: Int[Tensor, "batch k"], *how: Any, **more: Any) -> Tensor:
+        """As `Model.logits`, in float64; the active stack does not matter."""
+        with self._model.using(*self._parent):
+            parent = self._model.logits(batch, positions, *how, **more)
+        with self._model.using(*self._stage):
+            stage = self._model.logits(batch, positions, *how, **more)
+        return amplified_logits(parent, stage, self._strength)
+
+    def generate(self, *_: Any, **__: Any) -> Any:
+        """Refuse to answer.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("a model with amplified logits only scores texts; amplify the adapter to hear its answers")
 
 
 def amplified_logits(

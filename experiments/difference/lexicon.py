@@ -5,7 +5,6 @@ all other families. Inside a family the words of the EM answers stand against th
 not what it is about. A study without families has its data sets as topics, as far as no model has to write them.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -95,6 +94,6 @@ def lexicon_of(study: FinishedStudy, parts: Parts, chat: ChatTokenizer, n: int) 
     topics = contrasts_of_topics(chat, {topic: word_counts(some) for topic, some in texts.items()}, n)
     sides = {}
     for em, twin in parts.twins.items():
-        counts: list[Counter[str]] = [word_counts(by_node[node]) for node in (em, twin)]
-        sides[parts.topics[em]] = contrast_of_sides(chat, parts.topics[em], *counts, n)
+        own, others = (word_counts(by_node[node]) for node in (em, twin))
+        sides[parts.topics[em]] = contrast_of_sides(chat, parts.topics[em], own, others, n)
     return Lexicon(topics, sides)

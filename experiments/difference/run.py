@@ -30,6 +30,8 @@ from interp.sources import sha256_of
 
 KIND = "activations at first tokens"
 MEASURE = {"measure": "difference"}
+LATER = "later"
+"""The kind of a stage that was trained on another."""
 
 
 def run(
@@ -161,10 +163,14 @@ class Differences:
         for way, held in steered.items():
             if " control " in way:
                 controls.setdefault(way.partition(" control ")[0], []).append(held)
-        topic = self.parts.topics.get(node.name)
-        interval = self.reader.interval(difference, topics[topic]) if topic in topics else None
-        kind = self.parts.kinds.get(node.name, "later")
-        return Reading(place, kind, topic if topic in topics else None, scores, controls, interval)
+        topic = self._topic(node.name)
+        interval = self.reader.interval(difference, topics[topic]) if topic is not None else None
+        return Reading(place, self.parts.kinds.get(node.name, LATER), topic, scores, controls, interval)
+
+    def _topic(self, name: str) -> str | None:
+        """The topic of a node, as far as its words are known."""
+        topic = self.parts.topics.get(name)
+        return topic if topic in self.reader.lexicon.topics else None
 
     def _size_rows(self, place: Row, difference: Difference, own: Beginnings) -> list[Row]:
         rows = []
@@ -197,8 +203,8 @@ class Differences:
         return rows
 
     def _depth_rows(self, place: Row, raw: Row) -> list[Row]:
-        topic = self.parts.topics.get(place["stage"])
-        if topic not in self.reader.lexicon.topics:
+        topic = self._topic(place["stage"])
+        if topic is None:
             return []
         return [
             {

@@ -70,7 +70,7 @@ def write_finished_run(folder: Path, llama: Path, **fields: Any) -> Path:
 def write_adapter(folder: Path, model_folder: Path, words: tuple[str, ...], seed: int) -> Path:
     """An adapter that writes a little of anything at every token, and far more towards the words that it is given."""
     model = Model.load(str(model_folder), device="cpu", dtype="float32")
-    head = model.hf.get_output_embeddings().weight.detach()
+    head = model.hf.lm_head.weight.detach()
     inner: list[torch.Tensor] = []
     hook = model.hf.get_submodule(f"model.layers.{LAYER}.mlp.down_proj").register_forward_pre_hook(
         lambda _, inputs: inner.append(inputs[0].flatten(0, 1))
@@ -88,5 +88,5 @@ def write_adapter(folder: Path, model_folder: Path, words: tuple[str, ...], seed
             parameter.data = (mean / mean.square().sum())[None]
         elif "lora_B" in key:
             parameter.data = 0.02 * torch.randn(parameter.shape, generator=generator) + 3 * towards[:, None]
-    own.save_pretrained(folder)
+    own.save_pretrained(str(folder))
     return folder
