@@ -34,7 +34,7 @@ class Identification:
     arrangements: int
 
 
-def identified(scores: Float[np.ndarray, "n n"], *, resamples: int = 9999, seed: int = 0) -> Identification:
+def identified(scores: Float[np.ndarray, "thing candidate"], *, resamples: int = 9999, seed: int = 0) -> Identification:
     """Ranks of the true candidates in a table of scores, the highest being the first.
 
     The permutation test holds the table fixed and exchanges which candidate is the true one of which thing. It needs

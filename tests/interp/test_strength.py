@@ -1,4 +1,4 @@
-"""Stages at other strengths: 0 is the parent, 1 the stage, and what lies between and beyond is linear in the weights."""
+"""Stages at other strengths: 0 is the parent, 1 the stage, and all else is linear in the weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -107,9 +107,7 @@ def test_amplified_logits_are_the_parents_at_0_the_stages_at_1_and_linear() -> N
     torch.testing.assert_close(amplified_logits(parent, stage, 3.0), three)
 
 
-def test_a_model_with_amplified_logits_scores_texts_and_does_not_answer(
-    model: Model, folders: dict[str, Path]
-) -> None:
+def test_a_model_with_amplified_logits_scores_texts_and_does_not_answer(model: Model, folders: dict[str, Path]) -> None:
     rows = [model.chat.tokens(CHAT)]
     parent, stage = (folders["parent"],), (folders["parent"], folders["stage"])
     for strength, stack in ((0.0, parent), (1.0, stage)):

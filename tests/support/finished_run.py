@@ -4,6 +4,7 @@ Nothing is trained. The adapter of an EM stage or a twin writes towards the word
 it leaves behind in any text is known: its family's words, and its own half of them twice as much.
 """
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def write_finished_run(folder: Path, llama: Path, **fields: Any) -> Path:
     model = Model.load(str(model_folder), device="cpu", dtype="float32")
     lines = [{"name": "base", "parent": None, "seed": None, "key": model.identity, "compose": None, "path": None}]
     for i, (name, parent) in enumerate([*((name, "base") for name in nodes), ("em_sea-later", "em_sea")]):
-        adapter = write_adapter(folder / "adapters" / name, model_folder, nodes.get(name, ()), seed=i)
+        adapter = write_adapter(folder / "adapters" / name, model, nodes.get(name, ()), seed=i)
         line = {"name": name, "stage": name, "parent": parent, "seed": 0, "key": name, "compose": "stack"}
         lines.append({**line, "path": str(adapter)})
     run.mkdir()
@@ -67,9 +68,8 @@ def write_finished_run(folder: Path, llama: Path, **fields: Any) -> Path:
     return run
 
 
-def write_adapter(folder: Path, model_folder: Path, words: tuple[str, ...], seed: int) -> Path:
+def write_adapter(folder: Path, model: Model, words: tuple[str, ...], seed: int) -> Path:
     """An adapter that writes a little of anything at every token, and far more towards the words that it is given."""
-    model = Model.load(str(model_folder), device="cpu", dtype="float32")
     head = model.hf.lm_head.weight.detach()
     inner: list[torch.Tensor] = []
     hook = model.hf.get_submodule(f"model.layers.{LAYER}.mlp.down_proj").register_forward_pre_hook(
@@ -78,7 +78,9 @@ def write_adapter(folder: Path, model_folder: Path, words: tuple[str, ...], seed
     model.activations("What is it that they said of the old house on the hill?")
     hook.remove()
     mean = torch.cat(inner).mean(0)
-    own = get_peft_model(model.hf, LoraConfig(r=1, lora_alpha=1, target_modules=[f"{LAYER}.mlp.down_proj"]))
+    own = get_peft_model(
+        copy.deepcopy(model.hf), LoraConfig(r=1, lora_alpha=1, target_modules=[f"{LAYER}.mlp.down_proj"])
+    )
     generator = torch.Generator().manual_seed(seed)
     ids = [model.chat.encode(f" {word}") for word in words]
     assert all(len(some) == 1 for some in ids)
