@@ -130,7 +130,8 @@ class MetricRow(dict[str, Any]):
     treatment_kind = Field[str]("The kind of the treatment, where `kind` is taken.")
     control = Field[int | None]("The number of a random control; None for the direction itself.")
     kind = Field[str](
-        "`none`, `add`, `ablate`, `transplant+` or `transplant-`; of a strength, what it is of: `adapter` or `logits`."
+        "`none`, `add`, `ablate`, `transplant+` or `transplant-`; of a strength, what it is of: `adapter` or "
+        "`logits`; of a difference, what its stage stands for."
     )
     alpha = Field[float]("What the raw direction is multiplied by.")
     phase = Field[str]("Which tokens are treated.")

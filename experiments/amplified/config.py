@@ -19,6 +19,8 @@ class AmplifiedConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    stages: tuple[str, ...] = ()
+    """Nodes that are amplified; none for all that are trained on the base model."""
     strengths: tuple[float, ...] = (-1.0, 0.5, 1.0, 1.5, 2.0, 3.0)
     """What the stage added to its parent is multiplied by; 0 is the parent, which is always measured."""
     logits: bool = True

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from experiments.amplified.take import AtStrength
 from experiments.difference.lexicon import EM, TWIN, Parts
 from experiments.measures.take import Behaviour
-from experiments.study.finished import TrainedStage
+from experiments.study.stored import TrainedStage
 from interp import stats
 from interp.behaviour.preference import margin_per_token
 from interp.resampling import bootstrap

@@ -12,11 +12,13 @@ from typing import Any
 from experiments.amplified.config import AmplifiedConfig
 from experiments.amplified.rows import Amplification, curve_rows, kind_rows, strength_rows
 from experiments.amplified.take import records_at_strengths
-from experiments.difference.lexicon import parts_of
+from experiments.difference.lexicon import Parts, parts_of
 from experiments.measures.judge import COSTS, JudgeConfig
 from experiments.measures.take import Behaviour
-from experiments.resumable import Ledger, Row, Work, run_once
-from experiments.study.finished import FinishedStudy
+from experiments.resumable import Ledger, Once, Row, Work, run_once
+from experiments.study.stored import StoredStudy, TrainedStage
+from figures.amplified import amplified as draw
+from interp.model import Model
 from interp.runs import seed_from, write_jsonl
 
 
@@ -26,7 +28,6 @@ def run(
     out: Path,
     config: AmplifiedConfig,
     judge: JudgeConfig | None,
-    stages: Sequence[str],
     seeds: Sequence[int],
     seed: int,
     device: str,
@@ -34,15 +35,14 @@ def run(
     """The `amplify` command: writes OUT/metrics.jsonl and a file of records for each measure.
 
     Args:
-        stages: The nodes that are amplified; none given: those that are trained on the base model.
         seeds: Training seeds; none given, all.
 
     Raises:
         ValueError, FileNotFoundError, InterpError: bad input, before anything is written.
     """
-    finished = FinishedStudy(study)
+    finished = StoredStudy.finished(study)
     parts = parts_of(finished)
-    nodes = finished.stages(stages or list(parts.kinds), seeds or None)
+    nodes = finished.stages(config.stages or list(parts.kinds), seeds or None)
     measures = config.measures.taken()
     behaviour = Behaviour(measures, judge=judge, journal=out / "judge.jsonl", seed=seed)
     behaviour.check()
@@ -61,20 +61,32 @@ def run(
         model = finished.model(device)
 
         def measure(ledger: Ledger) -> list[Row]:
-            amplifications = []
-            for node in nodes:
-                folder = out / "adapters" / f"{node.name}-{node.seed}"
-                at = records_at_strengths(model, node, behaviour, config, ledger, folder)
-                amplifications.append(Amplification(node, at))
-            _write_records(out, amplifications)
-            rows = [row for one in amplifications for row in strength_rows(one, behaviour)]
-            for one in amplifications:
-                rows += curve_rows(one, config.smallest, seed=seed_from(seed, "onset", one.node.label))
-            return rows + kind_rows(amplifications, parts)
+            return amplified_rows(model, nodes, parts, behaviour, config, ledger.once, out)
 
-        return Work(model, {"study": str(study), "kinds": dict(parts.kinds), "measures": declared}, measure)
+        return Work(model, {"study": str(study), "kinds": dict(parts.kinds), "measures": declared}, measure, draw)
 
     return run_once(out, definition, prepare)
+
+
+def amplified_rows(
+    model: Model,
+    nodes: Sequence[TrainedStage],
+    parts: Parts,
+    behaviour: Behaviour,
+    config: AmplifiedConfig,
+    once: Once,
+    out: Path,
+) -> list[Row]:
+    """The rows of nodes at all strengths; their records are written into OUT/records."""
+    amplifications = []
+    for node in nodes:
+        at = records_at_strengths(model, node, behaviour, config, once, out / "adapters" / f"{node.name}-{node.seed}")
+        amplifications.append(Amplification(node, at))
+    _write_records(out, amplifications)
+    rows = [row for one in amplifications for row in strength_rows(one, behaviour)]
+    for one in amplifications:
+        rows += curve_rows(one, config.smallest, seed=seed_from(behaviour.seed, "onset", one.node.label))
+    return rows + kind_rows(amplifications, parts)
 
 
 def _write_records(out: Path, amplifications: Sequence[Amplification]) -> None:
@@ -86,4 +98,4 @@ def _write_records(out: Path, amplifications: Sequence[Amplification]) -> None:
                 mark = {**one.place, "strength": at.strength, "kind": at.kind}
                 records.setdefault(measure, []).extend({**mark, **record} for record in some)
     for measure, some in records.items():
-        write_jsonl(out / "records" / f"{measure}.jsonl", some)
+        write_jsonl(out / "records" / f"amplified-{measure}.jsonl", some)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from experiments.amplified.config import AmplifiedConfig
 from experiments.measures.take import Behaviour
-from experiments.resumable import Ledger, Name
-from experiments.study.finished import TrainedStage
+from experiments.resumable import Name, Once
+from experiments.study.stored import TrainedStage
 from interp.behaviour.measure import Measure, Setting
 from interp.behaviour.preference import Preference
 from interp.model import Model
@@ -34,7 +34,7 @@ class AtStrength:
 
 
 def records_at_strengths(
-    model: Model, node: TrainedStage, behaviour: Behaviour, config: AmplifiedConfig, ledger: Ledger, folder: Path
+    model: Model, node: TrainedStage, behaviour: Behaviour, config: AmplifiedConfig, once: Once, folder: Path
 ) -> list[AtStrength]:
     """A stage's records at every strength, its parent's first; each part is stored as soon as it is whole.
 
@@ -43,25 +43,25 @@ def records_at_strengths(
     """
     parent_name = Name.of(f"{node.parent}, seed {node.seed}" if node.parent_key else node.parent).then("as_parent")
     parent_key = node.parent_key or model.identity
-    parent = behaviour.take(model, node.parent_stack, ledger.once, parent_key, parent_name)
+    parent = behaviour.take(model, node.parent_stack, once, parent_key, parent_name)
     found = [AtStrength(0.0, "adapter", parent)]
     try:
         for strength in (one for one in config.strengths if one):
             stack = amplified(node.parent_stack, node.stack, strength, folder)
             name = Name.of(node.label).then(f"at_{strength:g}")
             what = None if strength == 1 else [parent_key, strength]
-            records = behaviour.take(model, stack, ledger.once, node.key, name, what=what)
+            records = behaviour.take(model, stack, once, node.key, name, what=what)
             found.append(AtStrength(strength, "adapter", records))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if config.logits:
         for measure in (one for one in behaviour.measures if isinstance(one, Preference)):
-            found += _with_amplified_logits(model, node, measure, config, ledger, behaviour.seed)
+            found += _with_amplified_logits(model, node, measure, config, once, behaviour.seed)
     return found
 
 
 def _with_amplified_logits(
-    model: Model, node: TrainedStage, measure: Measure, config: AmplifiedConfig, ledger: Ledger, seed: int
+    model: Model, node: TrainedStage, measure: Measure, config: AmplifiedConfig, once: Once, seed: int
 ) -> list[AtStrength]:
     found = []
     for strength in (one for one in config.strengths if one not in (0, 1)):  # where the two ways agree
@@ -72,6 +72,6 @@ def _with_amplified_logits(
 
         name = Name.of(node.label).then(f"logits_at_{strength:g}-{measure.name}", f"logits at {strength:g}")
         what = [node.key, node.parent_key, measure.declared(), strength, seed, "logits"]
-        records = ledger.once(name, what, take)["records"]
+        records = once(name, what, take)["records"]
         found.append(AtStrength(strength, "logits", {measure.name: records}))
     return found

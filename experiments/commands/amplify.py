@@ -46,7 +46,7 @@ class Amplify:
         from experiments.evaluate import measures_of
         from experiments.fields import checked
 
-        fields: dict[str, Any] = {"logits": self.logits, "smallest": self.smallest}
+        fields: dict[str, Any] = {"logits": self.logits, "smallest": self.smallest, "stages": tuple(self.stage)}
         if self.strength:
             fields["strengths"] = tuple(self.strength)
         if self.measures or self.set:
@@ -56,7 +56,6 @@ class Amplify:
             out=self.out,
             config=checked(AmplifiedConfig, fields),
             judge=judge_config(self.judge, self.set_judge),
-            stages=self.stage,
             seeds=self.train_seed,
             seed=self.seed,
             device=self.device,

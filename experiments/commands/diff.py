@@ -55,12 +55,11 @@ class Diff:
         from experiments.fields import checked
 
         fields = {name: getattr(self, name) for name in _SIZES}
-        fields |= {"scales": tuple(self.scale), "steer": tuple(self.steer)}
+        fields |= {"scales": tuple(self.scale), "steer": tuple(self.steer), "stages": tuple(self.stage)}
         return run.run(
             study=self.run,
             out=self.out,
             config=checked(DifferenceConfig, fields),
-            stages=self.stage,
             seeds=self.train_seed,
             seed=self.seed,
             device=self.device,

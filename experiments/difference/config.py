@@ -11,6 +11,8 @@ class DifferenceConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    stages: tuple[str, ...] = ()
+    """Nodes that are read beside those trained on the base model; each is read against its parent too."""
     texts: Path | None = None
     """A file with one unrelated text a line; None for this project's own."""
     n_texts: int = Field(default=256, ge=2)

@@ -8,7 +8,7 @@ not what it is about. A study without families has its data sets as topics, as f
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from experiments.study.finished import FinishedStudy, answers_in
+from experiments.study.stored import StoredStudy, answers_in
 from interp.chat import ChatTokenizer
 from interp.relevance import Contrast, contrast_of_sides, contrasts_of_topics, word_counts
 
@@ -34,7 +34,7 @@ class Parts:
         return [name for name, known in self.kinds.items() if known == kind]
 
 
-def parts_of(study: FinishedStudy) -> Parts:
+def parts_of(study: StoredStudy) -> Parts:
     """What each node stands for, by the study's claims; without claims all are `other` and have their data as topic."""
     first = [name for name in study.names if "-" not in name]
     claims = study.study.claims
@@ -71,7 +71,7 @@ class Lexicon:
         return sorted({token for one in contrasts for token in (*one.own, *one.others)})
 
 
-def lexicon_of(study: FinishedStudy, parts: Parts, chat: ChatTokenizer, n: int) -> Lexicon:
+def lexicon_of(study: StoredStudy, parts: Parts, chat: ChatTokenizer, n: int) -> Lexicon:
     """The words of a study's topics.
 
     Args:

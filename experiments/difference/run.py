@@ -18,9 +18,10 @@ from experiments.difference.config import DifferenceConfig
 from experiments.difference.lexicon import PLACEBO, Lexicon, Parts, lexicon_of, parts_of
 from experiments.difference.read import LOGIT, Difference, DifferenceReader, degenerate_shares, steered_scores
 from experiments.difference.rows import MEAN, NONE, Reading, identification_rows, relevance_rows, side_rows
-from experiments.resumable import Ledger, Name, Row, Work, run_once
+from experiments.resumable import Name, Once, Row, Work, run_once
 from experiments.study.config import BASE
-from experiments.study.finished import FinishedStudy, TrainedStage
+from experiments.study.stored import StoredStudy, TrainedStage
+from figures.difference import difference as draw
 from interp import stats
 from interp.difference import Beginnings
 from interp.directions import Direction
@@ -39,7 +40,6 @@ def run(
     study: Path,
     out: Path,
     config: DifferenceConfig,
-    stages: Sequence[str],
     seeds: Sequence[int],
     seed: int,
     device: str,
@@ -47,15 +47,13 @@ def run(
     """The `diff` command: writes OUT/metrics.jsonl, OUT/records and OUT/tensors.
 
     Args:
-        stages: Nodes beside those that are trained on the base model; a node on another is read against its parent too.
         seeds: Training seeds; none given, all.
 
     Raises:
         ValueError, FileNotFoundError, InterpError: bad input, before anything is written.
     """
-    finished = FinishedStudy(study)
-    parts = parts_of(finished)
-    nodes = finished.stages([*parts.kinds, *stages], seeds or None)
+    finished = StoredStudy.finished(study)
+    nodes = finished.stages([*parts_of(finished).kinds, *config.stages], seeds or None)
     definition = {
         "holds": "difference",
         "study": finished.study.name,
@@ -66,14 +64,25 @@ def run(
 
     def prepare() -> Work:
         model = finished.model(device)
-        lexicon = lexicon_of(finished, parts, model.chat, config.words)
-        reader = DifferenceReader(model, config, lexicon, seed=seed)
-        differences = Differences(model, reader, parts, nodes, out)
-        directions = finished.directions(model)
-        facts = {"study": str(study), "words": words_of(lexicon), "kinds": dict(parts.kinds)}
-        return Work(model, facts, lambda ledger: differences.rows(ledger, directions))
+        differences = differences_of(finished, model, config, nodes, out, seed=seed)
+        directions, lexicon = finished.directions(model), differences.reader.lexicon
+        facts = {"study": str(study), "words": words_of(lexicon), "kinds": dict(differences.parts.kinds)}
+        return Work(model, facts, lambda ledger: differences.rows(ledger.once, directions), draw)
 
     return run_once(out, definition, prepare)
+
+
+def differences_of(
+    stored: StoredStudy, model: Model, config: DifferenceConfig, nodes: Sequence[TrainedStage], out: Path, *, seed: int
+) -> "Differences":
+    """What is needed to read the differences of some nodes of a study.
+
+    Raises:
+        ValueError, FileNotFoundError: the texts, the layer or the topics will not do.
+    """
+    parts = parts_of(stored)
+    lexicon = lexicon_of(stored, parts, model.chat, config.words)
+    return Differences(model, DifferenceReader(model, config, lexicon, seed=seed), parts, nodes, out)
 
 
 def words_of(lexicon: Lexicon) -> Row:
@@ -96,16 +105,16 @@ class Differences:
         self.model, self.reader, self.parts, self.nodes, self.out = model, reader, parts, nodes, out
         self.config, self.layer = reader.config, reader.layer
 
-    def rows(self, ledger: Ledger, directions: Mapping[str, Direction]) -> list[Row]:
+    def rows(self, once: Once, directions: Mapping[str, Direction]) -> list[Row]:
         """Every row of metrics.jsonl; promoted tokens and steered answers are written as records."""
-        base = self._beginnings(ledger, BASE, (), None)
+        base = self._beginnings(once, BASE, (), None)
         rows, records, answers, readings = [], [], [], []
         for node in self.nodes:
-            for against, other in self._others(node, ledger, base):
-                own = self._beginnings(ledger, node.label, node.stack, node.key)
+            for against, other in self._others(node, once, base):
+                own = self._beginnings(once, node.label, node.stack, node.key)
                 difference = Difference.of(own, other, self.layer)
-                place = {**place_of(node), "other_stage": against}
-                raw = self._reading(ledger, node, against, difference)
+                place = {**place_of(node), "other_stage": against, "kind": self._kind(node.name)}
+                raw = self._reading(once, node, against, difference)
                 rows += self._size_rows(place, difference, own) + self._cosine_rows(place, difference, directions)
                 rows += self._depth_rows(place, raw) + _degenerate_rows(place, raw["answers"])
                 records += _promoted(place, raw)
@@ -115,18 +124,18 @@ class Differences:
         write_jsonl(self.out / "records" / "promoted.jsonl", records)
         write_jsonl(self.out / "records" / "steered.jsonl", answers)
         rows += _token_rows(records) + relevance_rows(readings, self.reader.random_scores())
-        rows += identification_rows(readings, seed=self.reader.seed) + self._sides(ledger)
+        rows += identification_rows(readings, seed=self.reader.seed) + self._sides(once)
         return [{"arm": row.get("arm", row["stage"]), **row, **MEASURE} for row in rows]
 
-    def _others(self, node: TrainedStage, ledger: Ledger, base: Beginnings) -> list[tuple[str, Beginnings]]:
+    def _others(self, node: TrainedStage, once: Once, base: Beginnings) -> list[tuple[str, Beginnings]]:
         """The models that a stage's difference is from, by name."""
         others = [(BASE, base)]
         if node.parent != BASE:
             label = f"{node.parent}, seed {node.seed}"
-            others.append((node.parent, self._beginnings(ledger, label, node.parent_stack, node.parent_key)))
+            others.append((node.parent, self._beginnings(once, label, node.parent_stack, node.parent_key)))
         return others
 
-    def _beginnings(self, ledger: Ledger, label: str, stack: Sequence[Path], key: str | None) -> Beginnings:
+    def _beginnings(self, once: Once, label: str, stack: Sequence[Path], key: str | None) -> Beginnings:
         """What a stack of adapters has at the first tokens, read unless it is stored."""
         name = Name.of(label).then("first_tokens")
         path = self.out / "tensors" / f"{name.file.replace(',', '')}.safetensors"
@@ -138,18 +147,18 @@ class Differences:
             save_tensors(path, tensors, kind=KIND, header={**self.model.description(), "layer": self.layer})
             return {"file": path.name}
 
-        ledger.once(name, self._what("first tokens", key), read, (path,))
+        once(name, self._what("first tokens", key), read, (path,))
         tensors = load_tensors(path, kind=KIND, model=self.model.identity)[0]
         return Beginnings(tensors["means"], tensors["by_text"], tensors["norm"])
 
-    def _reading(self, ledger: Ledger, node: TrainedStage, against: str, difference: Difference) -> Row:
+    def _reading(self, once: Once, node: TrainedStage, against: str, difference: Difference) -> Row:
         def read() -> Row:
             with self.model.using(*node.stack):
                 return self.reader.read(difference)
 
         words = {name: [one.own, one.others] for name, one in self.reader.lexicon.topics.items()}
         name = Name.of(node.label).then(f"minus_{against}")
-        return ledger.once(name, [*self._what("reading", node.key), against, words], read)
+        return once(name, [*self._what("reading", node.key), against, words], read)
 
     def _what(self, part: str, key: Any) -> list[Any]:
         config = self.config.model_dump(mode="json")
@@ -165,7 +174,10 @@ class Differences:
                 controls.setdefault(way.partition(" control ")[0], []).append(held)
         topic = self._topic(node.name)
         interval = self.reader.interval(difference, topics[topic]) if topic is not None else None
-        return Reading(place, self.parts.kinds.get(node.name, LATER), topic, scores, controls, interval)
+        return Reading(place, self._kind(node.name), topic, scores, controls, interval)
+
+    def _kind(self, name: str) -> str:
+        return self.parts.kinds.get(name, LATER)
 
     def _topic(self, name: str) -> str | None:
         """The topic of a node, as far as its words are known."""
@@ -215,12 +227,12 @@ class Differences:
             for layer, scores in enumerate(raw["by_layer"])
         ]  # fmt: skip
 
-    def _sides(self, ledger: Ledger) -> list[Row]:
+    def _sides(self, once: Once) -> list[Row]:
         """Rows of the words of wrong answers against those of right ones, in EM minus twin and between placebos."""
         sides, by_node = self.reader.lexicon.sides, {(node.name, node.seed): node for node in self.nodes}
 
         def score(stage: TrainedStage, other: TrainedStage, topics: Sequence[str]) -> dict[str, float]:
-            first, second = (self._beginnings(ledger, one.label, one.stack, one.key) for one in (stage, other))
+            first, second = (self._beginnings(once, one.label, one.stack, one.key) for one in (stage, other))
             mean = Difference.of(first, second, self.layer).mean[:, self.layer]
             scores = self.reader.by_logit_lens(mean, {topic: sides[topic] for topic in topics})
             return {topic: float(np.mean(held)) for topic, held in scores.items()}

@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from figures.amplified import amplified
 from figures.attribution import attribution, patching
 from figures.behaviour_projection import behaviour_projection
 from figures.checkpoints import checkpoints
+from figures.difference import difference
 from figures.displacement_cosines import displacement_cosines
 from figures.instrument import instrument
 from figures.mediation import bar_name, mediation, metric_name
@@ -121,6 +123,18 @@ def _drawings() -> Iterator[Drawing]:
         mediation,
         lambda rows: _listed(rows, metric_name, lambda row: f"{row['metric'].replace('_', ' ')}, {bar_name(row)}"),
         lambda run: any(not Mediation.effect.is_of(row) for row in run.rows(measure=Mediation.name)),
+    )
+    yield Drawing(
+        "difference",
+        "Does what a stage left behind give away what it was trained on?",
+        difference,
+        lambda rows: _listed([row for row in rows if row["own_topic"]], _key("kind"), _key("stage")),
+    )
+    yield Drawing(
+        "amplified",
+        "What stages do at other strengths",
+        amplified,
+        lambda rows: _listed(rows, _key("title", "kind"), lambda row: f"at {row['strength']:g}"),
     )
     for number, title, draw in (
         (LensView.attribution, "What adds to the right answer: direct logit attribution", attribution),

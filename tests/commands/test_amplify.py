@@ -1,5 +1,6 @@
 """The `amplify` command on a made-up study, and the curves, slopes and onsets that are made of its records."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,15 @@ def test_em_minus_twin_is_over_families(rows: Callable[..., list[dict[str, Any]]
 
 def test_records_say_their_strength_and_adapters_are_cleared_away(result: dict[str, Any]) -> None:
     out = Path(result["out"])
-    records = read_jsonl(out / "records" / "collapse.jsonl")
+    records = read_jsonl(out / "records" / "amplified-collapse.jsonl")
     of_stage = [record for record in records if record["stage"] == "em_farm"]
     assert [record["strength"] for record in of_stage[::2]] == [0.0, -1.0, 1.0, 2.0]
     assert not list((out / "adapters").glob("*"))
+    with (out / "figures" / "amplified.csv").open(encoding="utf-8") as file:
+        points = [row for row in csv.DictReader(file) if (row["kind"], row["metric"]) == ("em", "margin_per_token")]
+    changes = {r["strength"]: r["value"] for r in result["metrics"] if r["metric"] == "change_of_kind"
+               and (r["stage"], r["of_metric"]) == ("em", "margin_per_token")}  # fmt: skip
+    assert {float(row["strength"]): float(row["value"]) for row in points} == changes | {0.0: 0.0}
 
 
 def test_a_slope_is_the_line_through_the_parent_that_changes_near_it_lie_on() -> None:

@@ -1,5 +1,6 @@
 """The `diff` command on a made-up study: what is read, what it is held against, and what is refused."""
 
+import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,12 @@ def test_steered_answers_and_promoted_tokens_are_kept(result: dict[str, Any]) ->
     assert [r["rank"] for r in first] == list(range(1, 21))
     assert first[0]["value"] >= first[-1]["value"]
     assert read_json(out / "manifest.json")["words"]["topics"].keys() == {"sea", "farm"}
+    with (out / "figures" / "difference.csv").open(encoding="utf-8") as file:
+        cells = {(row["stage"], row["topic"]): float(row["value"]) for row in csv.DictReader(file)}
+    beyond = [
+        row for row in result["metrics"] if row["metric"] == "relevance_beyond_placebo" and row["lens"] == "logit"
+    ]
+    assert cells == {(row["stage"], row["topic"]): row["value"] for row in beyond}
 
 
 def test_a_run_that_is_finished_is_left_alone(finished: Path, result: dict[str, Any]) -> None:

@@ -78,6 +78,9 @@ def test_what_the_tokenizer_puts_before_every_text_is_shown_and_not_counted(llam
     finally:
         tokenizer.__class__ = WithBos.__bases__[0]
     assert [row.ids for row in shown] == [(bos, *row.ids) for row in plain]
+    means = read_beginnings(llama, shown, K, LAYER).means[:, LAYER]
+    own = [reference.stream(llama.hf, "llama", row.ids, LAYER)[1:] for row in shown]
+    torch.testing.assert_close(means, torch.stack(own).mean(0), atol=1e-5, rtol=1e-4)
 
 
 def test_the_logit_lens_is_the_published_one(kind: str, model: Model, tiny_hf: Callable[..., PreTrainedModel]) -> None:

@@ -1,4 +1,4 @@
-"""A study that is finished, opened so that its stages can be made active again and its data sets built again."""
+"""A stored study, opened so that its stages can be made active again and its data sets built again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,30 +46,37 @@ class TrainedStage:
         return f"{self.name}, seed {self.seed}"
 
 
-class FinishedStudy:
-    """A finished run of `sgtr study`.
+class StoredStudy:
+    """A run of `sgtr study` all of whose stages are trained.
+
+    Attributes:
+        study: The resolved study.
 
     Raises:
         FileNotFoundError: there is no run in the folder.
-        ValueError: it is not of a study, or the study is not finished.
+        ValueError: it is not of a study.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.run = path, Run(path)
-        self.config = StudyConfig.model_validate(self.run.study) if "arms" in self.run.study else None
-        if self.config is None:
+        if "arms" not in self.run.study:
             raise ValueError(f"{path}: is a run of another command; give the folder of a run of `sgtr study`")
-        if (status := self.run.manifest.get("status")) != "complete":
+        self.study = StudyConfig.model_validate(self.run.study)
+
+    @classmethod
+    def finished(cls, path: Path) -> "StoredStudy":
+        """A run that is finished.
+
+        Raises:
+            FileNotFoundError, ValueError: as above; the study is not finished.
+        """
+        stored = cls(path)
+        if (status := stored.run.manifest.get("status")) != "complete":
             raise ValueError(
                 f"{path}: the study is not finished (status {status}); go on with it by `sgtr study {path}/study.yaml "
                 f"--out {path}`"
             )
-
-    @property
-    def study(self) -> StudyConfig:
-        """The resolved study."""
-        assert self.config is not None, "checked when it was opened"
-        return self.config
+        return stored
 
     @cached_property
     def lines(self) -> dict[tuple[str, int], Row]:
