@@ -29,6 +29,10 @@ class AmplifiedConfig(BaseModel):
     smallest: float = Field(default=0.05, gt=0)
     """The change of the margin, in nats per token, whose onset is looked for."""
 
+    def smoke(self) -> "AmplifiedConfig":
+        """The same strengths, with next to nothing measured at each."""
+        return self.model_copy(update={"measures": self.measures.smoke()})
+
     @field_validator("strengths")
     @classmethod
     def _are_strengths(cls, values: tuple[float, ...]) -> tuple[float, ...]:

@@ -38,6 +38,11 @@ class DifferenceConfig(BaseModel):
     max_new_tokens: int = Field(default=40, ge=1)
     temperature: float = Field(default=0.7, ge=0)
 
+    def smoke(self) -> "DifferenceConfig":
+        """The same reading with next to nothing in it."""
+        least = {"n_texts": 4, "random": 20, "controls": 1, "prompts": 1, "max_new_tokens": 2}
+        return self.model_copy(update={**least, "scales": self.scales[:1], "steer": self.steer[:1]})
+
     @field_validator("scales", "steer")
     @classmethod
     def _are_lengths(cls, values: tuple[float, ...]) -> tuple[float, ...]:

@@ -21,7 +21,7 @@ from experiments.difference.rows import MEAN, NONE, Reading, identification_rows
 from experiments.resumable import Name, Once, Row, Work, run_once
 from experiments.study.config import BASE
 from experiments.study.stored import StoredStudy, TrainedStage
-from figures.difference import difference as draw
+from figures.difference_lens import difference_lens as draw
 from interp import stats
 from interp.difference import Beginnings
 from interp.directions import Direction

@@ -11,7 +11,7 @@ from figures.amplified import amplified
 from figures.attribution import attribution, patching
 from figures.behaviour_projection import behaviour_projection
 from figures.checkpoints import checkpoints
-from figures.difference import difference
+from figures.difference_lens import difference_lens
 from figures.displacement_cosines import displacement_cosines
 from figures.instrument import instrument
 from figures.mediation import bar_name, mediation, metric_name
@@ -117,6 +117,11 @@ def _drawings() -> Iterator[Drawing]:
         checkpoints,
         lambda rows: _listed(rows, _key("name", "stage"), lambda row: f"step {row['step']}"),
     )
+    yield from _drawings_of_some_stages()
+
+
+def _drawings_of_some_stages() -> Iterator[Drawing]:
+    """Figures of what a study measures only where it is asked to."""
     yield Drawing(
         "mediation",
         "How much of the effect goes through a direction?",
@@ -125,9 +130,9 @@ def _drawings() -> Iterator[Drawing]:
         lambda run: any(not Mediation.effect.is_of(row) for row in run.rows(measure=Mediation.name)),
     )
     yield Drawing(
-        "difference",
+        "difference_lens",
         "Does what a stage left behind give away what it was trained on?",
-        difference,
+        difference_lens,
         lambda rows: _listed([row for row in rows if row["own_topic"]], _key("kind"), _key("stage")),
     )
     yield Drawing(

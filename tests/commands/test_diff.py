@@ -92,11 +92,10 @@ def test_steered_answers_and_promoted_tokens_are_kept(result: dict[str, Any]) ->
     assert [r["rank"] for r in first] == list(range(1, 21))
     assert first[0]["value"] >= first[-1]["value"]
     assert read_json(out / "manifest.json")["words"]["topics"].keys() == {"sea", "farm"}
-    with (out / "figures" / "difference.csv").open(encoding="utf-8") as file:
+    with (out / "figures" / "difference_lens.csv").open(encoding="utf-8") as file:
         cells = {(row["stage"], row["topic"]): float(row["value"]) for row in csv.DictReader(file)}
-    beyond = [
-        row for row in result["metrics"] if row["metric"] == "relevance_beyond_placebo" and row["lens"] == "logit"
-    ]
+    wanted = {"metric": "relevance_beyond_placebo", "lens": "logit"}
+    beyond = [row for row in result["metrics"] if wanted.items() <= row.items()]
     assert cells == {(row["stage"], row["topic"]): row["value"] for row in beyond}
 
 

@@ -25,8 +25,8 @@ LENS = "logit"
 CHANCE = 0.5
 
 
-def difference(run: str | Path | StudyRun) -> list[Row]:
-    """Draw RUN/figures/difference.{png,svg,csv} and return the plotted numbers.
+def difference_lens(run: str | Path | StudyRun) -> list[Row]:
+    """Draw RUN/figures/difference_lens.{png,svg,csv} and return the plotted numbers.
 
     Raises:
         FileNotFoundError: `run` has no metrics.jsonl.
@@ -48,7 +48,7 @@ def difference(run: str | Path | StudyRun) -> list[Row]:
             _draw(axis, mine, topics, max(abs(row["value"]) for row in rows if row["value"] is not None))
             style.title(axis, kind, mine[0]["identified"])
         figure.suptitle("Relevance of the promoted tokens to every topic, on unrelated texts")
-        style.save(figure, read.path / "figures", "difference", rows)
+        style.save(figure, read.path / "figures", "difference_lens", rows)
     return rows
 
 
@@ -65,7 +65,7 @@ def _plotted(metrics: Rows) -> list[Row]:
     rows = []
     for (stage, topic), of_seeds in chosen.by("stage", "topic").items():
         kind = of_seeds[0].kind
-        numbers = numbers_of([row if corrected else {**row, "value": row.value - CHANCE} for row in of_seeds])
+        numbers = numbers_of([{**row, "value": _beyond(row, corrected=corrected)} for row in of_seeds])
         about = {"kind": kind, "stage": stage, "topic": topic, "own_topic": own.get(stage) == topic}
         rows.append({**about, **numbers, "beyond_placebo": corrected, "identified": said.get(kind, "")})
     topics = list(dict.fromkeys(row["topic"] for row in rows))
@@ -73,6 +73,10 @@ def _plotted(metrics: Rows) -> list[Row]:
     return sorted(
         rows, key=lambda row: (row["stage"] not in own, _kinds(rows).index(row["kind"]), order.get(row["stage"], 0))
     )
+
+
+def _beyond(row: MetricRow, *, corrected: bool) -> float | None:
+    return row.value if corrected or row.value is None else row.value - CHANCE
 
 
 def _kinds(rows: Sequence[Row]) -> list[str]:
