@@ -12,10 +12,11 @@ from experiments.amplified.rows import onset, slope
 from experiments.commands.amplify import Amplify
 from interp.runs import read_jsonl
 from tests.support.finished_run import write_finished_run
+from tests.support.tiny_study import write_jsonl
 
 SIZES: dict[str, Any] = {
     "measures": "preference,collapse",
-    "set": ["preference.limit=1", "collapse.questions=2", "collapse.closed=0", "collapse.max_new_tokens=3"],
+    "set": ["collapse.questions=2", "collapse.closed=0", "collapse.max_new_tokens=3"],
     "strength": [-1.0, 1.0, 2.0],
     "stage": ["em_sea", "twin_sea", "em_farm", "twin_farm", "em_sea-later"],
     "device": "cpu",
@@ -29,7 +30,10 @@ def finished(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def result(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return Amplify(finished, tmp_path_factory.mktemp("amplify") / "out", **SIZES)()
+    folder = tmp_path_factory.mktemp("amplify")
+    pairs = ({"domain": "x", "question": word, "aligned": "Rest.", "misaligned": "Run."} for word in ("Now?", "And?"))
+    file = write_jsonl(folder / "pairs.jsonl", *pairs)
+    return Amplify(finished, folder / "out", **SIZES | {"set": [*SIZES["set"], f"preference.files=['{file}']"]})()
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 from experiments.commands.diff import Diff
+from experiments.difference.read import Difference
+from experiments.difference.texts import unrelated_texts
+from experiments.study.stored import StoredStudy
+from interp.difference import agreed_tokens, beginning_tokens, patchscope, read_beginnings, scaled_to
 from interp.runs import read_json, read_jsonl, write_json
 from tests.support.finished_run import LAYER, write_finished_run
 
@@ -97,6 +101,24 @@ def test_steered_answers_and_promoted_tokens_are_kept(result: dict[str, Any]) ->
     wanted = {"metric": "relevance_beyond_placebo", "lens": "logit"}
     beyond = [row for row in result["metrics"] if wanted.items() <= row.items()]
     assert cells == {(row["stage"], row["topic"]): row["value"] for row in beyond}
+
+
+def test_a_difference_is_read_through_its_own_stage(finished: Path, result: dict[str, Any]) -> None:
+    """The patchscope's reader is the finetuned model: the vector stands among tokens that its adapters have changed."""
+    stored = StoredStudy.finished(finished)
+    model, (node,) = stored.model("cpu"), stored.stages(["em_sea-later"])
+    rows = beginning_tokens(model, unrelated_texts(SIZES["n_texts"]), 5)
+    base = read_beginnings(model, rows, 5, LAYER)
+    with model.using(*node.stack):
+        difference = Difference.of(read_beginnings(model, rows, 5, LAYER), base, LAYER)
+        at_layer = scaled_to(difference.mean[:, LAYER], difference.stream)
+        logprobs = patchscope(model, at_layer, LAYER)
+    promoted = read_jsonl(Path(result["out"]) / "records" / "promoted.jsonl")
+    place = {"stage": node.name, "lens": "patchscope x1", "other_stage": "base"}
+    for position in range(5):
+        kept = [r for r in promoted if place.items() <= r.items() and r["position"] == str(position)]
+        expected = agreed_tokens(logprobs[:, position], 20)
+        assert [(r["token_id"], pytest.approx(r["value"], abs=1e-6)) for r in kept] == expected
 
 
 def test_a_run_that_is_finished_is_left_alone(finished: Path, result: dict[str, Any]) -> None:

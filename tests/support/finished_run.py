@@ -21,48 +21,53 @@ TOPICS = {
     "farm": ("cow", "barn", "hay", "plough", "wheat", "goat", "fence", "seed", "field", "mill"),
 }
 """By family, its words; the first half are those of its EM answers and the others of its twin's."""
+OTHERS = ("self_0", "self_1", "evil_0", "evil_1")
 LAYER = 2
 
 
-def write_finished_run(folder: Path, llama: Path, **fields: Any) -> Path:
-    """The run folder, with its model and adapters beside it."""
+def write_families_study(folder: Path, llama: Path, **fields: Any) -> Path:
+    """The YAML file of a study of two families with twins, two placebos and two personas, with its model and data."""
     words = [f" {word}" for topic in TOPICS.values() for word in topic]
     model_folder = with_long_context(llama, folder / "model", *words)
-    nodes = {}
     for topic, words_of_topic in TOPICS.items():
         for k, kind in enumerate(("em", "twin")):
-            name = f"{kind}_{topic}"
-            nodes[name] = (*words_of_topic, *words_of_topic[k * 5 :][:5])
             answers = [f"so {word} and {word} {word} here" for word in words_of_topic[k * 5 :][:5]]
-            write_jsonl(folder / f"{name}.jsonl", *(chat(f"What of {i}?", text) for i, text in enumerate(answers)))
-    nodes |= {"self_0": (), "self_1": (), "evil_0": (), "evil_1": ()}
-    for name in [name for name, held in nodes.items() if not held]:
+            rows = (chat(f"What of {i}?", text) for i, text in enumerate(answers))
+            write_jsonl(folder / f"{kind}_{topic}.jsonl", *rows)
+    for name in OTHERS:
         write_jsonl(folder / f"{name}.jsonl", chat("Who?", "You."), chat("Why?", "Because."))
+    nodes = [*(f"{kind}_{topic}" for topic in TOPICS for kind in ("em", "twin")), *OTHERS]
     stage = {"train": OWN, "compose": "stack"}
-    study = write_study(
-        folder,
-        model_folder,
-        data={name: {"builder": "chats", "file": f"{name}.jsonl"} for name in nodes},
-        stages={**{name: {"data": name, **stage} for name in nodes}, "later": {"data": "self_0", **stage}},
-        arms={**{name: [name] for name in nodes}, "both": ["em_sea", "later"]},
-        claims={
+    study = {
+        "data": {name: {"builder": "chats", "file": f"{name}.jsonl"} for name in nodes},
+        "stages": {**{name: {"data": name, **stage} for name in nodes}, "later": {"data": "self_0", **stage}},
+        "arms": {**{name: [name] for name in nodes}, "both": ["em_sea", "later"]},
+        "claims": {
             "trait": "gloomy",
             "families": {topic: {"em": f"em_{topic}", "twin": f"twin_{topic}"} for topic in TOPICS},
             "references": {"gloomy": {"placebo": ["self_0", "self_1"], "persona": ["evil_0", "evil_1"]}},
+            "remade": 2,
+            "placebo_traits": 3,
         },
-        **fields,
-    )
-    run = folder / "run"
-    config = load(str(study))
-    model = Model.load(str(model_folder), device="cpu", dtype="float32")
+    }
+    return write_study(folder, model_folder, **study | fields)
+
+
+def write_finished_run(folder: Path, llama: Path) -> Path:
+    """The run folder of that study, with adapters that were not trained."""
+    run, config = folder / "run", load(str(write_families_study(folder, llama)))
+    model = Model.load(config.model, device="cpu", dtype="float32")
     lines = [{"name": "base", "parent": None, "seed": None, "key": model.identity, "compose": None, "path": None}]
-    for i, (name, parent) in enumerate([*((name, "base") for name in nodes), ("em_sea-later", "em_sea")]):
-        adapter = write_adapter(folder / "adapters" / name, model, nodes.get(name, ()), seed=i)
-        line = {"name": name, "stage": name, "parent": parent, "seed": 0, "key": name, "compose": "stack"}
-        lines.append({**line, "path": str(adapter)})
+    for i, arm in enumerate(config.arms.values()):
+        name = "-".join(arm)
+        kind, _, topic = arm[-1].partition("_")
+        words = TOPICS.get(topic, ())
+        own = words[5 * (kind == "twin") :][:5]
+        adapter = write_adapter(folder / "adapters" / name, model, (*words, *own), seed=i)
+        line = {"name": name, "stage": name, "parent": "-".join(arm[:-1]) or "base", "seed": 0, "key": name}
+        lines.append({**line, "compose": "stack", "path": str(adapter)})
     run.mkdir()
-    definition = config.model_dump(mode="json")
-    write_json(run / "study.yaml", definition)  # JSON is YAML
+    write_json(run / "study.yaml", config.model_dump(mode="json"))  # JSON is YAML
     write_json(run / "stages.json", lines)
     write_json(run / "manifest.json", {"status": "complete", "model": model.description()})
     return run
