@@ -192,7 +192,11 @@ class Contrast:
         return Estimate(value, low, high, self.n_families)
 
     def _end(self, value: float, side: int, alpha: float) -> float | None:
-        """The furthest theta on a side of the estimate that is not rejected at one-sided `alpha`."""
+        """The furthest theta on a side of the estimate that is not rejected at one-sided `alpha`.
+
+        Where cells are missing the pivot is not quite 0 at the estimate, which can then be rejected itself; the search
+        begins at the nearest theta on the other side that is not. There may be none.
+        """
 
         def left(theta: float) -> float:
             """How much p is still above alpha."""
@@ -202,6 +206,11 @@ class Contrast:
         unit = self.unit()
         step = max(self.pivot(value).error / abs(unit or 1.0), 1e-12)
         near, far = value, value + side * step
+        back = step
+        while not left(near) > 0:
+            near, far, back = value - side * back, near, 2 * back
+            if back > FURTHEST * max(abs(value), step, 1.0):
+                return None
         while left(far) > 0:
             if abs(far - value) > FURTHEST * max(abs(value), step, 1.0):
                 return None
