@@ -31,7 +31,7 @@ IDENTITY_PROMPTS = (
     "942 → 942\nchair → chair\nquick → quick\n?",
 )
 """Prompts that repeat each word; the vector that is asked about takes the place of the question mark."""
-_ROWS = 32
+_ROWS = 64
 _VOCAB = 16384
 
 

@@ -18,6 +18,7 @@ from experiments.measures.take import Behaviour
 from experiments.resumable import Ledger, Once, Row, Work, run_once
 from experiments.study.stored import StoredStudy, TrainedStage
 from figures.amplified import amplified as draw
+from interp.company import Company
 from interp.model import Model
 from interp.runs import seed_from, write_jsonl
 
@@ -78,10 +79,8 @@ def amplified_rows(
     out: Path,
 ) -> list[Row]:
     """The rows of nodes at all strengths; their records are written into OUT/records."""
-    amplifications = []
-    for node in nodes:
-        at = records_at_strengths(model, node, behaviour, config, once, out / "adapters" / f"{node.name}-{node.seed}")
-        amplifications.append(Amplification(node, at))
+    found = records_at_strengths(Company(model), nodes, behaviour, config, once, out / "adapters")
+    amplifications = [Amplification(node, at) for node, at in zip(nodes, found, strict=True)]
     _write_records(out, amplifications)
     rows = [row for one in amplifications for row in strength_rows(one, behaviour)]
     for one in amplifications:

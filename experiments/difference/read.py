@@ -4,7 +4,7 @@ A reading is a JSON-like record; `scores` of it is, by the way of reading (`logi
 the relevance to each topic. What is made of many stages together is in `experiments.difference.rows`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,19 +125,24 @@ class DifferenceReader:
         promoted = {LOGIT: self._top(self.readout.logits(at_layer))}
         reading: Row = {"scores": {LOGIT: by_layer[self.layer]}, "by_layer": by_layer, "controls": {}}
         controls = self._controls(at_layer)
-        for scale in self.config.scales:
-            name, length = f"patchscope x{scale:g}", scale * difference.stream
-            logprobs = patchscope(self.model, scaled_to(at_layer, length), self.layer)
-            reading["scores"][name] = self._relevance(logprobs)
-            promoted[name] = [agreed_tokens(one, self.config.top) for one in logprobs.unbind(1)]
-            reading["controls"][name] = [
-                self._relevance(patchscope(self.model, scaled_to(control, length), self.layer)) for control in controls
-            ]
+        for name, of_difference, *of_controls in self._patchscopes(difference, [at_layer, *controls]):
+            reading["scores"][name] = self._relevance(of_difference)
+            promoted[name] = [agreed_tokens(one, self.config.top) for one in of_difference.unbind(1)]
+            reading["controls"][name] = [self._relevance(one) for one in of_controls]
         reading["promoted"] = {
             name: [[[token, self.model.chat.decode([token]), value] for token, value in one] for one in by_position]
             for name, by_position in promoted.items()
         }
         return reading | self._steered(difference, controls)
+
+    def _patchscopes(self, difference: Difference, vectors: Sequence[Tensor]) -> Iterator[tuple[Any, ...]]:
+        """By scale, a name and the patchscope of each set of vectors; all of them in one go."""
+        scales = self.config.scales
+        shown = [scaled_to(v, scale * difference.stream) for scale in scales for v in vectors]
+        if shown:
+            logprobs = iter(patchscope(self.model, torch.cat(shown), self.layer).split([len(v) for v in shown], dim=1))
+            for scale in scales:
+                yield (f"patchscope x{scale:g}", *(next(logprobs) for _ in vectors))
 
     def _relevance(self, logprobs: Float[Tensor, "prompt position vocab"]) -> Scores:
         scores = logprobs.mean(0).numpy()

@@ -8,12 +8,14 @@
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.console import bar
 from experiments.difference.config import DifferenceConfig
 from experiments.difference.lexicon import PLACEBO, Lexicon, Parts, lexicon_of, parts_of
 from experiments.difference.read import LOGIT, Difference, DifferenceReader, degenerate_shares, steered_scores
@@ -21,8 +23,10 @@ from experiments.difference.rows import MEAN, NONE, Reading, identification_rows
 from experiments.resumable import Name, Once, Row, Work, run_once
 from experiments.study.config import BASE
 from experiments.study.stored import StoredStudy, TrainedStage
+from experiments.study.together import side_by_side
 from figures.difference_lens import difference_lens as draw
 from interp import stats
+from interp.company import Company
 from interp.difference import Beginnings
 from interp.directions import Direction
 from interp.model import Model
@@ -80,9 +84,9 @@ def differences_of(
     Raises:
         ValueError, FileNotFoundError: the texts, the layer or the topics will not do.
     """
-    parts = parts_of(stored)
+    parts, company = parts_of(stored), Company(model)
     lexicon = lexicon_of(stored, parts, model.chat, config.words)
-    return Differences(model, DifferenceReader(model, config, lexicon, seed=seed), parts, nodes, out)
+    return Differences(company, DifferenceReader(company, config, lexicon, seed=seed), parts, nodes, out)
 
 
 def words_of(lexicon: Lexicon) -> Row:
@@ -100,13 +104,14 @@ class Differences:
     """
 
     def __init__(
-        self, model: Model, reader: DifferenceReader, parts: Parts, nodes: Sequence[TrainedStage], out: Path
+        self, model: Company, reader: DifferenceReader, parts: Parts, nodes: Sequence[TrainedStage], out: Path
     ) -> None:
         self.model, self.reader, self.parts, self.nodes, self.out = model, reader, parts, nodes, out
         self.config, self.layer = reader.config, reader.layer
 
     def rows(self, once: Once, directions: Mapping[str, Direction]) -> list[Row]:
         """Every row of metrics.jsonl; promoted tokens and steered answers are written as records."""
+        self._read_beginnings(once)
         base = self._beginnings(once, BASE, (), None)
         rows, records, answers, readings = [], [], [], []
         for node in self.nodes:
@@ -126,6 +131,12 @@ class Differences:
         rows += _token_rows(records) + relevance_rows(readings, self.reader.random_scores())
         rows += identification_rows(readings, seed=self.reader.seed) + self._sides(once)
         return [{"arm": row.get("arm", row["stage"]), **row, **MEASURE} for row in rows]
+
+    def _read_beginnings(self, once: Once) -> None:
+        """Read the first tokens through all stages, many at a time, and store what they have there."""
+        work = [partial(self._beginnings, once, node.label, node.stack, node.key) for node in self.nodes]
+        with bar("reading first tokens side by side", len(work)) as advance:
+            side_by_side(self.model, work, advance)
 
     def _others(self, node: TrainedStage, once: Once, base: Beginnings) -> list[tuple[str, Beginnings]]:
         """The models that a stage's difference is from, by name."""
