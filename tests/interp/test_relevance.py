@@ -71,6 +71,13 @@ def test_a_topic_stands_against_all_others(chat: ChatTokenizer) -> None:
     assert (set(sides.own), set(sides.others)) == (set(sea.own), set(sea.others))
 
 
+def test_a_topics_own_texts_are_not_among_the_others(chat: ChatTokenizer) -> None:
+    sea, farm = Counter(dict.fromkeys(SEA, 60) | {"and": 500}), Counter(dict.fromkeys(FARM, 11) | {"and": 3})
+    contrasts = contrasts_of_topics(chat, {"sea": sea, "farm": farm}, 7)
+    assert list(contrasts["sea"].words) == list(typical_words(chat, sea, farm, 7))
+    assert "and" in contrasts["sea"].words
+
+
 def test_a_topic_without_words_is_named(chat: ChatTokenizer) -> None:
     counts = {"sea": Counter(dict.fromkeys(SEA, 5)), "void": Counter({"barn": 5})}
     with pytest.raises(ValueError, match="void: 1 words are typical of it"):
