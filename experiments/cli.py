@@ -24,6 +24,7 @@ from experiments.commands.judge import Judge
 from experiments.commands.lens import Lens
 from experiments.commands.list import List
 from experiments.commands.monitor import Monitor
+from experiments.commands.onset import Onset
 from experiments.commands.project import Project
 from experiments.commands.report import Report
 from experiments.commands.show import Show
@@ -49,6 +50,7 @@ COMMANDS: dict[str, Any] = {
     "lens": Lens,
     "diff": Diff,
     "amplify": Amplify,
+    "onset": Onset,
     "monitor": Monitor,
     "calibrate": Calibrate,
     "convert": Convert,

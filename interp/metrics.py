@@ -487,6 +487,14 @@ class Amplified(
     em_minus_twin = _metric("Change of EM stages minus that of their twins, mean over families")
 
 
+class OnsetView(MeasureList, name="onset", source="experiments/onset.py", by=("of", "against")):
+    """Does the inside of a model move before the outside during training?"""
+
+    change_point = _metric("The training step at which a curve begins to move", "steps")
+    final_change = _metric("The curve's change over the whole training", _NORM, _PER_TOKEN)
+    later_by = _metric("By how much behaviour, or loss, begins to move later than a direction", "steps")
+
+
 class Calibration(MeasureList, name="calibration", source="experiments/calibrate.py", by=("strength", "texts_a_side")):
     """How small a planted direction would be found?"""
 

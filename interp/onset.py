@@ -1,8 +1,8 @@
 """When does a curve begin to move? The change point of a broken line through a curve's start, with its interval.
 
 A curve is 0 at its first step. The broken line stays 0 up to the change point and is straight from there on; of all
-change points the one is taken whose line leaves the least squares. Units (texts, questions, batches) are drawn again for
-the interval, so it says how far other units would put it, and not how far other training runs would.
+change points the one is taken whose line leaves the least squares. Units (texts, questions, batches) are drawn again
+for the interval, so it says how far other units would put it, and not how far other training runs would.
 """
 
 from collections.abc import Sequence
@@ -54,8 +54,7 @@ def change_point(
     if not np.isfinite(values).all() or values[:, 0].any():
         raise ValueError("every unit needs a value at every step, and 0 at the first; leave out those that lack one")
     change, n = stats.mean(values[:, -1]), len(values)
-    ends = (change.ci_low, change.ci_high)
-    if None in ends or ends[0] * ends[1] <= 0:  # pyright: ignore[reportOptionalOperand]
+    if change.ci_low is None or change.ci_high is None or change.ci_low * change.ci_high <= 0:
         return ChangePoint(Estimate(None, None, None, n), change, np.empty(0))
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(n, [1 / n] * n, size=resamples) / n

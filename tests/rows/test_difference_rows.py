@@ -1,4 +1,4 @@
-"""Rows made of readings that are written by hand: what placebos take off, who is identified, what stands beside what."""
+"""Rows made of readings written by hand: what placebos take off, who is identified, what stands beside what."""
 
 from typing import Any
 
