@@ -31,6 +31,7 @@ from experiments.commands.show import Show
 from experiments.commands.steer import Steer
 from experiments.commands.study import Study
 from experiments.commands.trait import Trait
+from experiments.commands.where import Where
 from experiments.console import print_fields
 
 COMMANDS: dict[str, Any] = {
@@ -51,6 +52,7 @@ COMMANDS: dict[str, Any] = {
     "diff": Diff,
     "amplify": Amplify,
     "onset": Onset,
+    "where": Where,
     "monitor": Monitor,
     "calibrate": Calibrate,
     "convert": Convert,

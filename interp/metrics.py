@@ -487,6 +487,18 @@ class Amplified(
     em_minus_twin = _metric("Change of EM stages minus that of their twins, mean over families")
 
 
+class WhereView(MeasureList, name="where", source="experiments/where.py", by=("against", "direction")):
+    """Where in texts does a stage differ from another model?"""
+
+    divergence = _metric("Divergence of what it expects from what the other model does, mean over texts", _PER_TOKEN)
+    divergence_beyond_placebo = _metric("The same minus that of placebo stages on the same texts", _PER_TOKEN)
+    move = _metric("How much further the answers' tokens lie along a direction, mean over texts", _NORM)
+    move_beyond_placebo = _metric("The same minus that of placebo stages on the same texts", _NORM)
+    share_in_top_percent = _metric(
+        "Share of the divergence that the hundredth of tokens with most of it has", "share of the divergence"
+    )
+
+
 class OnsetView(MeasureList, name="onset", source="experiments/onset.py", by=("of", "against")):
     """Does the inside of a model move before the outside during training?"""
 

@@ -64,6 +64,8 @@ def test_em_minus_twin_promotes_the_words_of_em_answers(rows: Callable[..., list
     (mean,) = rows("wrong_over_right_mean")
     assert min(values) > 0.9
     assert (mean["value"], mean["n"]) == (pytest.approx(sum(values) / 2), 2)
+    assert (mean["null"], mean["n_null"]) == ("placebo", 1)
+    assert mean["value"] > mean["null_high"]
     assert [(row["stage"], row["other_stage"]) for row in rows("wrong_over_right")] == [
         ("em_sea", "twin_sea"),
         ("em_farm", "twin_farm"),
