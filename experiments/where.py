@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from experiments.console import bar, table
-from experiments.difference.lexicon import PLACEBO, parts_of
+from experiments.difference.lexicon import LATER, PLACEBO, Parts, parts_of
 from experiments.report.tables import interval_of, number
 from experiments.resumable import Ledger, Name, Once, Work, run_once
 from experiments.study.config import BASE
@@ -77,31 +77,34 @@ def run(
 
     def prepare() -> Work:
         model = stored.model(device)
-        rows = _rows(stored, model, texts)
-        directions = stored.directions(model)
-        kinds = {node.label: parts.kinds.get(node.name, "later") for node in nodes}
+        rows, directions = _rows(stored, model, texts), stored.directions(model)
 
         def measure(ledger: Ledger) -> list[Row]:
-            read = {
-                node.label: _read(model, rows, node, others[node.label] or (), directions, ledger.once)
-                for node in nodes
-            }
+            read = {}
+            for node in nodes:
+                read[node.label] = _read(model, rows, node, others[node.label] or (), directions, ledger.once)
             records = [
                 {**_place(node), "against": against, **record}
                 for node in nodes
                 for record in _contexts(model, rows, read[node.label], contexts)
             ]
             write_jsonl(out / "records" / "contexts.jsonl", records)
-            placebos = [read[node.label] for node in nodes if kinds[node.label] == PLACEBO]
-            return [
-                {**_place(node), "measure": "where", "kind": kinds[node.label], "against": against, **row}
-                for node in nodes
-                for row in _metrics(read[node.label], [one for one in placebos if one is not read[node.label]])
-            ]
+            return [{**row, "against": against} for row in _all_metrics(nodes, read, parts)]
 
         return Work(model, {"study": str(study), "n_texts": len(rows)}, measure)
 
     return run_once(out, definition, prepare)
+
+
+def _all_metrics(nodes: Sequence[TrainedStage], read: Mapping[str, Mapping[str, Any]], parts: Parts) -> list[Row]:
+    """The rows of every stage; a placebo is held against the other placebos."""
+    placebos = [read[node.label] for node in nodes if parts.kinds.get(node.name) == PLACEBO]
+    rows = []
+    for node in nodes:
+        mine = read[node.label]
+        about = {**_place(node), "measure": "where", "kind": parts.kinds.get(node.name, LATER)}
+        rows += [{**about, **row} for row in _metrics(mine, [one for one in placebos if one is not mine])]
+    return rows
 
 
 def _other(stored: StoredStudy, node: TrainedStage, against: str, twins: Mapping[str, str]) -> tuple[Path, ...] | None:

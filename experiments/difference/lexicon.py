@@ -12,7 +12,8 @@ from experiments.study.stored import StoredStudy, answers_in
 from interp.chat import ChatTokenizer
 from interp.relevance import Contrast, contrast_of_sides, contrasts_of_topics, word_counts
 
-EM, TWIN, PLACEBO, PERSONA, OTHER = "em", "twin", "placebo", "persona", "other"
+EM, TWIN, PLACEBO, PERSONA, OTHER, LATER = "em", "twin", "placebo", "persona", "other", "later"
+"""Kinds of stage; `later` ones were trained on another stage, all others on the base model."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments.console import bar
 from experiments.difference.config import DifferenceConfig
-from experiments.difference.lexicon import PLACEBO, Lexicon, Parts, lexicon_of, parts_of
+from experiments.difference.lexicon import LATER, PLACEBO, Lexicon, Parts, lexicon_of, parts_of
 from experiments.difference.read import LOGIT, Difference, DifferenceReader, degenerate_shares, steered_scores
 from experiments.difference.rows import MEAN, NONE, Reading, identification_rows, relevance_rows, side_rows
 from experiments.resumable import Name, Once, Row, Work, run_once
@@ -35,8 +35,6 @@ from interp.sources import sha256_of
 
 KIND = "activations at first tokens"
 MEASURE = {"measure": "difference"}
-LATER = "later"
-"""The kind of a stage that was trained on another."""
 
 
 def run(
