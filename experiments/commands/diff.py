@@ -36,11 +36,17 @@ class Diff:
     words: Annotated[int, arg(help="Words of each topic.")] = 50
     scale: Annotated[
         UseAppendAction[list[float]],
-        arg(metavar="X", help="Length at which the patchscope is shown a difference, in mean lengths of the stream."),
-    ] = field(default_factory=lambda: [1.0, 2.0, 4.0])
+        arg(
+            metavar="X",
+            help="Length at which the patchscope is shown a difference, in mean lengths of the stream, once for each; "
+            "none for 1, 2 and 4.",
+        ),
+    ] = field(default_factory=list)
     steer: Annotated[
-        UseAppendAction[list[float]], arg(metavar="X", help="Length at which it is steered along, in the same unit.")
-    ] = field(default_factory=lambda: [0.25, 0.5, 1.0])
+        UseAppendAction[list[float]],
+        arg(metavar="X", help="Length at which a stage is steered along it, in the same unit; none for .25, .5 and 1."),
+    ] = field(default_factory=list)
+    steered: Annotated[bool, arg(help="Have stages answer while they are steered.")] = True
     controls: Annotated[int, arg(help="Random directions that are read and steered along beside each difference.")] = 2
     random: Annotated[int, arg(help="Random directions whose logit lens is a null.")] = 200
     prompts: Annotated[int, arg(help="Everyday questions that a steered stage answers.")] = 20
@@ -54,8 +60,12 @@ class Diff:
         from experiments.difference.config import DifferenceConfig
         from experiments.fields import checked
 
-        fields = {name: getattr(self, name) for name in _SIZES}
-        fields |= {"scales": tuple(self.scale), "steer": tuple(self.steer), "stages": tuple(self.stage)}
+        fields: dict[str, Any] = {name: getattr(self, name) for name in _SIZES}
+        fields["stages"] = tuple(self.stage)
+        if self.scale:
+            fields["scales"] = tuple(self.scale)
+        if self.steer or not self.steered:
+            fields["steer"] = tuple(self.steer) if self.steered else ()
         return run.run(
             study=self.run,
             out=self.out,
