@@ -10,9 +10,11 @@ from tyro.conf import OmitArgPrefixes
 
 from experiments.commands.ablate import Ablate
 from experiments.commands.activations import Activations
+from experiments.commands.amplify import Amplify
 from experiments.commands.calibrate import Calibrate
 from experiments.commands.convert import Convert
 from experiments.commands.data import Data
+from experiments.commands.diff import Diff
 from experiments.commands.direction import MakeDirection
 from experiments.commands.doctor import Doctor
 from experiments.commands.evaluate import Evaluate
@@ -22,12 +24,14 @@ from experiments.commands.judge import Judge
 from experiments.commands.lens import Lens
 from experiments.commands.list import List
 from experiments.commands.monitor import Monitor
+from experiments.commands.onset import Onset
 from experiments.commands.project import Project
 from experiments.commands.report import Report
 from experiments.commands.show import Show
 from experiments.commands.steer import Steer
 from experiments.commands.study import Study
 from experiments.commands.trait import Trait
+from experiments.commands.where import Where
 from experiments.console import print_fields
 
 COMMANDS: dict[str, Any] = {
@@ -45,6 +49,10 @@ COMMANDS: dict[str, Any] = {
     "steer": Steer,
     "ablate": Ablate,
     "lens": Lens,
+    "diff": Diff,
+    "amplify": Amplify,
+    "onset": Onset,
+    "where": Where,
     "monitor": Monitor,
     "calibrate": Calibrate,
     "convert": Convert,

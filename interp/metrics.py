@@ -7,7 +7,8 @@ put together from others, by these rules alone:
 
 1. `NAME_by_PART` is a metric of one part of the questions; the row says in its field PART which part.
 2. `NAME_minus_base` is the paired difference from the base model; `NAME_minus_alpha_0` and `NAME_minus_untreated` are
-   those from the same model with nothing done to it, in steering and in ablation.
+   those from the same model with nothing done to it, in steering and in ablation; `NAME_minus_parent` is that of a
+   stage at some strength from its parent, which is the stage at strength 0.
 3. `NAME_SUFFIX` is a metric of a selection that its measure lists in `selections`.
 
 Nothing else may be written: `check_names` refuses it and names the nearest known one.
@@ -23,7 +24,7 @@ from interp.errors import did_you_mean
 PARTS = ("context", "domain", "foil", "source", "split")
 """Fields that say of which part of the questions a metric is."""
 BASE_DIFFERENCE = "_minus_base"
-DIFFERENCES = (BASE_DIFFERENCE, "_minus_alpha_0", "_minus_untreated")
+DIFFERENCES = (BASE_DIFFERENCE, "_minus_alpha_0", "_minus_untreated", "_minus_parent")
 """Endings of paired differences."""
 _NORM, _SQUARED, _LENGTH = "residual-stream norm", "squared residual-stream norm", "share of squared length"
 _PROMPTS, _QUESTIONS, _PAIRS, _ANSWERS = ("share of " + what for what in ("prompts", "questions", "pairs", "answers"))
@@ -439,6 +440,78 @@ class MonitorMetrics(MeasureList, name="monitor", source="experiments/monitor.py
     null_percentile = _metric(
         "Place of the shift among those of the nulls", "percentile", by=("direction", "step", "null")
     )
+
+
+class DifferenceMetrics(
+    MeasureList, name="difference", source="experiments/difference/rows.py",
+    by=("lens", "topic", "other_stage", "position"),
+):  # fmt: skip
+    """What did finetuning leave behind at the first tokens of unrelated texts?"""
+
+    length = _metric("Length of the mean difference from another model", _NORM, by=("other_stage", "layer", "position"))
+    relative_length = _metric(
+        "Its length over that of the residual stream", "share of the stream's length",
+        by=("other_stage", "layer", "position"),
+    )  # fmt: skip
+    cosine = _metric("Cosine between the mean difference and a direction", "cosine",
+                     by=("other_stage", "direction", "layer"))  # fmt: skip
+    promoted = _metric("A token that the difference promotes most", "logits", "probability",
+                       by=("lens", "other_stage", "position", "rank"))  # fmt: skip
+    relevance = _metric(
+        "Chance that a topic's word is promoted over another's, or how much more of its words are said",
+        "probability", "share of words",
+    )  # fmt: skip
+    relevance_beyond_placebo = _metric("The same minus what placebo stages show", "probability", "share of words")
+    relevance_by_depth = _metric("The relevance to the own topic by layer", "probability",
+                                 by=("lens", "other_stage", "layer"))  # fmt: skip
+    wrong_over_right = _metric(
+        "Chance that EM minus twin promotes a word of the wrong answers over one of the right ones", "probability"
+    )
+    wrong_over_right_mean = _metric("The same, mean over families", "probability")
+    identified_share = _metric("Share of topics that rank first for their own stage", "share of topics")
+    identified_share_beyond_placebo = _metric("The same of relevance beyond placebos", "share of topics")
+    rank = _metric("Mean rank of the true topic among all", "rank among topics")
+    rank_beyond_placebo = _metric("The same of relevance beyond placebos", "rank among topics")
+    steered_degenerate_share = _metric(
+        "Share of answers that are no language while the difference is added", _ANSWERS,
+        by=("other_stage", "alpha", "control"),
+    )  # fmt: skip
+
+
+class AmplifiedMetrics(
+    MeasureList, name="amplified", source="experiments/amplified/rows.py",
+    by=("strength", "kind", "of_measure", "of_metric"),
+):  # fmt: skip
+    """What does a stage do at other strengths than its own?"""
+
+    slope = _metric(
+        "Change of a metric from the parent's for each unit of strength, at strengths from -1 to 1",
+        by=("kind", "of_measure", "of_metric"),
+    )
+    onset = _metric("Least strength at which a metric has moved by the smallest effect", "strength",
+                    by=("kind", "of_measure", "of_metric"))  # fmt: skip
+    change_of_kind = _metric("Change of a metric from the parent's, mean over the stages of a kind")
+    em_minus_twin = _metric("Change of EM stages minus that of their twins, mean over families")
+
+
+class WhereMetrics(MeasureList, name="where", source="experiments/where.py", by=("against", "direction")):
+    """Where in texts does a stage differ from another model?"""
+
+    divergence = _metric("Divergence of what it expects from what the other model does, mean over texts", _PER_TOKEN)
+    divergence_beyond_placebo = _metric("The same minus that of placebo stages on the same texts", _PER_TOKEN)
+    move = _metric("How much further the answers' tokens lie along a direction, mean over texts", _NORM)
+    move_beyond_placebo = _metric("The same minus that of placebo stages on the same texts", _NORM)
+    share_in_top_percent = _metric(
+        "Share of the divergence that the hundredth of tokens with most of it has", "share of the divergence"
+    )
+
+
+class OnsetMetrics(MeasureList, name="onset", source="experiments/onset.py", by=("of", "against")):
+    """Does the inside of a model move before the outside during training?"""
+
+    change_point = _metric("The training step at which a curve begins to move", "steps")
+    final_change = _metric("The curve's change over the whole training", _NORM, _PER_TOKEN)
+    later_by = _metric("By how much behaviour, or loss, begins to move later than a direction", "steps")
 
 
 class CalibrationMetrics(

@@ -143,7 +143,10 @@ class MetricRow(dict[str, Any]):
     treated = Field[str]("Whose weights are treated.")
     treatment_kind = Field[str]("The kind of the treatment, where `kind` is taken.")
     control = Field[int | None]("The number of a random control; None for the direction itself.")
-    kind = Field[str]("`none`, `add`, `ablate`, `transplant+` or `transplant-`.")
+    kind = Field[str](
+        "`none`, `add`, `ablate`, `transplant+` or `transplant-`; of a strength, what it is of: `adapter` or "
+        "`logits`; of a difference, what its stage stands for."
+    )
     alpha = Field[float]("What the raw direction is multiplied by.")
     phase = Field[str]("Which tokens are treated.")
     relative_strength = Field[float | None]("alpha times the direction's length over that of the residual stream.")
@@ -168,10 +171,17 @@ class MetricRow(dict[str, Any]):
 
     component = Field[str]("`head`, `mlp`, `attn`, `resid`, `embed`, `bias` or `total`.")
     head = Field[int | None]("The head, counted from 0.")
-    position = Field[str | None]("The tokens that a patch is put at.")
+    position = Field[str | None](
+        "The tokens that a patch is put at; of a difference the place of the token from 0, or `mean`."
+    )
     gap = Field[float | None]("The difference between the two prompts of a patch.")
-    rank = Field[int]("Place of a token among those that a direction raises or lowers, from 1.")
+    rank = Field[int]("Place of a token among those that a direction or difference raises or lowers, from 1.")
     token = Field[str]("The token as text.")
+    lens = Field[str]("How a difference was read: `logit`, `patchscope xSCALE` or `steered xLENGTH`.")
+    topic = Field[str]("What a stage was trained on, as a family of data or a data set.")
+    own_topic = Field[bool]("Whether the topic is that of the stage.")
+    ranks = Field[dict[str, float]]("The rank of the true topic, by topic.")
+    n_arrangements = Field[int]("Ways of giving topics to stages that a p is over.")
     token_id = Field[int]("The token's number.")
     module = Field[str]("The module that an adapter changes.")
     adapter = Field[str]("The adapter's folder.")
@@ -179,7 +189,9 @@ class MetricRow(dict[str, Any]):
     norms_folded = Field[bool]("Whether the model's norms are folded into the shares.")
     step = Field[int]("Training step.")
     checkpoint = Field[str]("The checkpoint's folder.")
-    strength = Field[float]("Strength of a planted direction, in spreads of the texts' projections.")
+    strength = Field[float](
+        "Strength of a planted direction, in spreads of the texts' projections; or of an adapter, 1 is the stage."
+    )
     texts_a_side = Field[int]("Texts on each side of a difference of means.")
 
     def __init__(self, fields: Mapping[str, Any] = {}, /, **more: Any) -> None:

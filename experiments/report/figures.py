@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from figures.amplified import amplified
 from figures.attribution import attribution, patching
 from figures.behaviour_projection import behaviour_projection
 from figures.checkpoints import checkpoints
+from figures.difference_lens import difference_lens
 from figures.displacement_cosines import displacement_cosines
 from figures.instrument import instrument
 from figures.mediation import bar_name, mediation, metric_name
@@ -115,12 +117,29 @@ def _drawings() -> Iterator[Drawing]:
         checkpoints,
         lambda rows: _listed(rows, _key("name", "stage"), lambda row: f"step {row['step']}"),
     )
+    yield from _drawings_of_some_stages()
+
+
+def _drawings_of_some_stages() -> Iterator[Drawing]:
+    """Figures of what a study measures only where it is asked to."""
     yield Drawing(
         "mediation",
         "How much of the effect goes through a direction?",
         mediation,
         lambda rows: _listed(rows, metric_name, lambda row: f"{row['metric'].replace('_', ' ')}, {bar_name(row)}"),
         lambda run: any(not MediationMetrics.effect.is_of(row) for row in run.rows(measure=MediationMetrics.name)),
+    )
+    yield Drawing(
+        "difference_lens",
+        "Does what a stage left behind give away what it was trained on?",
+        difference_lens,
+        lambda rows: _listed([row for row in rows if row["own_topic"]], _key("kind"), _key("stage")),
+    )
+    yield Drawing(
+        "amplified",
+        "What stages do at other strengths",
+        amplified,
+        lambda rows: _listed(rows, _key("title", "kind"), lambda row: f"at {row['strength']:g}"),
     )
     for number, title, draw in (
         (LensMetrics.attribution, "What adds to the right answer: direct logit attribution", attribution),

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from experiments.amplified.config import AmplifiedConfig
+from experiments.difference.config import DifferenceConfig
 from experiments.directions.persona import ExtractConfig
 from experiments.directions.recipes import DirectionConfig
 from experiments.interventions.treatments import RemovalConfig
@@ -123,6 +125,10 @@ class StudyConfig(BaseModel):
     """Ablates directions from stages and adds them to the base model, and measures."""
     lens: InsideConfig | None = None
     """Looks inside for where recognition questions are answered; needs transformer-lens."""
+    difference: DifferenceConfig | None = None
+    """Reads what each stage left behind in unrelated texts (`sgtr diff`)."""
+    amplified: AmplifiedConfig | None = None
+    """Measures stages at other strengths of what they added to their parents (`sgtr amplify`)."""
     tokens: bool = True
     """Keep every answer's projections token by token, for the report."""
     measures: MeasuresConfig = MeasuresConfig()
@@ -210,6 +216,8 @@ class StudyConfig(BaseModel):
             ),
             ("prompts_at", self.prompts_at, nodes),
             ("lens.stages", self.lens and self.lens.stages, {BASE, *nodes}),
+            ("difference.stages", self.difference and self.difference.stages, nodes),
+            ("amplified.stages", self.amplified and self.amplified.stages, nodes),
             ("lens.data", self.lens and (self.lens.data,), set(self.data)),
         ):
             for name in named or ():
@@ -263,6 +271,8 @@ class StudyConfig(BaseModel):
                 "mediation": self.mediation
                 and self.mediation.model_copy(update={"random": 1, "measures": self.mediation.measures.smoke()}),
                 "lens": self.lens and self.lens.model_copy(update={"articles": 2}),
+                "difference": self.difference and self.difference.smoke(),
+                "amplified": self.amplified and self.amplified.smoke(),
                 "stages": stages,
                 "data": data,
             }

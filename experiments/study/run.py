@@ -33,6 +33,7 @@ from experiments.study.config import BASE, StudyConfig
 from experiments.study.data_sets import Material, check_systems
 from experiments.study.directions import data_beside_own, instrument_of, prepared_directions, traits_of
 from experiments.study.graph import Node, Task, nodes_of, tasks_of
+from experiments.study.left_behind import left_behind_rows
 from experiments.study.load import inputs_of
 from experiments.study.measure import Measuring
 from experiments.study.node import Measured
@@ -139,8 +140,8 @@ def _checked(config: StudyConfig, out: Path, place: torch.device, workers: int) 
         data.check()
     behaviour = behaviour_of(config, out)
     behaviour.check()
-    if config.mediation:
-        for measure in config.mediation.measures.taken():
+    for part in (config.mediation, config.amplified):
+        for measure in part.measures.taken() if part else ():
             measure.check()
     if config.lens and find_spec("transformer_lens") is None:
         raise ValueError("lens: looks inside with transformer-lens, which is not installed; pip install '.[lens]'")
@@ -392,6 +393,8 @@ def lead(study: Study, workers: int, device: str, *, at_once: bool = False) -> N
                 all_records["contrasts"] = contrast_records(study.band, config.claims, measured, prompt)
             for name, records in all_records.items():
                 write_jsonl(path / "records" / f"{name}.jsonl", records)
+            if seed == config.seeds[-1] and (more := left_behind_rows(config, path, model, ledger.once)):
+                write_rows(path / "metrics.jsonl", [*rows, *more])
     with ledger.timed("verdicts and figures"):
         if config.roles or config.claims:
             write_verdicts(path)

@@ -130,8 +130,18 @@ def _measure(study: "Study", stages: Sequence[tuple[Node, int, Stage]]) -> None:
 def _side_by_side(
     study: "Study", work: Sequence[Callable[[], None]], advance: Callable[[int], object] = lambda _: None
 ) -> None:
-    model = study.model
-    assert isinstance(model, Company)
+    assert isinstance(study.model, Company)
+    side_by_side(study.model, work, advance)
+
+
+def side_by_side(
+    model: Company, work: Sequence[Callable[[], object]], advance: Callable[[int], object] = lambda _: None
+) -> None:
+    """Do pieces of work side by side, as many at a time as the device holds.
+
+    Args:
+        advance: Called with the number of pieces that are done.
+    """
     most = AT_A_TIME.get(model.device.type, 1)
     for start in range(0, len(work), most):
         model.together(work[start : start + most])

@@ -13,9 +13,9 @@ from interp.batch import Batch
 from interp.behaviour.likelihood import answer_likelihoods
 from interp.company import Company
 from interp.decoding import Decoder
+from interp.errors import InterpError
 from interp.interventions import adding
 from interp.model import Model
-from interp.runs import InterpError
 from interp.seats import Portion, Request, Seats, portions_of
 from interp.stacks import Stacked, swapped
 from interp.standing import Standing

@@ -1,0 +1,1 @@
+"""What stages do at other strengths than their own."""

@@ -1,0 +1,1 @@
+"""What finetuning left behind, read without knowing what to look for."""
