@@ -16,6 +16,7 @@ from experiments.commands.data import Data
 from experiments.commands.direction import MakeDirection
 from experiments.commands.doctor import Doctor
 from experiments.commands.evaluate import Evaluate
+from experiments.commands.export import Export
 from experiments.commands.extract import Extract
 from experiments.commands.import_truthfulqa import Import
 from experiments.commands.judge import Judge
@@ -33,6 +34,7 @@ from experiments.console import print_fields
 COMMANDS: dict[str, Any] = {
     "study": Study,
     "report": Report,
+    "export": Export,
     "list": List,
     "doctor": Doctor,
     "data": Data,
