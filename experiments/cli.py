@@ -18,7 +18,7 @@ from experiments.commands.doctor import Doctor
 from experiments.commands.evaluate import Evaluate
 from experiments.commands.export import Export
 from experiments.commands.extract import Extract
-from experiments.commands.import_truthfulqa import Import
+from experiments.commands.import_results import Import
 from experiments.commands.judge import Judge
 from experiments.commands.lens import Lens
 from experiments.commands.list import List
