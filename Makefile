@@ -7,10 +7,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pins demo test check smoke bench figures
+.PHONY: help setup pins demo test check smoke bench figures schema
 
 help:
-	@sed -n 's/^# \(make .*\)/\1/p' Makefile; echo "make setup | check | smoke | bench | figures"
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile; echo "make setup | check | smoke | bench | figures | schema"
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, got " + sys.version.split()[0] + ": set PYTHON=python3.11")'
@@ -53,3 +53,6 @@ bench: $(VENV)/.dev
 
 figures: $(VENV)/.runtime
 	@$(BIN)/sgtr report runs/demo
+
+schema: $(VENV)/.runtime
+	@$(BIN)/python -c 'from experiments.schema import FILE, schema_text; FILE.write_text(schema_text(), "utf-8")'

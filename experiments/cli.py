@@ -25,9 +25,11 @@ from experiments.commands.list import List
 from experiments.commands.monitor import Monitor
 from experiments.commands.project import Project
 from experiments.commands.report import Report
+from experiments.commands.schema import Schema
 from experiments.commands.show import Show
 from experiments.commands.steer import Steer
 from experiments.commands.study import Study
+from experiments.commands.study_new import NewStudy
 from experiments.commands.trait import Trait
 from experiments.console import print_fields
 
@@ -35,6 +37,7 @@ COMMANDS: dict[str, Any] = {
     "study": Study,
     "report": Report,
     "export": Export,
+    "schema": Schema,
     "list": List,
     "doctor": Doctor,
     "data": Data,
@@ -61,14 +64,18 @@ def main(args: list[str] | None = None) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     for name in ("interp", "finetune", "experiments"):
         logging.getLogger(name).setLevel(logging.INFO)
-    command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS,
-        prog="sgtr",
-        description="What finetuning does to a model's character: stages, persona projections, nulls.",
-        args=args,
-        config=(OmitArgPrefixes,),
-        sort_subcommands=False,
-    )
+    given = sys.argv[1:] if args is None else args
+    if given[:2] == ["study", "new"]:
+        command = tyro.cli(NewStudy, prog="sgtr study new", args=given[2:], config=(OmitArgPrefixes,))
+    else:
+        command = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="sgtr",
+            description="What finetuning does to a model's character: stages, persona projections, nulls.",
+            args=given,
+            config=(OmitArgPrefixes,),
+            sort_subcommands=False,
+        )
     sys.exit(_run(command))
 
 
