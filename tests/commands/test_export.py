@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,14 @@ def test_bad_input_is_one_message(ran: Path, tmp_path: Path, capsys: pytest.Capt
         assert ended.value.code == 2
         assert message in capsys.readouterr().err
         assert not (tmp_path / "new").exists()
+
+
+def test_a_run_of_an_older_version_is_exported_as_it_is(tmp_path: Path) -> None:
+    archive = Path(__file__).parents[2] / "experiments" / "results" / "disruption.tar.xz"
+    with tarfile.open(archive) as held:
+        held.extractall(tmp_path, filter="data")
+    done = export(run=tmp_path / "disruption", to=tmp_path / "csv", form="csv")
+    assert done["left_out"] == ["records/recognition: empty"]
+    rows = read_jsonl(tmp_path / "disruption" / "metrics.jsonl")
+    back = read_csv(tmp_path / "csv" / "metrics.csv")
+    assert [row["metric"] for row in back] == [row["metric"] for row in rows]
