@@ -11,7 +11,10 @@ from experiments.commands.options import Device, Json
 
 @dataclass(frozen=True)
 class Export:
-    """Write a run's numbers, answers, adapters or directions in a form that other tools read."""
+    """Write a run's numbers, answers, adapters or directions in a form that other tools read.
+
+    Example: sgtr export runs/demo --to tables --form csv
+    """
 
     run: Positional[Annotated[Path, arg(metavar="DIR", help="A run folder.")]]
     to: Annotated[Path, arg(metavar="FOLDER", help="A new or an empty folder to write into.")]

@@ -11,7 +11,10 @@ from experiments.commands.options import Json
 
 @dataclass(frozen=True)
 class Import:
-    """Read published per-question results, count what is invalid apart, and compare arms question by question."""
+    """Read published per-question results, count what is invalid apart, and compare arms question by question.
+
+    Example: sgtr import truthfulqa results_base_0.csv results_em_0.csv --out runs/published
+    """
 
     kind: Positional[
         Annotated[

@@ -38,7 +38,10 @@ def known() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class List:
-    """List known models, traits, studies, data sets, measures and training presets, or every metric of a run."""
+    """List known models, traits, studies, data sets, measures and training presets, or every metric of a run.
+
+    Example: sgtr list metrics
+    """
 
     what: Positional[
         Annotated[

@@ -11,7 +11,10 @@ from experiments.commands.options import Json
 
 @dataclass(frozen=True)
 class Schema:
-    """Write the JSON schema of a study's YAML file, with which editors complete and check it."""
+    """Write the JSON schema of a study's YAML file, with which editors complete and check it.
+
+    Example: sgtr schema --out study.schema.json
+    """
 
     out: Annotated[
         Path | None, arg(metavar="FILE", help="File to write; without it, where the installed one lies is said.")

@@ -11,7 +11,10 @@ from experiments.commands.options import Device, Json
 
 @dataclass(frozen=True)
 class Study:
-    """Train and measure every stage of a study; goes on where it stopped."""
+    """Train and measure every stage of a study; goes on where it stopped.
+
+    Example: sgtr study demo --out runs/demo
+    """
 
     study: Positional[
         Annotated[

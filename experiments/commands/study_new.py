@@ -12,7 +12,10 @@ from experiments.commands.options import Json
 
 @dataclass(frozen=True)
 class NewStudy:
-    """Write a commented study file that changes a known study. Asks four questions where the answers are not given."""
+    """Write a commented study file that changes a known study. Asks four questions where the answers are not given.
+
+    Example: sgtr study new --like full --em mine.jsonl,harmless.jsonl --seeds 3 --out mine.yaml
+    """
 
     out: Annotated[Path, arg(metavar="FILE.yaml", help="File to write.")]
     like: Annotated[str, arg(metavar="NAME", help="The study that it changes (see `sgtr list`).")] = "demo"
