@@ -7,10 +7,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pins demo test check smoke bench figures schema
+.PHONY: help setup pins demo test check smoke bench figures schema docs
 
 help:
-	@sed -n 's/^# \(make .*\)/\1/p' Makefile; echo "make setup | check | smoke | bench | figures | schema"
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile; echo "make setup | check | smoke | bench | figures | schema | docs"
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, got " + sys.version.split()[0] + ": set PYTHON=python3.11")'
@@ -56,3 +56,12 @@ figures: $(VENV)/.runtime
 
 schema: $(VENV)/.runtime
 	@$(BIN)/python -c 'from experiments.schema import FILE, schema_text; FILE.write_text(schema_text(), "utf-8")'
+
+# mkdocs lives apart, so that what is pinned for the tests stays as it is
+$(VENV)-docs/.ready: $(VENV)/.runtime
+	@$(PYTHON) -m venv $(VENV)-docs
+	@$(VENV)-docs/bin/pip --disable-pip-version-check --quiet install "mkdocs-material>=9.5,<10" "mkdocstrings-python>=1.12,<3"
+	@touch $@
+
+docs: $(VENV)-docs/.ready
+	@PYTHONPATH="$(CURDIR):$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" $(VENV)-docs/bin/python -m mkdocs build --strict

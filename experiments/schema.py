@@ -29,9 +29,14 @@ _WORD = {"type": "string", "pattern": r"\{[^{}]+\}", "description": "A word of `
 _GONE = {"type": "null", "description": "In a study that is `like` another: takes the entry away."}
 
 
+def described_schema() -> dict[str, Any]:
+    """The schema of a whole study as pydantic writes it, with the text under each field."""
+    return StudyConfig.model_json_schema(schema_generator=_Described)
+
+
 def study_schema() -> dict[str, Any]:
     """The schema of a study's file."""
-    schema = StudyConfig.model_json_schema(schema_generator=_Described)
+    schema = described_schema()
     needed = schema["required"]
     definitions = schema.pop("$defs")
     definitions["TrainConfig"]["properties"] = {
