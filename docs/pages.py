@@ -33,9 +33,7 @@ def commands_page() -> str:
     named = [(name, part) if part else (name,) for name in COMMANDS for part in PARTS.get(name, ("",))]
     named.insert(1, ("study", "new"))
     blocks = [f"## sgtr {' '.join(command)}\n\n```text\n{help_of(*command)}\n```\n" for command in named]
-    start = (
-        "# Commands\n\nAll take `--json`. Exit code 0 is done, 2 a mistake of yours (one message), 1 anything else.\n"
-    )
+    start = "# Commands\n\nAll take `--json`. Exit code 0 is done, 2 your mistake (one message), 1 anything else.\n"
     return "\n".join([start, *blocks])
 
 

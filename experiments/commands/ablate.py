@@ -28,7 +28,7 @@ _Phase = Literal["prompt", "prompt_last", "response", "all"]
 class Ablate:
     """Ablate directions from a finetuned model and add them to its base: which share of the effect goes, or comes?
 
-    Example: sgtr ablate --direction runs/evil/evil.safetensors --model smollm2-135m --adapter adapter
+    Example: sgtr ablate --direction runs/evil/direction.safetensors --model smollm2-135m --adapter adapter
     --measures preference --out runs/ablate
     """
 

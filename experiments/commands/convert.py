@@ -13,7 +13,7 @@ from experiments.commands.options import Json
 class Convert:
     """Convert a direction from or to a file of persona_vectors, assistant-axis, llama.cpp or repeng.
 
-    Example: sgtr convert runs/evil/evil.safetensors evil.gguf
+    Example: sgtr convert runs/evil/direction.safetensors evil.gguf
     """
 
     source: Positional[

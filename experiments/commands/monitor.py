@@ -13,7 +13,7 @@ from experiments.commands.options import ChatTemplate, Device, Dtype, Json, Mode
 class Monitor:
     """Project fixed texts onto directions at the checkpoints of a training run, with nulls.
 
-    Example: sgtr monitor checkpoints --direction runs/evil/evil.safetensors --model smollm2-135m --texts
+    Example: sgtr monitor checkpoints --direction runs/evil/direction.safetensors --model smollm2-135m --texts
     chats.jsonl --out runs/monitor
     """
 

@@ -13,7 +13,7 @@ from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, 
 class Project:
     """Project chats, or everything that a study has read, onto a direction, with nulls.
 
-    Example: sgtr project --direction runs/evil/evil.safetensors --model smollm2-135m --texts chats.jsonl --out
+    Example: sgtr project --direction runs/evil/direction.safetensors --model smollm2-135m --texts chats.jsonl --out
     runs/along
     """
 

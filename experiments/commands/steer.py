@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Steer:
     """Add directions to a model at several strengths, beside random directions of their length: what does it answer?
 
-    Example: sgtr steer --direction runs/evil/evil.safetensors --model smollm2-135m --out runs/steer
+    Example: sgtr steer --direction runs/evil/direction.safetensors --model smollm2-135m --out runs/steer
     """
 
     direction: Annotated[
