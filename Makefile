@@ -1,5 +1,6 @@
 # make demo   the whole study on the embedded model: a report in runs/demo
 # make test   every test
+# make docs   the documentation, as a site in site/
 # Each makes its own .venv first and is quick the second time.
 PYTHON ?= python3
 VENV   := .venv

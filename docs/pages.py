@@ -5,6 +5,7 @@ mkdocs calls `on_files` when it builds the site. Nothing of these pages is kept,
 
 import contextlib
 import io
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -65,10 +66,16 @@ def _table(definition: Mapping[str, Any], definitions: Mapping[str, Any]) -> str
     needed = set(definition.get("required", ()))
     rows = ["| field | kind | default | meaning |", "|---|---|---|---|"]
     for name, field in definition.get("properties", {}).items():
-        default = "needed" if name in needed else f"`{field['default']}`" if "default" in field else ""
+        default = "needed" if name in needed else _default(field)
         meaning = " ".join(str(field.get("description", "")).split()).replace("|", "\\|")
         rows.append(f"| `{name}` | {_kind(field, definitions)} | {default} | {meaning} |")
     return "\n".join(rows) + "\n"
+
+
+def _default(field: Mapping[str, Any]) -> str:
+    """A field's default as YAML has it; nothing for one that has fields of its own, with their own defaults."""
+    value = field.get("default", {})
+    return "" if isinstance(value, dict) else f"`{json.dumps(value)}`"
 
 
 def _kind(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
