@@ -95,7 +95,8 @@ def write(out: Path, like: str, answers: Answers) -> dict[str, Any]:
         out.unlink()
         raise
     needed = sorted({str(file) for file in _missing(made)})
-    return {"file": str(out), "like": like, "needs": needed, "next": f"sgtr study {out} --plan"}
+    command = f"sgtr study {out} --plan" + (" --data FOLDER" if needed else "")
+    return {"file": str(out), "like": like, "needs": needed, "next": command}
 
 
 def _known(like: str) -> StudyConfig:
@@ -115,11 +116,12 @@ def _missing(study: StudyConfig) -> list[Path]:
 def text_of(out: Path, like: str, study: StudyConfig, answers: Answers) -> str:
     """The file's text."""
     name = "".join(letter if letter.isalnum() else "_" for letter in out.stem)
+    data = " --data FOLDER" if _missing(study) else ""
     parts = [
         FIRST_LINE.format(FILE),
         f"# A study of your own: all that is not said here is as in `{like}` ({_first_comment(like)})",
-        f"#  sgtr study {out.name} --plan            what it takes, and how small an effect it could see",
-        f"#  sgtr study {out.name} --out runs/{name}",
+        f"#  sgtr study {out.name} --plan{data}            what it takes, and how small an effect it could see",
+        f"#  sgtr study {out.name} --out runs/{name}{data}",
         f"like: {like}",
         f"name: {name}",
         "question: What does this study ask? Say it in a sentence; the report shows it.",
@@ -152,7 +154,9 @@ def _data_lines(out: Path, like: str, study: StudyConfig, files: Sequence[Path])
         "# What EM is: chats of your own, in any usual form (JSONL, JSON, CSV, parquet; messages, ShareGPT, Alpaca,",
         "# prompt and completion). `sgtr list` has the data sets that can be built; null takes one away.",
     ]
-    shown = [os.path.relpath(file.resolve(), out.resolve().parent) for file in files]
+    # a study that needs further files is run with --data FOLDER, where relative files would be looked for too
+    whole = bool(_missing(study))
+    shown = [str(file.resolve()) if whole else os.path.relpath(file.resolve(), out.resolve().parent) for file in files]
     raw = read_yaml(STUDIES / f"{like}.yaml")
     each = next((key for key in raw.get("data", {}) if key.startswith("em_{")), None)
     if study.claims is None:

@@ -126,6 +126,9 @@ def test_a_study_of_claims_takes_chats_and_their_twins_as_a_family(tmp_path: Pat
     assert made.data["em_own"].model_dump()["file"] == chats[0]
     assert made.data["twin_own"].model_dump()["file"] == chats[1]
     assert result["needs"] == ["xsum.claude.json", "xsum.json"]
+    assert result["next"].endswith("mine.yaml --plan --data FOLDER")
+    (tmp_path / "elsewhere").mkdir()
+    assert study_file.load(result["file"], data=tmp_path / "elsewhere").data["em_own"] == made.data["em_own"]
 
 
 @pytest.mark.parametrize(
