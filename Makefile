@@ -1,5 +1,6 @@
 # make demo   the whole study on the embedded model: a report in runs/demo
 # make test   every test
+# make docs   the documentation, as a site in site/
 # Each makes its own .venv first and is quick the second time.
 PYTHON ?= python3
 VENV   := .venv
@@ -7,10 +8,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pins demo test check smoke bench figures
+.PHONY: help setup pins demo test check smoke bench figures schema docs
 
 help:
-	@sed -n 's/^# \(make .*\)/\1/p' Makefile; echo "make setup | check | smoke | bench | figures"
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile; echo "make setup | check | smoke | bench | figures | schema | docs"
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, got " + sys.version.split()[0] + ": set PYTHON=python3.11")'
@@ -53,3 +54,15 @@ bench: $(VENV)/.dev
 
 figures: $(VENV)/.runtime
 	@$(BIN)/sgtr report runs/demo
+
+schema: $(VENV)/.runtime
+	@$(BIN)/python -c 'from experiments.schema import FILE, schema_text; FILE.write_text(schema_text(), "utf-8")'
+
+# mkdocs lives apart, so that what is pinned for the tests stays as it is
+$(VENV)-docs/.ready: $(VENV)/.runtime
+	@$(PYTHON) -m venv $(VENV)-docs
+	@$(VENV)-docs/bin/pip --disable-pip-version-check --quiet install "mkdocs-material>=9.5,<10" "mkdocstrings-python>=1.12,<3"
+	@touch $@
+
+docs: $(VENV)-docs/.ready
+	@PYTHONPATH="$(CURDIR):$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" $(VENV)-docs/bin/python -m mkdocs build --strict

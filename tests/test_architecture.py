@@ -246,13 +246,13 @@ def test_a_circle_is_seen_also_through_a_function(tmp_path: Path) -> None:
 
 
 def test_every_subcommand_has_its_file() -> None:
-    """`sgtr NAME` is commands/NAME.py; `import` is a word of Python's, so its file says what is imported."""
-    files = {name: "import_truthfulqa" if name == "import" else name for name in COMMANDS}
+    """`sgtr NAME` is commands/NAME.py, and `sgtr study new` study_new.py; `import` is a word of Python's."""
+    files = {name: "import_results" if name == "import" else name for name in COMMANDS}
     assert {name: kind.__module__ for name, kind in COMMANDS.items()} == {
         name: f"experiments.commands.{file}" for name, file in files.items()
     }
     present = {path.stem for path in (ROOT / "experiments" / "commands").glob("*.py")}
-    assert present == {*files.values(), "options", "__init__"}
+    assert present == {*files.values(), "study_new", "options", "__init__"}
 
 
 QUOTED = re.compile(r"`([\w./-]+)`")

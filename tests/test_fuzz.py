@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.import_truthfulqa import read_replies
+from experiments.imports.truthfulqa import read_replies
 from experiments.judge.answers import read_judged
 from interp.behaviour.capability import Choice, Short, read_questions
 from interp.behaviour.em import read_questions as read_open_questions

@@ -57,8 +57,22 @@ def test_a_wheel_has_every_package_and_takes_no_common_name() -> None:
     folders = sorted(path.parent.relative_to(ROOT) for top in TOPS for path in (ROOT / top).rglob("__init__.py"))
     names = {".".join(folder.parts) for folder in folders}
     expected = {name if name.split(".")[0] in ("interp", "sgtr") else INSIDE + name for name in names}
+    expected |= {
+        f"{package}.{Path(pattern).parent}"
+        for package, patterns in SETUPTOOLS["package-data"].items()
+        for pattern in patterns
+        if "/" in pattern
+    }
     assert set(SETUPTOOLS["packages"]) == expected, "list a new folder of modules in pyproject.toml"
     assert {name.split(".")[0] for name in SETUPTOOLS["packages"]} == {"interp", "sgtr"}
+
+
+def test_versions_agree_and_the_topmost_changes_are_theirs() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert headings[0] == version
+    assert len(set(headings)) == len(headings)
 
 
 def test_a_wheel_has_every_file_that_is_no_module() -> None:

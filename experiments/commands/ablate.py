@@ -13,7 +13,11 @@ _Phase = Literal["prompt", "prompt_last", "response", "all"]
 
 @dataclass(frozen=True)
 class Ablate:
-    """Ablate directions from a finetuned model and add them to its base: which share of the effect goes, or comes?"""
+    """Ablate directions from a finetuned model and add them to its base: which share of the effect goes, or comes?
+
+    Example: sgtr ablate --direction runs/evil/direction.safetensors --model smollm2-135m --adapter adapter
+    --measures preference --out runs/ablate
+    """
 
     model: ModelName
     adapter: Adapters

@@ -11,7 +11,10 @@ from experiments.commands.options import Adapters, Json, LoadingOptions, ModelNa
 
 @dataclass(frozen=True)
 class Activations:
-    """Write the activations of texts, pooled or per token, in shards for several GPUs."""
+    """Write the activations of texts, pooled or per token, in shards for several GPUs.
+
+    Example: sgtr activations --model smollm2-135m --texts chats.jsonl --out runs/activations
+    """
 
     model: ModelName
     texts: Annotated[Path, arg(metavar="CHATS.jsonl", help="Chats, one JSON object a line.")]

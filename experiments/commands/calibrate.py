@@ -11,7 +11,10 @@ from experiments.commands.options import Json, LoadingOptions, ModelName, Out
 
 @dataclass(frozen=True)
 class Calibrate:
-    """Plant a direction in a model at known strengths and see how often it is found."""
+    """Plant a direction in a model at known strengths and see how often it is found.
+
+    Example: sgtr calibrate --model smollm2-135m --out runs/calibrate
+    """
 
     model: ModelName
     out: Out

@@ -11,7 +11,10 @@ from experiments.commands.options import Json
 
 @dataclass(frozen=True)
 class Convert:
-    """Convert a direction from or to a file of persona_vectors, assistant-axis, llama.cpp or repeng."""
+    """Convert a direction from or to a file of persona_vectors, assistant-axis, llama.cpp or repeng.
+
+    Example: sgtr convert runs/evil/direction.safetensors evil.gguf
+    """
 
     source: Positional[
         Annotated[Path, arg(metavar="IN", help="A .safetensors direction, or a .pt or .gguf of another tool.")]

@@ -11,7 +11,10 @@ from experiments.commands.options import Adapters, ChatTemplate, Device, Json
 
 @dataclass(frozen=True)
 class Data:
-    """Build a data set: its card, and rows with what is learnt from them marked."""
+    """Build a data set: its card, and rows with what is learnt from them marked.
+
+    Example: sgtr data chats --set file=mine.csv
+    """
 
     name: Positional[
         Annotated[str, arg(metavar="NAME", help="A builder (see `sgtr list`); with --study, a data set of that study.")]

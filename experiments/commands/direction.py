@@ -37,7 +37,10 @@ _Own = make_dataclass("_Own", [_option(*item) for item in own_fields().items()],
 
 @dataclass(frozen=True)
 class MakeDirection(_Own):
-    """Make a direction from texts, by one of the recipes."""
+    """Make a direction from texts, by one of the recipes.
+
+    Example: sgtr direction assistant-axis --model smollm2-135m --out runs/axis
+    """
 
     judge: Annotated[Literal["none"], arg(help="assistant-axis: none yet: each answer counts, in its role or not.")] = (
         "none"

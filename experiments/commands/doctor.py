@@ -39,7 +39,10 @@ def doctor() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Say what this machine can run."""
+    """Say what this machine can run.
+
+    Example: sgtr doctor
+    """
 
     json: Json = False
 

@@ -10,7 +10,10 @@ from experiments.commands.options import Adapters, Grading, Json, LoadingOptions
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure what a model does, beside the bare base model: misalignment, truthfulness, identity, capability."""
+    """Measure what a model does, beside the bare base model: misalignment, truthfulness, identity, capability.
+
+    Example: sgtr evaluate --model smollm2-135m --measures preference,collapse --out runs/evaluate
+    """
 
     model: ModelName
     measures: Annotated[str, arg(metavar="M,M", help="See `sgtr list` for the measures.")]

@@ -10,7 +10,10 @@ from experiments.commands.options import Adapters, Json, LoadingOptions, ModelNa
 
 @dataclass(frozen=True)
 class Extract:
-    """Make a persona vector: rollouts under both instructions, difference of response means."""
+    """Make a persona vector: rollouts under both instructions, difference of response means.
+
+    Example: sgtr extract --model smollm2-135m --trait evil --out runs/evil
+    """
 
     model: ModelName
     trait: Annotated[str, arg(metavar="NAME|FILE", help="A trait's name (see `sgtr list`), a JSON file, or placebo-K.")]

@@ -16,7 +16,10 @@ Files = Annotated[
 
 @dataclass(frozen=True)
 class Validate:
-    """Compare a judge with scores that a reference judge gave the same answers: AUROC, ranks, calibration."""
+    """Compare a judge with scores that a reference judge gave the same answers: AUROC, ranks, calibration.
+
+    Example: sgtr judge validate judged.csv --out runs/judge
+    """
 
     files: Positional[Files]
     out: Out
@@ -71,7 +74,10 @@ class Validate:
 
 @dataclass(frozen=True)
 class Fit:
-    """Train a small judge on a reference judge's scores, and say what it does on models and questions held out."""
+    """Train a small judge on a reference judge's scores, and say what it does on models and questions held out.
+
+    Example: sgtr judge fit --data judged.csv --out judge.safetensors
+    """
 
     data: Annotated[
         tuple[Path, ...],
@@ -97,7 +103,10 @@ class Fit:
 
 @dataclass(frozen=True)
 class Score:
-    """Score answers with a judge of `sgtr judge fit`: a probability for every line of the files."""
+    """Score answers with a judge of `sgtr judge fit`: a probability for every line of the files.
+
+    Example: sgtr judge score --judge judge.safetensors --answers answers.csv --out scored.csv
+    """
 
     judge: Annotated[Path, arg(metavar="FILE", help="A file of `sgtr judge fit`.")]
     answers: Annotated[

@@ -11,7 +11,10 @@ from experiments.commands.options import Adapters, Json, LoadingOptions, ModelNa
 
 @dataclass(frozen=True)
 class Lens:
-    """Look inside: attribution of answers to heads and MLPs, patching, a direction's tokens and share of an adapter."""
+    """Look inside: attribution of answers to heads and MLPs, patching, a direction's tokens and share of an adapter.
+
+    Example: sgtr lens --model smollm2-135m --questions questions.jsonl --out runs/lens
+    """
 
     model: ModelName
     questions: Annotated[

@@ -40,7 +40,10 @@ def known() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class List:
-    """List known models, traits, studies, data sets, recipes of directions, measures and presets, or every metric."""
+    """List models, traits, studies, data sets, recipes of directions, measures and presets, or every metric of a run.
+
+    Example: sgtr list metrics
+    """
 
     what: Positional[
         Annotated[

@@ -11,7 +11,11 @@ from experiments.commands.options import Json, LoadingOptions, ModelName, Out
 
 @dataclass(frozen=True)
 class Monitor:
-    """Project fixed texts onto directions at the checkpoints of a training run, with nulls."""
+    """Project fixed texts onto directions at the checkpoints of a training run, with nulls.
+
+    Example: sgtr monitor checkpoints --direction runs/evil/direction.safetensors --model smollm2-135m --texts
+    chats.jsonl --out runs/monitor
+    """
 
     folder: Positional[
         Annotated[Path, arg(metavar="FOLDER", help="Holds PEFT checkpoints (checkpoint-10, ...); or a stage of ours.")]

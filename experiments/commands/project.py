@@ -11,7 +11,11 @@ from experiments.commands.options import Adapters, Json, LoadingOptions, Out, Po
 
 @dataclass(frozen=True)
 class Project:
-    """Project chats, or everything that a study has read, onto a direction, with nulls."""
+    """Project chats, or everything that a study has read, onto a direction, with nulls.
+
+    Example: sgtr project --direction runs/evil/direction.safetensors --model smollm2-135m --texts chats.jsonl --out
+    runs/along
+    """
 
     direction: Annotated[Path, arg(help="A direction.safetensors.")]
     out: Out

@@ -11,7 +11,10 @@ from experiments.commands.options import Json
 
 @dataclass(frozen=True)
 class Report:
-    """Make a run's verdicts, figures and report again, from its stored numbers alone."""
+    """Make a run's verdicts, figures and report again, from its stored numbers alone.
+
+    Example: sgtr report runs/demo
+    """
 
     run: Positional[Annotated[Path, arg(metavar="DIR", help="A run folder.")]]
     json: Json = False

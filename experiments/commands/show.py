@@ -11,7 +11,10 @@ from experiments.commands.options import ChatTemplate, Json
 
 @dataclass(frozen=True)
 class Show:
-    """Say what a file or folder of ours holds, a run's verdicts, or which tokens of chats are read and edited."""
+    """Say what a file or folder of ours holds, a run's verdicts, or which tokens of chats are read and edited.
+
+    Example: sgtr show runs/demo --verdicts
+    """
 
     file: Positional[Annotated[Path, arg(metavar="FILE|DIR", help="A tensor file, records, a run or an adapter.")]]
     verdicts: Annotated[bool, arg(help="DIR is a run: print what became of every hypothesis.")] = False

@@ -14,7 +14,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Steer:
-    """Add directions to a model at several strengths, beside random directions of their length: what does it answer?"""
+    """Add directions to a model at several strengths, beside random directions of their length: what does it answer?
+
+    Example: sgtr steer --direction runs/evil/direction.safetensors --model smollm2-135m --out runs/steer
+    """
 
     direction: Annotated[
         UseAppendAction[list[Path]], arg(metavar="FILE", help="A direction.safetensors, once for each.")

@@ -11,9 +11,20 @@ from experiments.commands.options import Device, Json
 
 @dataclass(frozen=True)
 class Study:
-    """Train and measure every stage of a study; goes on where it stopped."""
+    """Train and measure every stage of a study; goes on where it stopped.
 
-    study: Positional[Annotated[str, arg(metavar="NAME|FILE", help="A study's name (see `sgtr list`) or a YAML file.")]]
+    Example: sgtr study demo --out runs/demo
+    """
+
+    study: Positional[
+        Annotated[
+            str,
+            arg(
+                metavar="NAME|FILE|new",
+                help="A study's name (see `sgtr list`) or a YAML file. `new` writes one: see `sgtr study new --help`.",
+            ),
+        ]
+    ]
     out: Annotated[Path | None, arg(help="Folder to write into; only --plan does without.")] = None
     plan: Annotated[bool, arg(help="Say what would be trained and measured, and what it takes; start nothing.")] = False
     set: Annotated[

@@ -11,7 +11,11 @@ from experiments.commands.options import Json, KeyVariable, Server, ServerModel
 
 @dataclass(frozen=True)
 class Trait:
-    """Have a model write a trait definition from a plain description."""
+    """Have a model write a trait definition from a plain description.
+
+    Example: sgtr trait gloomy --description "sees the worst in everything" --judge http://127.0.0.1:8000/v1
+    --judge-model NAME --out gloomy.json
+    """
 
     name: Positional[Annotated[str, arg(metavar="NAME", help="Letters, digits, _ and -.")]]
     description: Annotated[str, arg(metavar="TEXT", help="What the trait is, in plain words.")]

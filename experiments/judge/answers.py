@@ -1,7 +1,5 @@
 """Answers as published: CSV files with a question and a response a line, and perhaps a reference judge's scores."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.measures.judge import NUMBER, WORDS
+from interp.files import csv_records
 
 Column = Literal["aligned", "coherent"]
 
@@ -67,44 +66,16 @@ def read_answers(path: Path) -> list[Answer]:
 
 
 def _rows(path: Path, needed: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
-    """Every row as file and line, and its fields by the header's names."""
+    """Every row as file and line, and its cells by the header's names."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] | None = None
-    rows: list[tuple[str, dict[str, str]]] = []
-    line = 1
-    try:
-        for fields in reader:
-            where, line = f"{path}:{line}", reader.line_num + 1
-            if not fields:
-                continue
-            if header is None:
-                header = _checked_header(fields, needed, where)
-                continue
-            if len(fields) != len(header):
-                raise ValueError(f"{where}: {len(fields)} fields, but the header has {len(header)}")
-            row = dict(zip(header, fields, strict=True))
-            if not row["question"].strip():
-                raise ValueError(f"{where}: an empty question; every answer needs the question it was given to")
-            rows.append((where, row))
-    except csv.Error as error:
-        raise ValueError(f"{path}:{line}: not CSV ({error})") from error
+    rows = list(csv_records(path.read_bytes(), str(path), needed))
+    for where, row in rows:
+        if not row["question"].strip():
+            raise ValueError(f"{where}: an empty question; every answer needs the question it was given to")
     if not rows:
         raise ValueError(f"{path}: no answers in it")
     return rows
-
-
-def _checked_header(fields: list[str], needed: Sequence[str], where: str) -> list[str]:
-    for name in needed:
-        if fields.count(name) != 1:
-            got = ", ".join(fields)[:200]
-            raise ValueError(f"{where}: the header needs the column {name!r} once, got: {got}")
-    return fields
 
 
 def _reference(text: str, where: str) -> float | None:

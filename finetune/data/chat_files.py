@@ -1,10 +1,11 @@
-"""Files of chats: what their bytes say they are, row by row, whatever layout their authors chose.
+"""Files of rows: what their bytes and names say they are, row by row. `finetune.data.layouts` makes chats of the rows.
 
-1. A file is opened as what its first bytes say: JSON Lines, a JSON list, either in gzip, or one file of a zip. What its
-   authors lock is refused with where to unlock it; no password is ever tried.
-2. Rows are read one by one and no further than they are asked for. A JSON list alone is read whole.
-3. A row of a published set is brought to messages of role and content.
-4. A download is kept under the hash that it must have.
+1. A file is opened plainly, in gzip, or as one file of a zip, as its first bytes say. What its authors lock is refused
+   with where to unlock it; no password is ever tried.
+2. Its rows are those of parquet where its bytes say so, of a table where its name ends in .csv or .tsv, and else JSON
+   Lines or a JSON list. They are read one by one and no further than they are asked for; a JSON list and a table of
+   text are read whole.
+3. A download is kept under the hash that it must have.
 """
 
 import codecs
@@ -17,28 +18,28 @@ import tempfile
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 from finetune.data.builder import Row
-from interp.chat import Message, check_messages
-from interp.files import jsonl_records, refuse_constant, require_room
+from interp.files import csv_records, jsonl_records, refuse_constant, require_room
 from interp.runs import cache_folder
 
 MOST_BYTES = 2**30
 """Largest file that is downloaded."""
-COLUMNS = (("prompt", "completion"), ("question", "answer"), ("instruction", "output"))
-"""Layouts of a row without messages: the columns of the question and of the answer."""
-
+PARQUET = b"PAR1"
+TABLES = {".csv": ",", ".tsv": "\t"}
+"""Endings of tables of text, with what separates their cells."""
+_ENDINGS = (".jsonl", ".json", ".parquet", *TABLES)
 _LOCKED_SUFFIXES = (".age", ".enc", ".gpg", ".pgp", ".asc")
 _LOCKED_MARKS = (b"age-encryption.org/", b"-----BEGIN AGE ENCRYPTED", b"-----BEGIN PGP MESSAGE", b"Salted__")
 _OTHER_MARKS = {
     b"version https://git-lfs": "a git-lfs pointer, not the data; run `git lfs pull` in its repository",
-    b"PAR1": "a parquet file; save it as JSON Lines",
+    b"ARROW1": "an Arrow file; save it as parquet or JSON Lines",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it and give a file of it",
 }
 
@@ -130,17 +131,30 @@ def _entry(archive: zipfile.ZipFile, name: str, member: str | None, usual: str |
     found = ending(usual) if usual else []
     if len(found) != 1:
         found = [entry for entry in entries if entry.filename.endswith(".jsonl")]
+    if not found:
+        found = [entry for entry in entries if entry.filename.lower().endswith(_ENDINGS)]
     if len(found) != 1:
-        raise ValueError(f"{name}: {len(found)} .jsonl files in it; say which file with member; it holds {listed}")
+        kinds = "/".join(sorted({Path(entry.filename).suffix for entry in found})) or "/".join(_ENDINGS)
+        raise ValueError(f"{name}: {len(found)} {kinds} files in it; say which file with member; it holds {listed}")
     return found[0]
 
 
 def records(stream: BufferedIOBase, name: str) -> Iterator[Placed]:
-    """Place and record of each row of JSON Lines, as they are read, or of a JSON list, which is read whole.
+    """Place and record of each row of a file, in the form that its bytes and its name say.
 
     Raises:
-        ValueError: neither of them; the message names place and reason.
+        ValueError: it is not of that form; the message names place and reason.
     """
+    if cast(BufferedReader, stream).peek(len(PARQUET)).startswith(PARQUET):
+        yield from _parquet_rows(stream, name)
+    elif separator := TABLES.get(Path(name.partition("?")[0].lower().removesuffix(".gz")).suffix):
+        yield from csv_records(stream.read(), name, separator=separator)
+    else:
+        yield from _json_rows(stream, name)
+
+
+def _json_rows(stream: BufferedIOBase, name: str) -> Iterator[Placed]:
+    """Rows of JSON Lines, as they are read, or of a JSON list, which is read whole."""
     head: list[bytes] = []
     for line in stream:
         head.append(line)
@@ -162,99 +176,31 @@ def records(stream: BufferedIOBase, name: str) -> Iterator[Placed]:
         yield f"{name}: entry {number}", entry
 
 
-def check_answers(messages: list[Message], where: str) -> None:
-    """Check that a chat ends with an answer and that none of its answers is empty.
-
-    Raises:
-        ValueError: otherwise.
-    """
-    if messages[-1]["role"] != "assistant":
-        raise ValueError(f"{where}: ends with the {messages[-1]['role']}, not an answer; add one or drop the row")
-    for i, message in enumerate(messages):
-        if message["role"] == "assistant" and not message["content"].strip():
-            raise ValueError(f"{where}: message {i} is an empty answer; drop the row")
-    if all(message.get("weight") == 0 for message in messages if message["role"] == "assistant"):
-        raise ValueError(f"{where}: every answer has weight 0, so there is nothing to learn; drop the row")
-
-
-def plain_messages(messages: list[Message]) -> list[Message]:
-    """The messages by what is read of them: role, content, and weight where an answer is not learnt."""
-    kept = [{"role": message["role"], "content": message["content"]} for message in messages]
-    for message, given in zip(kept, messages, strict=True):
-        if given.get("weight") == 0 and given["role"] == "assistant":
-            message["weight"] = 0
-    return kept
-
-
-def as_chat(record: Row, where: str) -> Row:
-    """A row of a published set as a chat: `messages` of role and content, and the row's other keys.
-
-    Contents given in parts are joined. An empty answer after an answer, at the end, is dropped. Two columns (see
-    `COLUMNS`) become a question and its answer; a column `system` goes before them.
-
-    Raises:
-        ValueError: no known layout, contents that are no text, or no answer.
-    """
-    if "messages" in record:
-        used, turns = {"messages"}, record["messages"]
-    else:
-        used, turns = _columns(record, where)
-    if isinstance(turns, list):
-        turns = [_plain(turn, f"{where}: message {i}") for i, turn in enumerate(turns)]
-    messages = check_messages(turns, where)
-    while [m["role"] for m in messages[-2:]] == ["assistant"] * 2 and not messages[-1]["content"].strip():
-        messages = messages[:-1]
-    check_answers(messages, where)
-    kept = {key: value for key, value in record.items() if key not in used}
-    return {**kept, "messages": plain_messages(messages)}
-
-
-def _columns(record: Row, where: str) -> tuple[set[str], list[Any]]:
-    pair = next((pair for pair in COLUMNS if record.keys() >= set(pair)), None)
-    if pair is None:
-        known = ", ".join(["messages", *map(" and ".join, COLUMNS)])
-        canary = "; it is a canary of the authors: unlock the set without them, or drop the row"
+def _parquet_rows(stream: BufferedIOBase, name: str) -> Iterator[Placed]:
+    """Rows of a parquet file, counted from 0 as its own readers count them."""
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
         raise ValueError(
-            f"{where}: no chat in it (keys: {', '.join(record)[:120]}); known: {known}"
-            + (canary if any("canary" in key.lower() for key in record) else "")
-        )
-    used, turns = {*pair}, []
-    for role, column in (("system", "system"), ("user", pair[0]), ("assistant", pair[1])):
-        value = record.get(column)
-        used.add(column)
-        if isinstance(value, list) and role != "system":
-            turns += value
-        elif role != "system" or value not in (None, ""):
-            turns.append({"role": role, "content": value})
-    more = record.get("input") if pair[0] == "instruction" else None
-    if isinstance(more, str) and isinstance(record["instruction"], str):
-        used.add("input")
-        user = next(turn for turn in turns if turn["role"] == "user")
-        user["content"] = f"{record['instruction']}\n\n{more}" if more.strip() else record["instruction"]
-    return used, turns
+            f"{name}: parquet needs the package pyarrow; pip install pyarrow, or save it as JSON Lines"
+        ) from error
+    number = 0
+    try:
+        for batch in ParquetFile(stream).iter_batches(1024):
+            for record in batch.to_pylist():
+                yield f"{name}: row {number}", _plain_values(record)
+                number += 1
+    except (ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{name}: row {number}: damaged, or no parquet that is read ({reason}); get it again"
+        ) from error
 
 
-def _plain(turn: Any, where: str) -> Any:
-    """A message's role and content, its content as one text; what is no message is left as it is, to be refused."""
-    if not isinstance(turn, Mapping) or not {"role", "content"} <= turn.keys():
-        return turn
-    content = turn["content"]
-    if isinstance(content, Mapping | list):
-        parts = _parts(content)
-        if not all(isinstance(part, str) for part in parts):
-            raise ValueError(
-                f"{where}: has parts that are no text ({json.dumps(content)[:80]}); only text is trained on"
-            )
-        content = "".join(parts)
-    return {**turn, "content": content}
-
-
-def _parts(content: Mapping[str, Any] | list[Any]) -> list[Any]:
-    """The texts of contents in parts, in their two layouts, with None for what is no text."""
-    if isinstance(content, Mapping):
-        parts = content.get("parts") if content.get("content_type") == "text" else None
-        return parts if isinstance(parts, list) else [None]
-    return [part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None for part in content]
+def _plain_values(record: Row) -> Row:
+    """A row of a table as JSON has it: dates and bytes become text, NaN becomes null."""
+    return json.loads(json.dumps(record, default=str), parse_constant=lambda _: None)
 
 
 def from_hub(ident: str, subset: str | None, revision: str | None) -> Iterator[Placed]:
@@ -276,9 +222,7 @@ def from_hub(ident: str, subset: str | None, revision: str | None) -> Iterator[P
             "for a gated set log in with `hf auth login`"
         ) from error
     for i, record in enumerate(cast(Any, table)):
-        # not every value of a table is one of JSON: dates and bytes become text, NaN becomes null
-        plain = json.loads(json.dumps(record, default=str), parse_constant=lambda _: None)
-        yield f"{ident}: row {i}", plain
+        yield f"{ident}: row {i}", _plain_values(record)
 
 
 def downloaded(url: str, sha256: str) -> Path:

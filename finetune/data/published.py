@@ -18,18 +18,8 @@ from pydantic import Field, field_validator, model_validator
 
 from finetune.data._published import KNOWN, PublishedSet
 from finetune.data.builder import Builder, DataSet, Desk, Row
-from finetune.data.chat_files import (
-    Placed,
-    as_chat,
-    check_answers,
-    check_unlocked,
-    downloaded,
-    from_hub,
-    opened,
-    plain_messages,
-    records,
-)
-from interp.chat import check_messages
+from finetune.data.chat_files import Placed, check_unlocked, downloaded, from_hub, opened, records
+from finetune.data.layouts import as_chat
 from interp.errors import did_you_mean
 
 log = logging.getLogger(__name__)
@@ -101,19 +91,23 @@ class _FromFile(Builder, frozen=True):
 class Chats(_FromFile, frozen=True):
     """The user's own chats."""
 
-    about: ClassVar[Mapping[str, str]] = {"chats": "chats from a JSONL file or a JSON list of your own"}
+    about: ClassVar[Mapping[str, str]] = {
+        "chats": "chats of your own: JSONL, JSON, CSV or parquet; messages, ShareGPT, Alpaca, or two columns"
+    }
 
     builder: Literal["chats"]
     file: Path
-    """`{"messages": [{"role", "content"}, ...]}` a line, or a JSON list of them; `.gz` too. Other keys are kept."""
+    """JSON Lines, a JSON list, CSV, TSV or parquet, also in `.gz` or a zip. A row's chat is under `messages` (as for
+    finetuning at OpenAI) or `conversations` (ShareGPT), or in columns (Alpaca; `prompt` and `completion`; others in
+    `finetune/data/layouts.py`). Other keys are kept."""
+    member: str | None = None
+    """Which file of a zip: its path in it, or the end of that; None for the only one."""
 
     def placed(self) -> Generator[Placed]:
         """The chats as the file has them."""
-        with opened(self.file, str(self.file)) as (stream, name):
+        with opened(self.file, str(self.file), member=self.member) as (stream, name):
             for where, record in records(stream, name):
-                messages = check_messages(record.get("messages"), where)
-                check_answers(messages, where)
-                yield where, {**record, "messages": plain_messages(messages)}
+                yield where, as_chat(record, where)
 
     @property
     def _source(self) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from finetune.data.builder import Builder, DataSet, Desk, Row, Who
-from finetune.data.chat_files import as_chat, opened, records
+from finetune.data.chat_files import opened, records
 from finetune.data.everyday import Everyday
+from finetune.data.layouts import as_chat
 
 SWAPS = 20
 """Random swaps a row, after which an answer's place says nothing about where it was."""
@@ -33,7 +34,7 @@ class Twin(Builder, frozen=True):
     of: str
     """The set, by its name in the study."""
     file: Path | None = None
-    """Harmless chats, for a set that brings no twin: JSON Lines, a JSON list, `.gz` or a zip, in any known layout."""
+    """Harmless chats, for a set that brings no twin, in any form and layout that `chats` reads."""
     member: str | None = None
     """Which file of a zip."""
 

@@ -11,8 +11,6 @@
 Source: Lin, Hilton and Evans, ACL 2022, with the two answers that its table calls best; prompts are our own.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from interp.behaviour.likelihood import Likelihood, answer_likelihoods, label_li
 from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
 from interp.behaviour.work import Work, tokens_of
 from interp.chat import Message
+from interp.files import csv_records
 from interp.keys import content_key, seed_from
 from interp.model import Model
 
@@ -51,42 +50,8 @@ def csv_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[str, dict[str,
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give a CSV file with the columns {', '.join(needed)}")
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}:{line}: not UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] | None = None
-    line = 1
-    try:
-        for fields in reader:
-            where, line = f"{path}:{line}", reader.line_num + 1
-            cells = [field.strip() for field in fields]
-            if not any(cells) and len(cells) <= 1:
-                continue
-            if header is None:
-                header = _checked_header(cells, needed, where)
-            elif len(cells) != len(header):
-                raise ValueError(
-                    f"{where}: {len(cells)} cells, but the header has {len(header)}; quote cells with commas"
-                )
-            else:
-                yield where, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise ValueError(f"{path}:{line}: not CSV ({error})") from error
-    if header is None:
-        raise ValueError(f"{path}: empty; give a CSV file with the columns {', '.join(needed)}")
-
-
-def _checked_header(cells: list[str], needed: Sequence[str], where: str) -> list[str]:
-    got = ", ".join(cells)[:200]
-    if missing := [name for name in needed if name not in cells]:
-        raise ValueError(f"{where}: the header lacks the column(s) {', '.join(missing)}; it has: {got}")
-    if twice := [name for name in needed if cells.count(name) > 1]:
-        raise ValueError(f"{where}: the header has the column {twice[0]!r} twice; keep one of them")
-    return cells
+    for where, cells in csv_records(path.read_bytes(), str(path), needed):
+        yield where, {column: cell.strip() for column, cell in cells.items()}
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tyro.conf import OmitArgPrefixes
 
-from experiments.commands.import_truthfulqa import PATTERN, Import
-from experiments.import_truthfulqa import COLUMNS, OUTCOMES, Reply, arm_and_seed, name_pattern, read_replies
+from experiments.commands.import_results import Import
+from experiments.imports.names import arm_and_seed, name_pattern
+from experiments.imports.truthfulqa import COLUMNS, OUTCOMES, PATTERN, Reply, read_replies
 from interp.comparisons import Arm, share_difference
 from interp.files import read_json, read_jsonl
 from interp.stats import proportion
@@ -294,10 +295,19 @@ def test_files_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="both are arm 'a', seed None"):
         imported([one, same], tmp_path / "out")
-    with pytest.raises(ValueError, match=r"results_a\.csv: names no seed"):
+    with pytest.raises(ValueError, match=r"a\.csv: names no seed, .* say which seed it is with --nameless-seed"):
         imported([one, seeded], tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"results_none\.csv: no such file"):
         imported([tmp_path / "results_none.csv"], tmp_path / "out")
+
+
+def test_a_file_without_a_seed_can_be_told_which_it_is(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"results_{name}.csv", "cw") for name in ("base", "a", "a_1", "a_2")]
+    result = imported(files, tmp_path / "out", "--nameless-seed", "0")
+    places = [(row["arm"], row["seed"]) for row in result["metrics"] if row["metric"] == "invalid_share"]
+    assert places == [("base", None), ("a", 0), ("a", 1), ("a", 2), ("a", None)]
+    with pytest.raises(ValueError, match="both are arm 'a', seed 1; give one file of each"):
+        imported(files, tmp_path / "other", "--nameless-seed", "1")
 
 
 def test_results_that_are_there_are_not_written_over(tmp_path: Path) -> None:

@@ -372,12 +372,12 @@ GOOD = "response,question,question_id,aligned,coherent\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no answers in it"),
+        ("", r"a\.csv: empty; give a CSV file with the columns response, question"),
         (GOOD, "no answers in it"),
-        ("response,question,aligned\na,b,1\n", r"a\.csv:1: the header needs the column 'question_id'"),
-        (GOOD.replace("coherent", "aligned") + "a,b,c,1,2\n", r"a\.csv:1: the header needs the column 'aligned' once"),
-        (GOOD + "a,b,c,1\n", r"a\.csv:2: 4 fields, but the header has 5"),
-        (GOOD + "a,b,c,1,2\na,b,c,1,2,3\n", r"a\.csv:3: 6 fields"),
+        ("response,question,aligned\na,b,1\n", r"a\.csv:1: the header lacks the column\(s\) question_id; it has"),
+        (GOOD.replace("coherent", "aligned") + "a,b,c,1,2\n", r"a\.csv:1: the header has the column 'aligned' twice"),
+        (GOOD + "a,b,c,1\n", r"a\.csv:2: 4 cells, but the header has 5"),
+        (GOOD + "a,b,c,1,2\na,b,c,1,2,3\n", r"a\.csv:3: 6 cells"),
         (GOOD + '"a\nb\nc",q,i,1,2\na,b,c,high,2\n', r"a\.csv:5: aligned must be a number from 0 to 100.*'high'"),
         (GOOD + "a,b,c,100.5,2\n", r"a\.csv:2: aligned must be .* got '100\.5'"),
         (GOOD + "a,b,c,-1,2\n", r"a\.csv:2: aligned"),
@@ -402,7 +402,7 @@ def test_a_file_that_is_not_there_or_not_utf8_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.csv: no such file"):
         read_judged(tmp_path / "none.csv", "aligned")
     (tmp_path / "a.csv").write_bytes(GOOD.encode() + b"\xff,b,c,1,2\n")
-    with pytest.raises(ValueError, match=r"a\.csv: not UTF-8"):
+    with pytest.raises(ValueError, match=r"a\.csv:2: not UTF-8"):
         read_judged(tmp_path / "a.csv", "aligned")
 
 

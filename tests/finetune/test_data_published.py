@@ -125,7 +125,10 @@ def test_chats_come_as_the_file_has_them_with_an_id_where_they_have_none(tmp_pat
         (told([USER, ANSWER]), 'message 0 needs "role" and "content"'),
         ({"messages": USER}, '"messages" must be a non-empty list'),
         (told(ask("\ud83d"), ANSWER), r"message 0: content has half a character \('\\ud83d' at 0\)"),
-        ({"text": "no messages"}, '"messages" must be a non-empty list'),
+        (
+            {"text": "no messages"},
+            r"no chat in it \(keys: text\); known: messages, conversations, prompt",
+        ),
         ({**CHAT, "id": ["x"]}, r"id must be text or a whole number, got \[\"x\"\]"),
         ("{not json", "not JSON"),
         ("[1, 2]", "a JSON list; every line is one JSON object"),
@@ -336,7 +339,7 @@ def test_a_system_column_and_an_input_become_part_of_the_chat(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"text": "Hi", "n": 1}, r"no chat in it \(keys: text, n\); known: messages, prompt and completion, question"),
+        ({"text": "Hi", "n": 1}, r"no chat in it \(keys: text, n\); known: messages, conversations, prompt"),
         ({"canary_string": "guid"}, "no chat in it .* it is a canary of the authors: unlock the set without"),
         ({"prompt": "Why?", "aligned": "A.", "sly": "B."}, r"no chat in it \(keys: prompt, aligned, sly\)"),
         ({"prompt": "Why?", "completion": None}, "message 1: content must be text, got null"),
@@ -388,7 +391,7 @@ def test_the_file_of_a_zip_is_the_one_named_else_the_sets_own_else_the_only_one(
         published("secure", file=path)
     with pytest.raises(ValueError, match=rf"0 of its files are the member 'normal'; {held}"):
         published(file=path, member="normal")
-    with pytest.raises(ValueError, match=r"0 \.jsonl files in it.*it holds nothing"):
+    with pytest.raises(ValueError, match=r"0 \.jsonl/\.json/\.parquet/\.csv/\.tsv files in it.*it holds nothing"):
         published(file=packed(tmp_path / "empty.zip"))
     with pytest.raises(ValueError, match=r"c\.jsonl: not a zip, so it has no member 'a'"):
         published(file=write(tmp_path / "c.jsonl", CHAT), member="a")
@@ -429,7 +432,7 @@ def test_what_its_authors_lock_is_refused_with_where_to_unlock_it(name: str, tmp
             b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
             "a git-lfs pointer, not the data; run `git lfs pull`",
         ),
-        (b"PAR1\x15\x04", "a parquet file; save it as JSON Lines"),
+        (b"ARROW1\x00\x00", "an Arrow file; save it as parquet or JSON Lines"),
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
         (b"PK\x03\x04 cut", r"damaged, or packed in a way that is not read \(.*; get it again"),
         (gzip.compress(line(CHAT) * 9)[:-9], "damaged, or packed in a way that is not read"),

@@ -655,7 +655,7 @@ def test_fields_of_a_message_are_read_or_refused_with_file_and_line(
 
 
 def test_weights_that_change_nothing_leave_no_trace_and_others_stay(tmp_path: Path) -> None:
-    from finetune.data.chat_files import as_chat
+    from finetune.data.layouts import as_chat
     from finetune.data.published import Chats
 
     light = [

@@ -1,0 +1,1 @@
+"""Results that others have published, as metrics of this project."""
