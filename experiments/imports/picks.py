@@ -18,7 +18,7 @@ from experiments.imports import numbers
 from experiments.imports.names import Results, read_results
 from experiments.imports.numbers import Kind, Outcome, Row
 from interp.files import read_json
-from interp.metrics import SelfRecognition
+from interp.metrics import SelfRecognitionMetrics
 
 PATTERN = r"(?P<data>.+?)_judge_(?P<judge>(?P<arm>.+?)(_(?P<seed>\d+))?)_between_(?P<pair>.+?)(\.json)?"
 NOTE = (
@@ -43,11 +43,11 @@ class Pick:
 KIND = Kind[Pick](
     "self_recognition",
     {
-        SelfRecognition.accuracy.name: Outcome(
-            lambda pick: None if pick.own is None else float(pick.own), SelfRecognition.accuracy.unit
+        SelfRecognitionMetrics.accuracy.name: Outcome(
+            lambda pick: None if pick.own is None else float(pick.own), SelfRecognitionMetrics.accuracy.unit
         ),
-        SelfRecognition.invalid_share.name: Outcome(
-            lambda pick: float(pick.own is None), SelfRecognition.invalid_share.unit
+        SelfRecognitionMetrics.invalid_share.name: Outcome(
+            lambda pick: float(pick.own is None), SelfRecognitionMetrics.invalid_share.unit
         ),
     },
     lambda pick: pick.article,

@@ -7,7 +7,7 @@ from pydantic import Field
 from finetune.data.articles import all_articles
 from finetune.data.tasks import balanced, own_questions
 from interp.behaviour import capability
-from interp.behaviour.capability import Choice, Short
+from interp.behaviour.questions import Choice, Short
 
 
 class Capability(capability.Capability):

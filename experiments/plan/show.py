@@ -1,5 +1,6 @@
 """Prints a plan as tables."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from experiments.console import out, table
@@ -21,19 +22,7 @@ def show(planned: Row) -> None:
         f"{', ' + model['quantise'] if model['quantise'] else ''} (from {model['source']})"
     )
     say(f"{device['name']}: {device['matmul_tflops']:.3g} TFLOP/s measured; tokens by {planned['tokens_by']}")
-    rows = []
-    for name in dict.fromkeys(row["name"] for row in planned["stages"]):
-        same_stage = [row for row in planned["stages"] if row["name"] == name]
-        first = same_stage[0]
-        known = [row["in_store"] for row in same_stage]
-        store = "unknown" if None in known else f"{sum(known)} of {len(known)}"
-        counts = [("~" if key in first["estimated"] else "") + _number(first[key]) for key in _COUNTS]
-        remarks = ["few steps"] * first["few_steps"]
-        remarks += [f"{first['repeated_rows']} rows repeat others"] * (first["repeated_rows"] > 0)
-        time = _time(sum(row["seconds"] for row in same_stage))
-        rows.append([name, first["data"], *counts, store, str(len(same_stage)), time, ", ".join(remarks)])
-    columns = ["stage", "data", *_COUNTS, "in the store", "seeds", "time", ""]
-    table("Stages; ~ is estimated", columns, rows, words=[""])
+    _show_stages(planned["stages"])
     table(
         "Asked and read",
         ["what", "times", "answers", "tokens written", "tokens read", "time"],
@@ -77,6 +66,23 @@ def _against(hypothesis: Row) -> str:
     """What stands against a verdict on a hypothesis, and what the study would need for one."""
     needs = "" if hypothesis["units"] else f" (needs {hypothesis['needs'].replace('`', '')})"
     return hypothesis["why"] + needs
+
+
+def _show_stages(stages: Sequence[Row]) -> None:
+    """One row for all seeds of a stage."""
+    rows = []
+    for name in dict.fromkeys(row["name"] for row in stages):
+        same_stage = [row for row in stages if row["name"] == name]
+        first = same_stage[0]
+        known = [row["in_store"] for row in same_stage]
+        store = "unknown" if None in known else f"{sum(known)} of {len(known)}"
+        counts = [("~" if key in first["estimated"] else "") + _number(first[key]) for key in _COUNTS]
+        remarks = ["few steps"] * first["few_steps"]
+        remarks += [f"{first['repeated_rows']} rows repeat others"] * (first["repeated_rows"] > 0)
+        time = _time(sum(row["seconds"] for row in same_stage))
+        rows.append([name, first["data"], *counts, store, str(len(same_stage)), time, ", ".join(remarks)])
+    columns = ["stage", "data", *_COUNTS, "in the store", "seeds", "time", ""]
+    table("Stages; ~ is estimated", columns, rows, words=[""])
 
 
 def _show_claims(claims: list[Row]) -> None:

@@ -12,6 +12,7 @@ import torch
 import yaml
 from peft import LoraConfig
 
+from experiments.commands.options import LoadingOptions
 from experiments.commands.lens import Lens as Command
 from experiments.commands.lens import show
 from experiments.lens import (
@@ -215,8 +216,7 @@ def command(llama_folder: Path, tmp_path: Path) -> Callable[..., Command]:
             "out": tmp_path / "out",
             "random": 20,
             "tokens": 3,
-            "device": "cpu",
-            "dtype": "float32",
+            "loading": LoadingOptions(device="cpu", dtype="float32"),
         }
         return Command(**given | fields)
 
