@@ -1,7 +1,7 @@
 """Rows that are answered together: what is asked of them, the seats that they sit in, and who sits where."""
 
 from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -27,6 +27,7 @@ class Request:
         groups: Edits by place, for each setting.
         setting: Which setting each row has; rows of the same edits share one.
         stops: Tokens that end an answer.
+        on_tokens: Called with a row and all tokens that it has said so far, whenever it has said more; None for nobody.
     """
 
     prompts: Sequence[tuple[int, ...]]
@@ -36,6 +37,7 @@ class Request:
     groups: Mapping[Place, Sequence[Group]]
     setting: Sequence[int]
     stops: tuple[int, ...]
+    on_tokens: Callable[[int, tuple[int, ...]], object] | None = None
 
     @classmethod
     def of(
@@ -47,6 +49,7 @@ class Request:
         edits: tuple[Sequence[Edit], Sequence[Sequence[Edit]]],
         stops: tuple[int, ...],
         device: torch.device,
+        on_tokens: Callable[[int, tuple[int, ...]], object] | None = None,
     ) -> "Request":
         """Put a request's tensors on a device.
 
@@ -60,7 +63,7 @@ class Request:
         turn = {same: i for i, same in enumerate(settings)}
         setting = [turn[tuple(map(id, own))] for own in by_row] or [0] * len(prompts)
         groups = grouped(shared, [*settings.values()], device)
-        return cls(prompts, n, temperature, drawn, groups, setting, stops)
+        return cls(prompts, n, temperature, drawn, groups, setting, stops, on_tokens)
 
     def settings(self, rows: Sequence[int]) -> list[int]:
         """The settings of some rows."""
