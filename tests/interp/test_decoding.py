@@ -344,7 +344,7 @@ def test_the_embedded_model_answers_as_before(embedded: Model) -> None:
 def test_tokens_are_told_as_they_come_and_change_nothing(llama: Model, way: Any, temperature: float) -> None:
     prompts, told = prompts_of(llama, 3), {i: list[tuple[int, ...]]() for i in range(3)}
     how: dict[str, Any] = {"max_new_tokens": 6, "temperature": temperature, "seed": 3}
-    with way(llama) if way is old_path else way():
+    with way(llama):
         answers = llama.generate(prompts, **how, on_tokens=lambda row, tokens: told[row].append(tokens))
         assert answers == llama.generate(prompts, **how)
     for row, answer in enumerate(answers):
@@ -364,7 +364,7 @@ def test_an_error_of_who_is_told_ends_the_answer_and_leaves_the_model_as_it_was(
         if len(tokens) == 2:
             raise InterruptedError("nobody listens")
 
-    with way(llama) if way is old_path else way():
+    with way(llama):
         edit = adding(torch.ones(llama.d_model), 2.0, [1])
         with pytest.raises(InterruptedError, match="nobody listens"):
             llama.generate(prompts, max_new_tokens=6, temperature=0.0, edits=[edit], on_tokens=stop)
