@@ -22,6 +22,7 @@ from experiments.commands.judge import Judge
 from experiments.commands.lens import Lens
 from experiments.commands.list import List
 from experiments.commands.monitor import Monitor
+from experiments.commands.open import Open
 from experiments.commands.project import Project
 from experiments.commands.report import Report
 from experiments.commands.show import Show
@@ -33,6 +34,7 @@ from experiments.console import print_fields
 COMMANDS: dict[str, Any] = {
     "study": Study,
     "report": Report,
+    "open": Open,
     "list": List,
     "doctor": Doctor,
     "data": Data,

@@ -33,7 +33,8 @@ class Open:
         arg(metavar="DIRECTION@LAYER", help="Where tokens are read; default the first direction at its own layer."),
     ] = None
     add: Annotated[
-        str | None, arg(metavar="DIRECTION@LAYER", help="Add this direction there (LAYER may be all), and answer again.")
+        str | None,
+        arg(metavar="DIRECTION@LAYER", help="Add it there (LAYER may be all), and answer again."),
     ] = None
     ablate: Annotated[str | None, arg(metavar="DIRECTION@LAYER", help="Take it away there, and answer again.")] = None
     alpha: Annotated[float, arg(help="How many times the raw direction is added, written --alpha=-2.")] = 1.0
@@ -46,15 +47,43 @@ class Open:
     seed: Annotated[int, arg(help="Of sampled answers.")] = 0
     port: Annotated[int, arg(help="Of the page; 0 takes one that is free.")] = 0
     device: Device = "auto"
-    dtype: Annotated[
-        str | None, arg(help="auto, float32, bfloat16 or float16; default what the study ran in.")
-    ] = None
+    dtype: Annotated[str | None, arg(help="auto, float32, bfloat16 or float16; default what the study ran in.")] = None
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
-        from experiments.open import terminal
+        from experiments.open import server
+        from experiments.open.answers import Answers
+        from experiments.open.run import OpenRun
 
-        return terminal.run(self)
+        fields = self._fields()
+        opened = OpenRun.load(self.run, self.direction, device=self.device, dtype=self.dtype)
+        asked = opened.asked(fields)
+        if self.ask is None:
+            return server.serve(opened, asked, port=self.port)
+        return Answers(opened).collected(asked)
+
+    def _fields(self) -> dict[str, Any]:
+        """The fields of `Asked` that are given, checked as far as they can be without the run."""
+        from experiments.fields import checked
+        from experiments.open.asked import Asked, place
+
+        if self.add and self.ablate:
+            raise ValueError(f"--add {self.add} and --ablate {self.ablate}: one change at a time; give one of them")
+        if not self.add and self.alpha != 1.0:
+            raise ValueError(f"--alpha {self.alpha:g} is the strength of --add; give that, or leave this out")
+        if self.port and self.ask is not None:
+            raise ValueError(f"--port {self.port} is of the page, and --ask opens none; leave one of them out")
+        names = ("system", "max_new_tokens", "temperature", "seed")
+        fields: dict[str, Any] = {name: getattr(self, name) for name in names}
+        if self.read:
+            fields["reading"] = place(self.read, "--read")
+        for kind, text in (("add", self.add), ("ablate", self.ablate)):
+            if text:
+                fields["change"] = {"kind": kind, **place(text, f"--{kind}"), "alpha": self.alpha, "phase": self.phase}
+        fields |= {"prompt": self.ask} if self.ask is not None else {}
+        fields |= {"stages": tuple(self.stage)} if self.stage else {}
+        checked(Asked, {"prompt": "?", "stages": ("base",), **fields})
+        return fields
 
     def show(self, result: dict[str, Any]) -> None:
         """Each answer under its stage, or nothing more where there was a page."""

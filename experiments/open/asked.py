@@ -70,3 +70,15 @@ class Asked(BaseModel):
         if twice := [stage for stage in dict.fromkeys(self.stages) if self.stages.count(stage) > 1]:
             raise ValueError(f"the stage {twice[0]!r} is asked twice; ask it once")
         return self
+
+
+def place(text: str, option: str) -> dict[str, str | int]:
+    """The direction and the layer that DIRECTION@LAYER names; `all` stays a word.
+
+    Raises:
+        ValueError: it is not of that form; the message names the option.
+    """
+    direction, at, layer = text.rpartition("@")
+    if not at or not direction or not (layer == "all" or layer.isdecimal()):
+        raise ValueError(f"{option} {text}: must be DIRECTION@LAYER, the layer a block index from 0, such as evil@14")
+    return {"direction": direction, "layer": layer if layer == "all" else int(layer)}

@@ -91,6 +91,10 @@ def as_command(opened: OpenRun, asked: Asked) -> str:
         words += [f"--phase={change.phase}"]
     if asked.system != "task":
         words += [f"--system={asked.system}"]
-    words += [f"--max-new-tokens={asked.max_new_tokens}", f"--temperature={asked.temperature!r}", f"--seed={asked.seed}"]
+    words += [
+        f"--max-new-tokens={asked.max_new_tokens}",
+        f"--temperature={asked.temperature!r}",
+        f"--seed={asked.seed}",
+    ]
     words += [f"--{key}={value}" for key, value in opened.how.items() if key in ("device", "dtype")]
     return shlex.join(words)

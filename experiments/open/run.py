@@ -163,6 +163,21 @@ class OpenRun:
             return [adding(direction.at(layer), change.alpha, [layer], change.phase) for layer in layers]
         return [ablating(direction.at(layer), [layer], change.phase) for layer in layers]
 
+    def asked(self, fields: Mapping[str, Any]) -> Asked:
+        """A question of these fields of `Asked`; what they leave out is as the page begins with.
+
+        Raises:
+            ValueError, FileNotFoundError: a field is out of its range, or what it names is not there.
+        """
+        whole = [label for label, stage in self.stages.items() if not self.why_gone(stage)]
+        first = next(iter(self.directions.values()), None)
+        prompt = self.run.answers[0]["prompt"] if self.run.answers else "Who are you?"
+        begin: dict[str, Any] = {"prompt": prompt, "stages": tuple(whole[:2])}
+        begin["reading"] = None if first is None else {"direction": first.name, "layer": first.layer}
+        asked = checked(Asked, {**begin, **fields})
+        self.check(asked)
+        return asked
+
     def check(self, asked: Asked) -> list[RunStage]:
         """The stages that are asked, once all that is asked for is there.
 
