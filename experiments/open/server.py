@@ -38,7 +38,12 @@ from interp.runs import InterpError, json_text, without_nan
 
 log = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
-FILES = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+FILES = {
+    "page.html": "text/html",
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 """What the page is made of."""
 MOST_BYTES = 1_000_000
 """Of a request's body."""
@@ -252,11 +257,11 @@ def listening(port: int) -> socket.socket:
     return own
 
 
-def prepared(opened: OpenRun, first: Asked, own: socket.socket) -> tuple[uvicorn.Server, str]:
+def prepared(page: Page, own: socket.socket) -> tuple[uvicorn.Server, str]:
     """The server of a page on a socket, and the address with its token."""
     token, port = secrets.token_urlsafe(24), own.getsockname()[1]
     config = uvicorn.Config(
-        Page(opened, first).app(token, port),
+        page.app(token, port),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -276,7 +281,7 @@ def serve(opened: OpenRun, first: Asked, *, port: int = 0) -> dict[str, Any]:
         ValueError: the port cannot be had.
     """
     with listening(port) as own:
-        server, address = prepared(opened, first, own)
+        server, address = prepared(Page(opened, first), own)
         note(f"{opened.run.path} is open at\n\n    {address}\n\nfor this machine alone; Ctrl-C closes it.")
         with suppress(KeyboardInterrupt):
             server.run(sockets=[own])

@@ -399,6 +399,7 @@
     byId("ask").addEventListener("submit", (event) => {
       event.preventDefault();
       ask();
+      if (byId("answers").getBoundingClientRect().top > innerHeight) byId("answers").scrollIntoView();
     });
     byId("prompt").addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("ask").requestSubmit();
