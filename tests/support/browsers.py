@@ -58,7 +58,60 @@ def screen(browser: Any, width: int) -> Iterator[None]:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-KEYS = {"tab": "\ue004", "enter": "\ue007", "space": " ", "right": "\ue014", "end": "\ue010"}
+KEYS = {"tab": "\ue004", "enter": "\ue007", "space": " ", "right": "\ue014", "end": "\ue010", "control": "\ue009"}
+
+
+def sides_of(chord: list[str]) -> list[tuple[str, list[str]]]:
+    """How keys are pressed together: all go down, then up in turn."""
+    return [("keyDown", chord), ("keyUp", chord[::-1])]
+
+
+class Chromium:
+    """A Chromium without a window, with one page open; it is used as `Firefox` is."""
+
+    def __init__(self) -> None:
+        self.browser = start("chromium")
+        self.browser.set_script_timeout(60)
+
+    @property
+    def logged(self) -> list[str]:
+        """What the console has got since it was last looked at."""
+        return [entry["message"] for entry in self.browser.get_log("browser")]
+
+    def open(self, address: str, width: int) -> None:
+        """A page, freshly opened on a screen of this width."""
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        self.browser.get("about:blank")
+        self.browser.get(address)
+
+    def value(self, expression: str) -> Any:
+        """The value of a JavaScript expression."""
+        code = f"(async () => JSON.stringify(await ({expression})))().then(arguments[0], (e) => arguments[0]('\"' + e + '\"'))"
+        return json.loads(self.browser.execute_async_script(code) or "null")
+
+    def press(self, *keys: str) -> None:
+        """Keys by name or as characters, one after the other; `control+enter` are pressed together."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        actions = ActionChains(self.browser, duration=0)
+        for key in keys:
+            for side, parts in sides_of([KEYS.get(part, part) for part in key.split("+")]):
+                for part in parts:
+                    (actions.key_down if side == "keyDown" else actions.key_up)(part)
+        actions.perform()
+
+    def until(self, expression: str) -> None:
+        """Wait until it is true."""
+        wait = f"(async () => {{ while (!({expression})) await new Promise((on) => setTimeout(on, 20)); return 1 }})()"
+        assert self.value(wait) == 1
+
+    def focus(self, css: str) -> None:
+        self.value(f"document.querySelector({css!r}).focus()")
+
+    def quit(self) -> None:
+        """Close it."""
+        self.browser.quit()
 
 
 class Firefox:
@@ -119,8 +172,10 @@ class Firefox:
         return json.loads(found["result"].get("value", "null"))
 
     def press(self, *keys: str) -> None:
-        """Keys, one after the other."""
-        actions = [{"type": side, "value": KEYS[key]} for key in keys for side in ("keyDown", "keyUp")]
+        """Keys by name or as characters, one after the other; `control+enter` are pressed together."""
+        chords = [[KEYS.get(part, part) for part in key.split("+")] for key in keys]
+        sides = [(side, part) for chord in chords for side, parts in sides_of(chord) for part in parts]
+        actions = [{"type": side, "value": part} for side, part in sides]
         source = {"type": "key", "id": "keyboard", "actions": actions}
         self("input.performActions", context=self.context, actions=[source])
 

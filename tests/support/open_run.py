@@ -50,9 +50,7 @@ def write_open_run(folder: Path, llama: Path) -> Path:
     (run / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False), "utf-8")
     (run / "stages.json").write_text(json.dumps(lines), "utf-8")
     (run / "verdicts.json").write_text(json.dumps([VERDICT]), "utf-8")
-    (run / "figures" / "trajectory_fixed.svg").write_text(
-        '<svg xmlns="http://www.w3.org/2000/svg" width="90"/>', "utf-8"
-    )
+    (run / "figures" / "trajectory_fixed.svg").write_text(SVG, "utf-8")
     answers = [
         {
             "stage": line["stage"],
