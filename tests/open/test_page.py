@@ -81,6 +81,7 @@ def test_the_page_fits_the_screen_and_nothing_is_wrong_in_the_console(
     browser.value("document.getElementById('copy-python').click()")
     browser.until("!document.getElementById('copied').hidden")
     browser.value("[...document.querySelectorAll('details')].map((one) => one.open = true).length")
+    browser.value("[...document.images].map((one) => { one.loading = 'eager'; })")
     browser.until("[...document.images].every((one) => one.complete && one.naturalWidth)")
     assert browser.value("innerWidth") == width
     assert browser.value("document.documentElement.scrollWidth") <= width
@@ -184,8 +185,9 @@ def test_everything_to_be_used_has_a_name_and_comes_in_order(
     show(browser, site)
     ask(browser)
     nameless = browser.value(
-        "[...document.querySelectorAll('select, input, textarea, button, [role], pre')].filter((one) => one.offsetParent"
-        " && !(one.labels?.length || one.ariaLabel || one.getAttribute('aria-labelledby') || one.textContent.trim()))"
+        "[...document.querySelectorAll('select, input, textarea, button, [role], pre')]"
+        ".filter((one) => one.offsetParent && !(one.labels?.length || one.getAttribute('aria-label')"
+        " || one.getAttribute('aria-labelledby') || one.textContent.trim()))"
         ".map((one) => one.outerHTML)"
     )
     assert nameless == []
@@ -194,9 +196,10 @@ def test_everything_to_be_used_has_a_name_and_comes_in_order(
     assert browser.value("document.getElementById('columns').getAttribute('aria-busy')") == "false"
     browser.value("document.querySelector('.skip').focus()")
     passed = []
-    for _ in range(7):
+    for _ in range(8):
         browser.press("tab")
         passed.append(browser.value("document.activeElement.id || document.activeElement.value"))
+    passed = [name for name in passed if name != "stages"]  # in Firefox what can be scrolled is a stop, too
     assert passed[:3] == ["prompt", "stored-prompt", "base"]
     assert passed.index("em, seed 0") < passed.index("em-sgtr, seed 0")
     positive = browser.value(

@@ -87,8 +87,10 @@ class Chromium:
 
     def value(self, expression: str) -> Any:
         """The value of a JavaScript expression."""
-        code = f"(async () => JSON.stringify(await ({expression})))().then(arguments[0], (e) => arguments[0]('\"' + e + '\"'))"
-        return json.loads(self.browser.execute_async_script(code) or "null")
+        value, tell = f"(async () => JSON.stringify(await ({expression})))()", "arguments[0]"
+        found = self.browser.execute_async_script(f"{value}.then({tell}, (error) => {tell}({{error: String(error)}}))")
+        assert not isinstance(found, dict), found
+        return json.loads(found or "null")
 
     def press(self, *keys: str) -> None:
         """Keys by name or as characters, one after the other; `control+enter` are pressed together."""

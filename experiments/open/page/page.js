@@ -254,6 +254,7 @@
     if (asking) asking.abort();
     const own = (asking = new AbortController());
     complain("");
+    say("Asking …");
     shown = asked;
     trim(asked.stages.length * (asked.change ? 2 : 1));
     for (const column of columns) column.article.classList.add("stale");
