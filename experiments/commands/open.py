@@ -11,15 +11,21 @@ from experiments.commands.options import Device, Json, System
 
 @dataclass(frozen=True)
 class Open:
-    """Ask a finished run's stages on a local page: answers side by side, tokens coloured along a direction, edits.
+    """Ask a finished run's stages on a local page: answers side by side, tokens coloured along a direction, edits."""
 
-    `sgtr open runs/demo` prints the address of a page that this machine alone can see; Ctrl-C closes it.
-
-    `sgtr open runs/demo --ask "Who are you?" --stage base --stage em --add evil@14 --alpha 2` answers at the terminal.
-    """
-
-    run: Positional[Annotated[Path, arg(metavar="DIR", help="The run folder of a study.")]]
-    ask: Annotated[str | None, arg(metavar="TEXT", help="Answer this at the terminal, and open no page.")] = None
+    run: Positional[
+        Annotated[
+            Path, arg(metavar="DIR", help="The run folder of a study: `sgtr open runs/demo` prints the page's address.")
+        ]
+    ]
+    ask: Annotated[
+        str | None,
+        arg(
+            metavar="TEXT",
+            help="Answer this at the terminal, and open no page: "
+            '`sgtr open runs/demo --ask "Who are you?" --stage base --stage em --add evil@14 --alpha 2`.',
+        ),
+    ] = None
     stage: Annotated[
         UseAppendAction[list[str]],
         arg(metavar="STAGE", help="Who answers, once for each: base, em, or 'em, seed 1'; default base and the first."),
@@ -45,7 +51,7 @@ class Open:
     max_new_tokens: Annotated[int, arg(help="Length of an answer, tokens.")] = 64
     temperature: Annotated[float, arg(help="Of the answers; 0 is greedy.")] = 0.0
     seed: Annotated[int, arg(help="Of sampled answers.")] = 0
-    port: Annotated[int, arg(help="Of the page; 0 takes one that is free.")] = 0
+    port: Annotated[int, arg(help="Of the page, which Ctrl-C closes; 0 takes one that is free.")] = 0
     device: Device = "auto"
     dtype: Annotated[str | None, arg(help="auto, float32, bfloat16 or float16; default what the study ran in.")] = None
     json: Json = False

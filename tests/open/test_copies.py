@@ -127,4 +127,5 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["open", "--help"])
     shown = " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+    assert "`sgtr open runs/demo` prints the page's address" in shown
     assert 'sgtr open runs/demo --ask "Who are you?" --stage base --stage em --add evil@14 --alpha 2' in shown
