@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -131,11 +132,15 @@ class Page:
         ]
         return Guard(Starlette(routes=routes, lifespan=self._lifespan), token, port)
 
+    def end(self) -> None:
+        """End every answer at its next token."""
+        for gone in list(self._asking):
+            gone.set()
+
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         yield
-        for gone in list(self._asking):
-            gone.set()
+        self.end()
         self._model.shutdown(wait=True)
 
     async def _file(self, request: Request) -> Response:
@@ -205,7 +210,8 @@ class Page:
             while (event := await events.get()) is not None:
                 yield line(event)
             await done
-            yield line({"event": "done"})
+            if not gone.is_set():
+                yield line({"event": "done"})
         finally:
             gone.set()
             self._asking.discard(gone)
@@ -257,7 +263,20 @@ def listening(port: int) -> socket.socket:
     return own
 
 
-def prepared(page: Page, own: socket.socket) -> tuple[uvicorn.Server, str]:
+class Server(uvicorn.Server):
+    """A server that ends a page's answers as soon as it is told to stop, and does not wait until they are whole."""
+
+    def __init__(self, config: uvicorn.Config, page: Page) -> None:
+        super().__init__(config)
+        self.page = page
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal to stop."""
+        self.page.end()
+        super().handle_exit(sig, frame)
+
+
+def prepared(page: Page, own: socket.socket) -> tuple[Server, str]:
     """The server of a page on a socket, and the address with its token."""
     token, port = secrets.token_urlsafe(24), own.getsockname()[1]
     config = uvicorn.Config(
@@ -269,9 +288,9 @@ def prepared(page: Page, own: socket.socket) -> tuple[uvicorn.Server, str]:
         http="h11",
         ws="none",
         lifespan="on",
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=5,
     )
-    return uvicorn.Server(config), f"http://127.0.0.1:{port}/{token}/"
+    return Server(config, page), f"http://127.0.0.1:{port}/{token}/"
 
 
 def serve(opened: OpenRun, first: Asked, *, port: int = 0) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import http.client
 import json
 import logging
 import re
+import signal
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ from experiments.cli import main
 from experiments.open.answers import Event
 from experiments.open.asked import Asked
 from experiments.open.run import OpenRun
-from experiments.open.server import MOST_BYTES, Page, listening
+from experiments.open.server import MOST_BYTES, Page, listening, prepared
 from tests.support.open_run import PROMPT, SVG, served
 
 QUESTION: dict[str, Any] = {
@@ -277,6 +278,25 @@ def _all(connection: socket.socket) -> bytes:
         while b'"done"' not in text and (part := connection.recv(65536)):
             text += part
     return text
+
+
+def test_closing_the_server_ends_the_answers(opened: OpenRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(0) as own:
+        page = Page(opened, opened.asked({}))
+        server, address = prepared(page, own)
+        monkeypatch.setattr(page, "answers", held := Held(page))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [own]})
+        thread.start()
+        until(lambda: server.started)
+        connection = begin(address, max_new_tokens=250, seed=12, temperature=1.0)
+        assert held.reached.wait(60)
+        server.handle_exit(signal.SIGINT, None)
+        held.go_on.set()
+        text = _all(connection)
+        thread.join(60)
+        assert not thread.is_alive()
+    assert b'"done"' not in text, "who listened is not told that it is whole"
+    assert len(held.events) == 3
 
 
 def live_tensors() -> int:
