@@ -1,5 +1,6 @@
 """What a person at a terminal sees: bars and notes on stderr, results on stdout."""
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -32,8 +33,8 @@ def note(text: str) -> None:
 
 @contextmanager
 def bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar; off a terminal, one line at the end. Yields the function that advances it."""
-    if not err.is_terminal:
+    """A progress bar, on a terminal and in the main thread alone. Yields the function that advances it."""
+    if not err.is_terminal or threading.current_thread() is not threading.main_thread():
         yield lambda n: None  # noqa: ARG005
         return
     columns = (

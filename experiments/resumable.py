@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from experiments.console import note
+from interp.company import Company
 from interp.model import Model
 from interp.rows import write_rows
 from interp.runs import RunFolder, content_key, environment, now, read_jsonl
@@ -88,18 +89,22 @@ class Ledger:
             "steps": steps,
             **{key: before[key] for key in ("steps_of_workers",) if key in before},
         }
+        self._clock = model.clock if isinstance(model, Company) else time.monotonic
+        self._written = 0.0
         self._write()
 
     def _write(self) -> None:
-        if not self.helps:
+        """Write the manifest, but not more than twice a second: a long run has thousands of steps."""
+        if not self.helps and time.monotonic() - self._written > 0.5:
             self.folder.write_manifest(self.manifest)
+            self._written = time.monotonic()
 
     @contextmanager
     def timed(self, label: str) -> Iterator[None]:
         """Note how long a step took, on stderr and in the manifest."""
-        start = time.monotonic()
+        start = self._clock()
         yield
-        seconds = round(time.monotonic() - start, 1)
+        seconds = round(self._clock() - start, 1)
         self.manifest["steps"].append({"name": label, "seconds": seconds})
         self._write()
         note(f"  {label:<46} {seconds:7.1f} s")

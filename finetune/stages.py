@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,13 +55,21 @@ class Stage:
     seed: int
     checkpoints: tuple[int, ...] = ()
     defences: Sequence[Defence] = ()
+    _keys: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def key(self, model: Model) -> str:
-        """Content key of the stage on this base model."""
-        what, otherwise = model.description(), model.chat.once_otherwise(self.messages)
+        """Content key of the stage on this base model, made once: it is asked for often, and reads all messages."""
+        what = model.description()
+        base = (what["model_identity"], what["template_hash"], what["dtype"])
+        if base not in self._keys:
+            self._keys[base] = self._key(model, base)
+        return self._keys[base]
+
+    def _key(self, model: Model, base: tuple[str, ...]) -> str:
+        otherwise = model.chat.once_otherwise(self.messages)
         return content_key(
             {
-                "model": [what["model_identity"], what["template_hash"], what["dtype"]],
+                "model": list(base),
                 "parent": self.parent.key(model) if self.parent else None,
                 "data": content_key([list(chat) for chat in self.messages]),
                 "train": self.config.identity(),

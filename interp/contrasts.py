@@ -180,19 +180,24 @@ class Contrast:
     def interval(self, level: float = LEVEL) -> Estimate:
         """The estimate and the interval of all theta that Student's test does not reject; `n` counts families.
 
-        An end is None where there is none: with one family, or where the yardstick is not surely above 0, so that no
-        multiple of it is too large.
+        An end is None where there is none: with one family, where the yardstick is not surely above 0, so that no
+        multiple of it is too large, or where nothing varies but by rounding.
         """
         value = self.estimate()
         if not math.isfinite(value):
             return Estimate(None, None, None, self.n_families)
-        if self.n_families < 2:
+        rounding = 1e-12 * max(abs(self.raw()), abs(self.unit() or 0.0))
+        if self.n_families < 2 or self.pivot(value).error <= rounding:
             return Estimate(value, None, None, self.n_families)
         low, high = (self._end(value, side, (1 - level) / 2) for side in (-1, 1))
         return Estimate(value, low, high, self.n_families)
 
     def _end(self, value: float, side: int, alpha: float) -> float | None:
-        """The furthest theta on a side of the estimate that is not rejected at one-sided `alpha`."""
+        """The furthest theta on a side of the estimate that is not rejected at one-sided `alpha`.
+
+        Where cells are missing the pivot is not quite 0 at the estimate, which can then be rejected itself; the search
+        begins at the nearest theta on the other side that is not. There may be none.
+        """
 
         def left(theta: float) -> float:
             """How much p is still above alpha."""
@@ -202,6 +207,11 @@ class Contrast:
         unit = self.unit()
         step = max(self.pivot(value).error / abs(unit or 1.0), 1e-12)
         near, far = value, value + side * step
+        back = step
+        while not left(near) > 0:
+            near, far, back = value - side * back, near, 2 * back
+            if back > FURTHEST * max(abs(value), step, 1.0):
+                return None
         while left(far) > 0:
             if abs(far - value) > FURTHEST * max(abs(value), step, 1.0):
                 return None

@@ -5,12 +5,16 @@
    a few are launched before the host looks who has ended; elsewhere it is the same step without a graph.
 3. A row that has ended leaves its seat to a prompt that waits; where none waits and there is no graph, the seats close.
 
+4. Rows that have stacks of adapters of their own sit stack by stack, as many seats for each; the stacks' factors lie in
+   tensors that a graph reads, so that it serves other stacks after them.
+
 Row `i` draws from its own random numbers and sees its own tokens alone, so its answer does not depend on its company.
 """
 
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -19,11 +23,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from interp.architecture import find_decoder
-from interp.editing import Editor, Group, Place, located, located_in_step, of_rows, while_decoding
+from interp.editing import Editor, Place, located, located_in_step, of_rows, while_decoding
 from interp.interventions import Phase
 from interp.ring import Prompts, no_ring_for
 from interp.sampling import draw
-from interp.seats import Request, Seating, Seats
+from interp.seats import Portion, Request, Seating, Seats, SideBySide, portions_of
 from interp.standing import Standing
 
 log = logging.getLogger(__name__)
@@ -129,25 +133,33 @@ class Decoder:
             torch.OutOfMemoryError: they do not fit; what was given by then stays valid.
         """
         width = self._width(max(len(request.prompts[row]) for row in rows) + request.n)
-        groups = while_decoding(request.groups)
-        self.n_seats = self._n_seats(len(rows), size, width)
-        try:
-            seats = self._room(self.n_seats, width)
-            step = self._stepper(seats, request, groups)
-            who = Seating([None] * len(seats), deque(rows))
-            longest = None if self.graphs else max(len(request.prompts[row]) for row in rows[: len(seats)])
-            seats.clear(request, longest)
-            yield from self._answers(request, seats, who, step)
-        finally:
-            self._let_go()
+        most = self._n_seats(len(rows), size, width)
+        portions = [Portion(rows, most)] if not request.stacks else portions_of(rows, request.stack, most)
+        for portion in portions:
+            self.n_seats = portion.n_seats
+            try:
+                seats = self._room(self.n_seats, width)
+                side = SideBySide.of(self.hf, request.stacks, portion, seats.factors) if request.stacks else None
+                step = self._stepper(seats, request, side)
+                who = Seating([None] * len(seats), deque(portion.rows), portion.seat)
+                longest = None if self.graphs else max(len(request.prompts[row]) for row in portion.rows[: len(seats)])
+                seats.clear(request, longest)
+                yield from self._answers(request, seats, who, step, side)
+            finally:
+                self._let_go()
 
     def _answers(
-        self, request: Request, seats: Seats, who: Seating, step: Callable[[Sequence[int | None], int], None]
+        self,
+        request: Request,
+        seats: Seats,
+        who: Seating,
+        step: Callable[[Sequence[int | None], int], None],
+        side: SideBySide | None,
     ) -> Iterator[dict[int, tuple[int, ...]]]:
         who.left = [0] * len(seats)
         while who.waiting or any(row is not None for row in who.rows):
             if who.must_fill(PATIENCE[self.graphs]):
-                self._fill(request, seats, who, PROMPT_TOKENS[self.graphs])
+                self._fill(request, seats, who, PROMPT_TOKENS[self.graphs], side)
             else:
                 n = min(STEPS if self.graphs else 1, max(who.left))
                 step(who.rows, n)
@@ -158,33 +170,36 @@ class Decoder:
                 self._tell(request, seats, who, request.on_tokens)
             if done := self._leaving(request, seats, who):
                 yield done
-            if not self.graphs:
+            if not self.graphs and side is None:
                 self._close(seats, who)
 
-    def _fill(self, request: Request, seats: Seats, who: Seating, most: int) -> None:
+    def _fill(self, request: Request, seats: Seats, who: Seating, most: int, side: SideBySide | None) -> None:
         """Read prompts that wait, as many as there are empty seats."""
         empty = deque(who.empty)
         while empty and who.waiting:
-            rows, width = [], 0
+            rows, width = list[int](), 0
             while len(rows) < len(empty) and who.waiting:
                 width = max(width, len(request.prompts[who.waiting[0]]))
                 if rows and width * (len(rows) + 1) > most:
                     break
                 rows.append(who.waiting.popleft())
-            taken = [empty.popleft() for _ in rows]
-            self._read(request, seats, rows, taken)
+            taken = [empty.popleft() if who.own is None else who.own[row] for row in rows]
+            empty = deque(seat for seat in empty if seat not in set(taken))
+            self._read(request, seats, rows, taken, side)
             for seat, row in zip(taken, rows, strict=True):
                 who.rows[seat], who.left[seat] = row, request.n - 1
         who.idle = 0
 
-    def _read(self, request: Request, seats: Seats, rows: Sequence[int], taken: Sequence[int]) -> None:
+    def _read(
+        self, request: Request, seats: Seats, rows: Sequence[int], taken: Sequence[int], side: SideBySide | None
+    ) -> None:
         ids = [request.prompts[row] for row in rows]
         lengths = torch.tensor([len(row) for row in ids], device=self.device)
         position = torch.arange(max(map(len, ids)), device=self.device)[None]
         real, last = position < lengths[:, None], position == lengths[:, None] - 1
         masks: dict[Phase, Tensor] = {"prompt": real, "prompt_last": last, "response": last, "all": real}
         changes = located(of_rows(request.groups, request.settings(rows), self.device), masks)
-        with self.editor.at_work(changes):
+        with self.editor.at_work(changes), nullcontext() if side is None else side.at_work(rows):
             scores, prompts = self._prompts(ids, lengths)
         luck = None if request.luck is None else request.luck[torch.tensor(rows, device=self.device)]
         first = draw(scores, luck[:, 0] if luck is not None else scores[:, 0], request.temperature)
@@ -243,27 +258,29 @@ class Decoder:
     # steps
 
     def _stepper(
-        self, seats: Seats, request: Request, groups: Mapping[Place, Sequence[Group]]
+        self, seats: Seats, request: Request, side: SideBySide | None
     ) -> Callable[[Sequence[int | None], int], None]:
         """What takes steps with the rows that sit in the seats."""
+        groups = while_decoding(request.groups)
 
         def changes(rows: Sequence[int | None]) -> dict[Place, list[Any]]:
             settings = [None if row is None else request.setting[row] for row in rows]
             return located_in_step(groups, settings, self.device)
 
         def plainly(rows: Sequence[int | None], n: int) -> None:
-            with self.editor.at_work(changes(rows)):
+            with self.editor.at_work(changes(rows)), nullcontext() if side is None else side.at_work():
                 for _ in range(n):
                     seats.step(request.temperature)
 
         if not self.graphs:
             return plainly
         first = changes([None] * len(seats))
-        key = (Standing.form(first), request.temperature)
+        key = (Standing.form(first), request.temperature, side and side.form)
         if key not in seats.graphs:
             for old in list(seats.graphs)[: max(0, len(seats.graphs) + 1 - MOST_GRAPHS)]:
                 del seats.graphs[old]
-            seats.graphs[key] = self._captured(seats, first, request)
+            with nullcontext() if side is None else side.at_work():
+                seats.graphs[key] = self._captured(seats, first, request)
         graph, standing = seats.graphs[key]
         if graph is None:
             return plainly

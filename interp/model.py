@@ -13,7 +13,8 @@ Generation is left-padded with mask and positions. `tokenizer.padding_side` is n
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -36,7 +37,7 @@ from interp.runs import InterpError, content_key
 from interp.sampling import Listener, Sampler, only_stop_tokens
 from interp.seats import Request
 from interp.sources import load_chat, pick_device, pick_dtype, quiet, resolve
-from interp.stacks import RowStacks
+from interp.stacks import Order, RowStacks, stacked_up
 from interp.template import AS_IS, TemplateSettings
 
 if "save" in vars(object):
@@ -384,6 +385,7 @@ class Model:
         seed: int = 0,
         edits: Sequence[Edit] = (),
         row_edits: Sequence[Sequence[Edit]] = (),
+        row_stacks: Sequence[Sequence[Path | str]] = (),
         streams: Sequence[int] | None = None,
         batch_size: int | None = None,
         progress: Callable[[int], object] | None = None,
@@ -397,6 +399,7 @@ class Model:
         Args:
             row_edits: Edits of each prompt's own, in the order of `prompts`; empty for none. However many rows differ,
                 a layer gets one change a step for each kind of edit.
+            row_stacks: The stack of adapters of each prompt, instead of the active one; empty for that.
             streams: Which random numbers each row draws; equal ones share their luck. Default: its index.
             batch_size: Answers at a time; halved where memory runs out. Default: as many as a GPU's memory allows, 128
                 elsewhere.
@@ -418,9 +421,15 @@ class Model:
         self._editor.check(edits, row_edits, len(prompts))
         ids = [row.ids for row in prompts]
         luck = [(seed, stream) for _, stream in zip(prompts, streams or range(len(prompts)), strict=True)]
-        how = (ids, max_new_tokens, temperature, luck, (edits, row_edits), self.stop_ids, self.device)
-        request = Request.of(*how, on_tokens)
-        answers = self._ring.answers(request, batch_size, progress, self._generate)
+        request = Request.of(ids, max_new_tokens, temperature, luck, (edits, row_edits), self.stop_ids, self.device)
+        request = replace(request, on_tokens=on_tokens)
+        if not row_stacks:
+            answers = self._ring.answers(request, batch_size, progress, self._generate)
+        else:
+            with self.row_stacks.told(row_stacks, len(prompts)) as (factors, numbers):
+                answers = self._ring.answers(
+                    replace(request, stacks=factors, stack=numbers), batch_size, progress, self._generate
+                )
         return [self.chat.cut(answer, self.stop_ids) for answer in answers]
 
     @property
@@ -464,7 +473,15 @@ class Model:
         if request.on_tokens is not None:
             processors.insert(0, Listener(width, tell))
         how = {"generation_config": config, "logits_processor": processors}
-        with quiet(), self._editor.at_work(*passes), self._nnsight.generate(**how) as tracer:
+        order = (
+            Order.of([request.stack[i] for i in chosen], max(request.stack) + 1, self.device) if request.stack else None
+        )
+        with (
+            quiet(),
+            self._editor.at_work(*passes),
+            nullcontext() if order is None else stacked_up(self.hf, request.stacks, order),
+            self._nnsight.generate(**how) as tracer,
+        ):
             with tracer.invoke(input_ids=ids, attention_mask=mask):
                 pass
             with tracer.invoke():

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
@@ -13,6 +14,7 @@ from interp.editing import Group, Place, grouped
 from interp.interventions import Edit
 from interp.ring import Prompts, Ring, masks_for, one_query
 from interp.sampling import draw, uniforms
+from interp.stacks import Factors, Order, stacked_up
 from interp.standing import Standing
 
 
@@ -27,6 +29,8 @@ class Request:
         groups: Edits by place, for each setting.
         setting: Which setting each row has; rows of the same edits share one.
         stops: Tokens that end an answer.
+        stacks: What the stacks of adapters add to linear modules, where rows have stacks of their own.
+        stack: The number of each row's stack; none where all rows have the active one.
         on_tokens: Called with a row and all tokens that it has said so far, whenever it has said more; None for nobody.
     """
 
@@ -37,6 +41,8 @@ class Request:
     groups: Mapping[Place, Sequence[Group]]
     setting: Sequence[int]
     stops: tuple[int, ...]
+    stacks: Mapping[str, Factors] = field(default_factory=dict)
+    stack: Sequence[int] = ()
     on_tokens: Callable[[int, tuple[int, ...]], object] | None = None
 
     @classmethod
@@ -49,7 +55,6 @@ class Request:
         edits: tuple[Sequence[Edit], Sequence[Sequence[Edit]]],
         stops: tuple[int, ...],
         device: torch.device,
-        on_tokens: Callable[[int, tuple[int, ...]], object] | None = None,
     ) -> "Request":
         """Put a request's tensors on a device.
 
@@ -63,7 +68,7 @@ class Request:
         turn = {same: i for i, same in enumerate(settings)}
         setting = [turn[tuple(map(id, own))] for own in by_row] or [0] * len(prompts)
         groups = grouped(shared, [*settings.values()], device)
-        return cls(prompts, n, temperature, drawn, groups, setting, stops, on_tokens)
+        return cls(prompts, n, temperature, drawn, groups, setting, stops)
 
     def settings(self, rows: Sequence[int]) -> list[int]:
         """The settings of some rows."""
@@ -94,6 +99,7 @@ class Seats:
         self.limit = torch.zeros((), dtype=torch.long, device=device)
         self.stops = torch.full((16,), -1, dtype=torch.long, device=device)
         self.graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph | None, Standing]] = {}
+        self.factors: dict[Hashable, dict[str, Factors]] = {}
 
     def __len__(self) -> int:
         return len(self.last)
@@ -159,6 +165,103 @@ class Seats:
             setattr(self, name, getattr(self, name)[rows])
 
 
+@dataclass(frozen=True)
+class Portion:
+    """Rows of a request that are answered in one go.
+
+    Attributes:
+        rows: In the order in which they come in.
+        n_seats: Rows that are decoded together.
+        seat: The seat of each row; None where any will do.
+        stacks: The number of the stack of each block of seats.
+    """
+
+    rows: Sequence[int]
+    n_seats: int
+    seat: Mapping[int, int] | None = None
+    stacks: Sequence[int] = ()
+
+
+def portions_of(rows: Sequence[int], stack: Sequence[int], most: int) -> list[Portion]:
+    """Rows with stacks of their own, in portions of one form: so many stacks, with so many seats for each.
+
+    Args:
+        stack: The number of each row's stack.
+        most: Rows that can be decoded together.
+    """
+    of_stack: dict[int, list[int]] = {}
+    for row in rows:
+        of_stack.setdefault(stack[row], []).append(row)
+    n_seats = min(most, max(map(len, of_stack.values())))
+    blocks = [
+        (number, held[start : start + n_seats])
+        for number, held in of_stack.items()
+        for start in range(0, len(held), n_seats)
+    ]
+    n_portions = -(-len(blocks) * n_seats // most)
+    n_blocks = -(-len(blocks) // n_portions)
+    portions = []
+    for start in range(0, len(blocks), n_blocks):
+        some = blocks[start : start + n_blocks]
+        seat = {row: k * n_seats + i for k, (_, held) in enumerate(some) for i, row in enumerate(held)}
+        numbers = [number for number, _ in some]
+        numbers += [numbers[0]] * (n_blocks - len(some))
+        portions.append(Portion([*seat], n_blocks * n_seats, seat, numbers))
+    return portions
+
+
+class SideBySide:
+    """The stacks of a portion's rows, in tensors that stay where they are.
+
+    Attributes:
+        form: Equal for portions that one graph serves.
+    """
+
+    def __init__(self, hf: PreTrainedModel, factors: dict[str, Factors], portion: Portion) -> None:
+        self.hf, self.factors = hf, factors
+        self.form: Hashable = _form(factors)
+        self._n_blocks, self._per_block = len(portion.stacks), portion.n_seats // len(portion.stacks)
+        self._block = {row: seat // self._per_block for row, seat in (portion.seat or {}).items()}
+
+    @classmethod
+    def of(
+        cls,
+        hf: PreTrainedModel,
+        stacks: Mapping[str, Factors],
+        portion: Portion,
+        standing: dict[Hashable, dict[str, Factors]],
+    ) -> "SideBySide":
+        """Copy the factors of a portion's stacks into standing tensors, which are made where there are none yet.
+
+        Args:
+            stacks: The factors of all stacks of the request.
+            standing: Those of earlier portions, by their form.
+        """
+        at = torch.tensor(portion.stacks)
+        new = {
+            path: Factors(pair.below[at.to(pair.below.device)], pair.above[at.to(pair.above.device)])
+            for path, pair in stacks.items()
+        }
+        held = standing.setdefault(_form(new), new)
+        if held is not new:
+            for path, pair in new.items():
+                held[path].below.copy_(pair.below)
+                held[path].above.copy_(pair.above)
+        return cls(hf, held, portion)
+
+    def at_work(self, rows: Sequence[int] | None = None) -> AbstractContextManager[None]:
+        """Let rows have their stacks for the length of a block: those given, or one in every seat."""
+        order = Order(self._n_blocks)
+        if rows is not None:
+            device = self.hf.get_input_embeddings().weight.device  # pyright: ignore[reportAttributeAccessIssue]
+            order = Order.of([self._block[row] for row in rows], self._n_blocks, device)  # pyright: ignore
+        return stacked_up(self.hf, self.factors, order)
+
+
+def _form(factors: Mapping[str, Factors]) -> Hashable:
+    return tuple((path, tuple(pair.below.shape), tuple(pair.above.shape)) for path, pair in factors.items())
+
+
 @dataclass
 class Seating:
     """Who sits where, and who waits; known to the host.
@@ -166,12 +269,14 @@ class Seating:
     Attributes:
         rows: The row in each seat; None: empty.
         waiting: Rows that have not come in, in the order in which they shall.
+        own: The seat of each row; None where any will do.
         left: Steps that the row of each seat may still take.
         idle: Steps that empty seats have been carried along since the last rows came in.
     """
 
     rows: list[int | None]
     waiting: deque[int]
+    own: Mapping[int, int] | None = None
     left: list[int] = field(default_factory=list)
     idle: int = 0
 

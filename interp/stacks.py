@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from transformers import PreTrainedModel
 
 from interp.adapters import Adapters, bare
 from interp.runs import InterpError
+
+_KEPT = 64
+"""Adapters whose factors stay in memory for the next batch."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,16 @@ def swapped(hf: PreTrainedModel, modules: Mapping[str, Module]) -> Iterator[None
             parent._modules[name] = module
 
 
+def stacked_up(hf: PreTrainedModel, factors: Mapping[str, Factors], order: Order) -> AbstractContextManager[None]:
+    """Let each row of a batch have its stack for the length of a block.
+
+    Args:
+        factors: Of all stacks, by the path of their module.
+        order: Which stack each row has.
+    """
+    return swapped(hf, {path: Stacked(bare(hf, path), [held], order) for path, held in factors.items()})
+
+
 def side_by_side(stacks: Sequence[Mapping[str, tuple[Tensor, Tensor]]]) -> dict[str, Factors]:
     """The factors of several stacks by the path of their module, with zeros where a stack has none or fewer ranks."""
     joined: dict[str, Factors] = {}
@@ -167,6 +180,7 @@ class RowStacks:
 
     def __init__(self, hf: PreTrainedModel, adapters: Adapters) -> None:
         self.hf, self.adapters = hf, adapters
+        self._read: dict[Any, dict[str, tuple[Tensor, Tensor]]] = {}
         self._held: tuple[Any, dict[str, Factors]] = (None, {})
 
     @contextmanager
@@ -180,6 +194,20 @@ class RowStacks:
         if not row_stacks:
             yield
             return
+        with self.told(row_stacks, n_rows) as (factors, numbers):
+            n_stacks = max(numbers) + 1
+            with stacked_up(self.hf, factors, Order.of(numbers, n_stacks, self.hf.device)):
+                yield
+
+    @contextmanager
+    def told(
+        self, row_stacks: Sequence[Sequence[Path | str]], n_rows: int
+    ) -> Iterator[tuple[dict[str, Factors], list[int]]]:
+        """The factors of different stacks and the number of each row's, while no stack is active.
+
+        Raises:
+            FileNotFoundError, ValueError, InterpError: as for `at_work`.
+        """
         if self.hf.device.type == "meta":
             raise InterpError(f"{self.adapters.name} runs on NDIF, where it cannot be given an adapter; load it here")
         if len(row_stacks) != n_rows:
@@ -187,28 +215,34 @@ class RowStacks:
         asked = [tuple(map(str, stack)) for stack in row_stacks]
         stacks = list(dict.fromkeys(asked))
         factors = self._factors(stacks)
-        order = Order.of([stacks.index(stack) for stack in asked], len(stacks), self.hf.device)
         before = self.adapters.stack
         self.adapters.use()
         try:
-            modules = {path: Stacked(bare(self.hf, path), [held], order) for path, held in factors.items()}
-            with swapped(self.hf, modules):
-                yield
+            yield factors, [stacks.index(stack) for stack in asked]
         finally:
             self.adapters.use(*before)
 
     def _factors(self, stacks: Sequence[tuple[str, ...]]) -> dict[str, Factors]:
         """The factors of stacks, on the devices of their modules."""
         what = tuple(tuple(self.adapters.stamped(folder) for folder in stack) for stack in stacks)
+        if not any(what):
+            return {}
         if self._held[0] != what:
             self._held = (None, {})  # before the next are made, so that only one of them takes memory
-            read = {folder: factors_of(self.adapters, folder) for stack in what for folder, _ in stack}
-            joined = side_by_side([_joined([read[folder] for folder, _ in stack]) for stack in what])
-            for path, pair in joined.items():
-                device = next(bare(self.hf, path).parameters()).device
-                joined[path] = Factors(pair.below.to(device), pair.above.to(device))
+            asked = {adapter: adapter[0] for stack in what for adapter in stack}
+            for adapter, folder in asked.items():
+                self._read[adapter] = self._read.pop(adapter, None) or self._placed(folder)
+            for adapter in list(self._read)[: max(0, len(self._read) - max(_KEPT, len(asked)))]:
+                del self._read[adapter]
+            joined = side_by_side([_joined([self._read[adapter] for adapter in stack]) for stack in what])
             self._held = what, joined
         return self._held[1]
+
+    def _placed(self, folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
+        """The factors of one adapter, on the devices of their modules."""
+        factors = factors_of(self.adapters, folder)
+        devices = {path: next(bare(self.hf, path).parameters()).device for path in factors}
+        return {path: (pair[0].to(devices[path]), pair[1].to(devices[path])) for path, pair in factors.items()}
 
 
 def stack_factors(adapters: Adapters, stack: Sequence[Path]) -> dict[str, tuple[Tensor, Tensor]]:

@@ -23,7 +23,7 @@ class Study:
         Path | None, arg(metavar="DIR", help="Where the files that the study names are; default beside its own file.")
     ] = None
     workers: Annotated[int, arg(help="Processes that share the stages; with several GPUs they take turns at them.")] = 1
-    together: Annotated[bool, arg(help="Train stages that wait for nothing side by side, in one process.")] = False
+    together: Annotated[bool, arg(help="Train and measure stages side by side; a process for each GPU.")] = False
     seed: Annotated[int | None, arg(help="Train with this one seed instead of the study's.")] = None
     smoke: Annotated[bool, arg(help="Next to nothing of everything, to see that every part runs.")] = False
     device: Device = "auto"

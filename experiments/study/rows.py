@@ -27,6 +27,8 @@ Row = dict[str, Any]
 OF_EVERY_ANSWER = ("degenerate_share", "own_text_perplexity_under_base")
 """What every study says of all answers to its held-out questions, under these names of the measure `collapse`."""
 Node = tuple[str, int | None]  # the name and the seed of a node
+MOST_COMPARED = 40
+"""Stages of one seed that are compared with one another; there are as many pairs as half their square."""
 
 
 def node_rows(
@@ -233,10 +235,18 @@ def recognition_rows(instrument: Instrument, view: View, other_views: Mapping[st
 def _cosines(
     instrument: Instrument, base: View, nodes: Mapping[tuple[str, int], Measured], prompt: str
 ) -> dict[Node, list[Row]]:
-    """Cosines between the displacements of finished stages of one seed, by the first stage of each pair."""
+    """Cosines between the displacements of finished stages of one seed, by the first stage of each pair.
+
+    Of more than `MOST_COMPARED` stages only those that were trained on the base model are compared, and of more than
+    that none.
+    """
     rows_by_node: dict[Node, list[Row]] = {}
     for seed in dict.fromkeys(seed for _, seed in nodes):
         stages = {name: node for (name, of), node in nodes.items() if of == seed}
+        if len(stages) > MOST_COMPARED:
+            stages = {name: node for name, node in stages.items() if node.stage["parent"] == BASE}
+        if len(stages) > MOST_COMPARED:
+            continue
         questions = sorted(set(base.own).intersection(*(node.views[prompt].fixed for node in stages.values())))
         if len(questions) < 2:
             continue

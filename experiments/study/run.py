@@ -38,12 +38,13 @@ from experiments.study.measure import Measuring
 from experiments.study.node import Measured
 from experiments.study.rows import node_rows, records_of, study_rows
 from experiments.study.targets import adapter_sizes
+from experiments.study.together import shared, train_and_measure
 from experiments.study.workers import Place, spread
 from finetune.defences import Defence, defence_of
-from finetune.groups import Groups
 from finetune.recipe import check_optimiser
-from finetune.stages import Stage, ensure, ensure_all
+from finetune.stages import Stage, ensure
 from interp.behaviour.judging import Rubric
+from interp.company import Company
 from interp.directions import Direction
 from interp.instrument import Instrument
 from interp.model import Model
@@ -62,15 +63,12 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
 
     Args:
         workers: Processes that share the graph's branches and seeds; with several GPUs they take turns at these.
-        together: Whether stages that wait for nothing are trained side by side, in this process.
+        together: Whether stages are trained and measured side by side, in one process for each GPU; `workers` then
+            share what is made of the measurements.
 
     Raises:
         ValueError: bad input; it is raised before anything is written, or what was written before is kept.
     """
-    if together and workers > 1:
-        raise ValueError(
-            f"--together and --workers {workers}: stages are trained side by side in one process; give one"
-        )
     place = pick_device(device)
     dtype = str(pick_dtype(config.dtype, place)).removeprefix("torch.")
     config = config.model_copy(update={"dtype": dtype})
@@ -87,7 +85,7 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
     traits, behaviour = _checked(config, out, place, workers)
     adapter_sizes(config, look_up(config.model, getattr(torch, dtype), config.quantise)[0])
     start = time.monotonic()
-    model = _loaded(config, device)
+    model = _loaded(config, device, together)
     check_systems(config, model.chat.native_system)
     for file in config.direction_files:
         Direction.load(Path(file), model=model.identity)
@@ -96,17 +94,18 @@ def run(config: StudyConfig, out: Path, *, device: str = "auto", workers: int = 
         ledger = Ledger(folder, model, _facts(config, behaviour), time.monotonic() - start)
         study = prepared(config, folder, model, traits, behaviour, ledger)
         if together:
-            study.train_together()
-        lead(study, workers, device)
+            with shared(config, out, device, helper) as share:
+                train_and_measure(study, share)
+        lead(study, workers, "cpu" if together else device, at_once=together)
     return True
 
 
-def helper(config: StudyConfig, out: Path, device: str) -> "Study":
-    """The study of a run that another process leads, ready to train and measure any node."""
+def helper(config: StudyConfig, out: Path, device: str, *, together: bool = False) -> "Study":
+    """The study of a run that another process leads, ready to train and measure any node, or many side by side."""
     start = time.monotonic()
     traits, behaviour = traits_of(config), behaviour_of(config, out)
     behaviour.check()
-    model, folder = _loaded(config, device), RunFolder(out)
+    model, folder = _loaded(config, device, together), RunFolder(out)
     ledger = Ledger(folder, model, _facts(config, behaviour), time.monotonic() - start, helps=True)
     return prepared(config, folder, model, traits, behaviour, ledger)
 
@@ -147,9 +146,10 @@ def _checked(config: StudyConfig, out: Path, place: torch.device, workers: int) 
     return traits, behaviour
 
 
-def _loaded(config: StudyConfig, device: str) -> Model:
+def _loaded(config: StudyConfig, device: str, together: bool) -> Model:
     how = {"device_map": config.device_map, "quantise": config.quantise}
-    return Model.load(config.model, config.template, device=device, dtype=config.dtype, **how)
+    model = Model.load(config.model, config.template, device=device, dtype=config.dtype, **how)
+    return Company(model) if together else model
 
 
 def _up_to_date(stored: dict[str, Any]) -> dict[str, Any]:
@@ -233,11 +233,11 @@ class Study:
         measured_by_name, measured = {BASE: self.base}, []
         for node in nodes:
             label = f"{node.name}, seed {seed}"
-            stage = trained[node.name] = self._stage(node, trained.get(node.parent or BASE), seed)
+            stage = trained[node.name] = self.stage(node, trained.get(node.parent or BASE), seed)
             if results.stage_keys.setdefault(label, key := stage.key(self.model)) != key:
                 raise InterpError(f"{label}: not the stage that a worker trained, so its numbers are of another one")
             wanted_rows = "all" if task is None else task.rows if node.name == task.path[-1] else "none"
-            for stage_line, stack in self._trained(node, stage, seed):
+            for stage_line, stack in self.trained(node, stage, seed):
                 measured_node = self.measuring.node(stage_line, stack, self.base)
                 measured_by_name[measured_node.stage["name"]] = measured_node
                 if wanted_rows in ("all", "node"):
@@ -250,31 +250,8 @@ class Study:
             if task and wanted_rows != "inside":
                 for child in self.nodes:
                     if child.parent == node.name:
-                        self._stage(child, stage, seed)
+                        self.stage(child, stage, seed)
         return measured
-
-    def train_together(self) -> None:
-        """Train all stages of all seeds into the store, side by side wherever their parents are trained already."""
-        groups = Groups(self.model)
-        stages: dict[tuple[str, int], Stage] = {}
-        waiting = [(node, seed) for seed in self.config.seeds for node in self.nodes]
-        try:
-            while waiting:
-                ready = [(node, seed) for node, seed in waiting if not node.parent or (node.parent, seed) in stages]
-                level = [self._stage(node, stages.get((node.parent or BASE, seed)), seed) for node, seed in ready]
-                self._train_level(level, groups)
-                stages |= {(node.name, seed): stage for (node, seed), stage in zip(ready, level, strict=True)}
-                waiting = [place for place in waiting if (place[0].name, place[1]) not in stages]
-        finally:
-            groups.close()
-
-    def _train_level(self, level: Sequence[Stage], groups: Groups) -> None:
-        untrained = [stage for stage in level if stage.record(self.model) is None]
-        steps = sum(stage.config.n_steps(len(stage.messages)) for stage in untrained)
-        if untrained:
-            label = f"{len(untrained)} stages side by side, training"
-            with self.ledger.timed(f"{label} {steps} steps"), bar(label, steps) as advance:
-                ensure_all(self.model, untrained, groups=groups, progress=advance)
 
     def note_node(self, node: Measured, measured_by_name: Mapping[str, Measured], results: Results) -> None:
         """Make the rows of one node under each system prompt, compared with the base model and the parent."""
@@ -300,13 +277,14 @@ class Study:
             rows += [row for row in shares if row["metric"] == "writing_share"]
         results.rows[*node.node, ""] = rows
 
-    def _stage(self, node: Node, parent: Stage | None, seed: int) -> Stage:
+    def stage(self, node: Node, parent: Stage | None, seed: int) -> Stage:
+        """A node's stage for one seed; its data are built, which its parent may have to write."""
         spec = self.config.stages[node.stage]
         messages = [row["messages"] for row in self.material.of(spec.data, parent).train]
         recipe, defences = self.material.recipe(node.stage, parent), self.defences[node.stage]
         return Stage(node.name, parent, messages, recipe, spec.compose, seed, spec.checkpoints, defences)
 
-    def _trained(self, node: Node, stage: Stage, seed: int) -> Iterator[tuple[Row, Sequence[Path]]]:
+    def trained(self, node: Node, stage: Stage, seed: int) -> Iterator[tuple[Row, Sequence[Path]]]:
         """The line of stages.json and the stack of adapters of every checkpoint of a node, then of the node itself."""
         record = self._record(stage, f"{node.name}, seed {seed}")
         training = {key: record[key] for key in (*NOTHING, "key", "compose")}
@@ -376,8 +354,13 @@ def _defences(config: StudyConfig, name: str, instrument: Instrument, model: Mod
         raise ValueError(f"stages.{name}.defences: {error}") from error
 
 
-def lead(study: Study, workers: int, device: str) -> None:
-    """Train and measure everything, then write metrics, figures, verdicts and the report."""
+def lead(study: Study, workers: int, device: str, *, at_once: bool = False) -> None:
+    """Train and measure everything, then write metrics, figures, verdicts and the report.
+
+    Args:
+        device: Where other processes have the model.
+        at_once: Whether everything has been trained and measured; else what is known is written after each seed too.
+    """
     config, path, ledger, model = study.config, study.path, study.ledger, study.model
     how = (config, model, study.material, study.instrument, ledger.once, path)
     lie_of_data, beside_own = data_beside_own(*how)
@@ -394,7 +377,7 @@ def lead(study: Study, workers: int, device: str) -> None:
     measured = [study.base]
     for seed in config.seeds:
         measured += study.branch(seed, study.nodes, results)
-        if workers == 1 or seed == config.seeds[-1]:
+        if seed == config.seeds[-1] or (workers == 1 and not at_once):
             tests = study.measuring.tests
             rows = study_rows(config, study.instrument, tests, measured, results.rows, lie_of_data, beside_own)
             write_rows(path / "metrics.jsonl", rows)

@@ -51,7 +51,7 @@ def spread(
         todo.put(task)
     for gpu in [None] * n_workers if config.device_map else gpus_of(device, n_workers):
         process = context.Process(target=_work, args=(helper, config, out, device, threads, todo, done), daemon=True)
-        with _seeing(gpu):
+        with seeing(gpu):
             process.start()
         held.append(process)
     try:
@@ -80,7 +80,7 @@ def gpus_of(device: str, workers: int) -> list[str | None]:
 
 
 @contextmanager
-def _seeing(gpu: str | None) -> Iterator[None]:
+def seeing(gpu: str | None) -> Iterator[None]:
     """Let a process that is started meanwhile see one GPU alone, which is then its first."""
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     if gpu is not None:
@@ -106,8 +106,12 @@ def _next(done: Any, held: Sequence[Any]) -> tuple[Task, Done]:
             raise InterpError(f"a worker ended with {dead[0]}; {more}")
 
 
-def _end_with_the_leader() -> None:
-    """Without the process that leads nobody takes what is done, and a new one would train the same beside this."""
+def end_with_the_leader() -> None:
+    """End this process when the one that leads does: a new one would train the same beside this."""
+    threading.Thread(target=_wait_for_the_leader, daemon=True).start()
+
+
+def _wait_for_the_leader() -> None:
     leader = multiprocessing.parent_process()
     if leader is not None:
         leader.join()
@@ -117,7 +121,7 @@ def _end_with_the_leader() -> None:
 def _work(
     helper: Callable[..., Any], config: StudyConfig, out: Path, device: str, threads: int, todo: Any, done: Any
 ) -> None:
-    threading.Thread(target=_end_with_the_leader, daemon=True).start()
+    end_with_the_leader()
     torch.set_num_threads(threads)
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # of tokenizers
     at = "the start"

@@ -1010,8 +1010,6 @@ def test_stages_side_by_side_are_the_stages_of_one_after_the_other(
         assert other["value"] == pytest.approx(one["value"], rel=1e-2, abs=2e-3, nan_ok=True), one
     steps = [step["name"] for step in read_json(runs[True] / "manifest.json")["steps"]]
     assert any(re.fullmatch(r"4 stages side by side, training \d+ steps", step) for step in steps)
-    with pytest.raises(ValueError, match="--together and --workers 2"):
-        study.run(study_file.load(str(file)), tmp_path / "both", device="cpu", workers=2, together=True)
 
 
 # what is refused before anything starts
