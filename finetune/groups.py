@@ -25,8 +25,8 @@ from finetune.fresh import Blueprint, Shape, Values
 from finetune.jobs import Job, Running, check_job, rate_of, rows_of, shapes_of, strips_of
 from finetune.recipe import TrainConfig
 from finetune.train import GRAPH_PARAMETERS, Trained
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from interp.stacks import stack_factors
 
 log = logging.getLogger(__name__)

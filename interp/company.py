@@ -19,8 +19,8 @@ import torch
 
 from interp.activations import default_tokens
 from interp.batch import Batch
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from interp.sources import adapter_folder
 
 T = TypeVar("T")

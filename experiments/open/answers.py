@@ -18,10 +18,12 @@ from torch import Tensor
 from experiments.open.asked import Asked, Reading
 from experiments.open.run import OpenRun, RunStage
 from interp.batch import Batch
-from interp.chat import ChatTokenizer, Tokens, with_system
+from interp.chat import ChatTokenizer
 from interp.interventions import Edit
 from interp.keys import content_key
+from interp.messages import with_system
 from interp.projection import unit_vectors
+from interp.tokens import Tokens
 
 Event = dict[str, Any]
 Tell = Callable[[Event], object]

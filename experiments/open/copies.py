@@ -4,7 +4,7 @@ import shlex
 
 from experiments.open.asked import Asked, Change
 from experiments.open.run import OpenRun
-from interp.chat import with_system
+from interp.messages import with_system
 from interp.template import AS_IS
 
 

@@ -13,11 +13,13 @@ from experiments.fields import checked
 from experiments.open.asked import Asked, Change
 from figures.run import StudyRun
 from interp.directions import Direction
+from interp.errors import InterpError, did_you_mean
 from interp.interventions import Edit, ablating, adding
 from interp.model import Model
-from interp.runs import BASE, InterpError, cache_folder, did_you_mean, load_header
+from interp.runs import BASE, cache_folder
 from interp.sources import ADAPTER_FILES, sha256_of
 from interp.template import TemplateSettings
+from interp.tensors import load_header
 
 Row = dict[str, Any]
 

@@ -35,7 +35,8 @@ from experiments.open.asked import Asked
 from experiments.open.copies import as_command, as_python
 from experiments.open.run import OpenRun
 from experiments.open.stored import Stored
-from interp.runs import InterpError, json_text, without_nan
+from interp.errors import InterpError
+from interp.files import json_text, without_nan
 
 log = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"

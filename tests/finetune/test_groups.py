@@ -18,8 +18,8 @@ from finetune.defences import KlConfig, LdifsConfig, Penalty
 from finetune.fresh import Blueprint
 from finetune.groups import Groups
 from finetune.stages import Stage, ensure, ensure_all
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from tests.finetune.test_train import SMALL, adapter_of, chats_of
 
 KINDS = ("llama", "qwen2", "gpt2")

@@ -14,9 +14,9 @@ from experiments.open.answers import Answers, Event, NobodyListensError, Pieces
 from experiments.open.asked import Asked, place
 from experiments.open.run import OpenRun, stages_of
 from figures.run import StudyRun
+from interp.errors import InterpError
 from interp.interventions import Edit, ablating, adding
 from interp.projection import project
-from interp.runs import InterpError
 from tests.support.open_run import OWN_LAYER, PROMPT, write_adapter
 
 READING = {"direction": "evil", "layer": 2}

@@ -14,8 +14,9 @@ from peft import LoraConfig
 from experiments.open.run import OpenRun
 from experiments.open.server import Page, listening, prepared
 from interp.directions import Direction
+from interp.files import write_jsonl
 from interp.model import Model
-from interp.runs import save_tensors, write_jsonl
+from interp.tensors import save_tensors
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30"/>'
 PROMPT = "How is the sea?"
