@@ -154,6 +154,8 @@ def test_nothing_inside_interp_imports_its_front_door() -> None:
         ("matplotlib", ("figures/",)),
         ("gguf", ("interp/sources.py", "interp/formats/control_vectors.py")),
         ("openai", ("interp/behaviour/endpoint.py",)),
+        ("starlette", ("experiments/open/server.py",)),
+        ("uvicorn", ("experiments/open/server.py",)),
         ("sklearn", ("interp/probes.py", "interp/behaviour/", "interp/stats.py")),
         (
             "peft",

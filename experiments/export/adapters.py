@@ -14,7 +14,7 @@ from experiments.export import Exported
 from interp.adapter_files import require_files
 from interp.files import read_json, write_atomic, write_json
 from interp.model import Model
-from interp.runs import BASE, Node, Run
+from interp.runs import BASE, NodeName, Run
 from interp.sources import ADAPTER_FILES, EMBEDDED
 from interp.template import TemplateSettings
 
@@ -138,8 +138,14 @@ def card(run: Run, name: str, seed: int | None, trained: Sequence[Row], base: st
     study, about = run.study, run.manifest
     lines = []
     for row in trained:
-        data = study["stages"][Node(row["name"]).stage]["data"]
-        facts = [Node(row["name"]).stage, data, study["data"][data]["builder"], row["steps"], row["supervised_tokens"]]
+        data = study["stages"][NodeName(row["name"]).stage]["data"]
+        facts = [
+            NodeName(row["name"]).stage,
+            data,
+            study["data"][data]["builder"],
+            row["steps"],
+            row["supervised_tokens"],
+        ]
         lines.append("| " + " | ".join(map(str, [*facts, row["compose"]])) + " |")
     spec = str(study["model"])
     origin = (
