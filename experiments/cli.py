@@ -26,6 +26,7 @@ from experiments.commands.lens import Lens
 from experiments.commands.list import List
 from experiments.commands.monitor import Monitor
 from experiments.commands.onset import Onset
+from experiments.commands.open import Open
 from experiments.commands.project import Project
 from experiments.commands.report import Report
 from experiments.commands.schema import Schema
@@ -42,6 +43,7 @@ COMMANDS: dict[str, Any] = {
     "report": Report,
     "export": Export,
     "schema": Schema,
+    "open": Open,
     "list": List,
     "doctor": Doctor,
     "data": Data,

@@ -166,6 +166,8 @@ class Decoder:
                 seats.ring.turned(n)
                 who.idle += n * len(who.empty)
                 who.left = [max(0, left - n) for left in who.left]
+            if request.on_tokens is not None:
+                self._tell(request, seats, who, request.on_tokens)
             if done := self._leaving(request, seats, who):
                 yield done
             if not self.graphs and side is None:
@@ -222,6 +224,14 @@ class Decoder:
         finally:
             handle.remove()
         return scores, prompts
+
+    def _tell(
+        self, request: Request, seats: Seats, who: Seating, on_tokens: Callable[[int, tuple[int, ...]], object]
+    ) -> None:
+        """Tell the tokens of every row that sits, as far as they are known."""
+        for row, count, said in zip(who.rows, seats.count.tolist(), seats.said.tolist(), strict=True):
+            if row is not None:
+                on_tokens(row, request.cut(said[: min(count, request.n)]))
 
     def _leaving(self, request: Request, seats: Seats, who: Seating) -> dict[int, tuple[int, ...]]:
         """Answers of the rows that have ended; their seats are empty now."""

@@ -35,7 +35,7 @@ from interp.errors import InterpError
 from interp.interventions import PHASES, Edit
 from interp.keys import content_key
 from interp.loading import load_weights
-from interp.sampling import Sampler, only_stop_tokens
+from interp.sampling import Listener, Sampler, only_stop_tokens
 from interp.seats import Request
 from interp.sources import load_chat, pick_device, pick_dtype, quiet, resolve
 from interp.stacks import Order, RowStacks, stacked_up
@@ -390,6 +390,7 @@ class Model:
         streams: Sequence[int] | None = None,
         batch_size: int | None = None,
         progress: Callable[[int], object] | None = None,
+        on_tokens: Callable[[int, tuple[int, ...]], object] | None = None,
     ) -> list[tuple[int, ...]]:
         """Answers as token ids, without the token that ended them.
 
@@ -404,6 +405,9 @@ class Model:
             batch_size: Answers at a time; halved where memory runs out. Default: as many as a GPU's memory allows, 128
                 elsewhere.
             progress: Called with the number of rows done.
+            on_tokens: Called with the index of a prompt and all tokens said to it so far (the one that ends the answer
+                among them), whenever there are more; on a GPU there may be several more at a time. It must not run the
+                model. An error that it raises ends the call, and the model is as it was before.
 
         Raises:
             ValueError: a prompt with the new tokens exceeds the context; no new tokens; a temperature below 0; an edit
@@ -419,6 +423,7 @@ class Model:
         ids = [row.ids for row in prompts]
         luck = [(seed, stream) for _, stream in zip(prompts, streams or range(len(prompts)), strict=True)]
         request = Request.of(ids, max_new_tokens, temperature, luck, (edits, row_edits), self.stop_ids, self.device)
+        request = replace(request, on_tokens=on_tokens)
         if not row_stacks:
             answers = self._ring.answers(request, batch_size, progress, self._generate)
         else:
@@ -459,8 +464,16 @@ class Model:
             bos_token_id=None,
             use_cache=True,
         )
-        sampler = [] if luck is None else [Sampler(luck, request.temperature)]
-        how = {"generation_config": config, "logits_processor": sampler}
+        processors: list[Any] = [] if luck is None else [Sampler(luck, request.temperature)]
+
+        def tell(said: list[list[int]]) -> None:
+            for row, tokens in zip(chosen, said, strict=True):
+                if request.on_tokens is not None:
+                    request.on_tokens(row, request.cut(tokens))
+
+        if request.on_tokens is not None:
+            processors.insert(0, Listener(width, tell))
+        how = {"generation_config": config, "logits_processor": processors}
         order = (
             Order.of([request.stack[i] for i in chosen], max(request.stack) + 1, self.device) if request.stack else None
         )
@@ -474,7 +487,8 @@ class Model:
                 pass
             with tracer.invoke():
                 out = nnsight.save(tracer.result)
-        return [request.cut(row) for row in out[:, width:].tolist()]
+        tell(answers := out[:, width:].tolist())
+        return [request.cut(row) for row in answers]
 
     def _located(
         self, batch: Batch, edits: Sequence[Edit], row_edits: Sequence[Sequence[Edit]]

@@ -73,6 +73,19 @@ class Sampler(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter_(-1, token[:, None], 0.0)
 
 
+class Listener(LogitsProcessor):
+    """Tells what every row has said so far, a step before it says more, and leaves the scores as they are."""
+
+    def __init__(self, n_prompt: int, tell: Callable[[list[list[int]]], object]) -> None:
+        """`n_prompt` tokens of each row are its prompt, pads included; `tell` is called with the tokens after them."""
+        self.n_prompt, self.tell = n_prompt, tell
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if input_ids.shape[1] > self.n_prompt:
+            self.tell(input_ids[:, self.n_prompt :].tolist())
+        return scores
+
+
 @runtime_checkable
 class Generates(Protocol):
     """What gives answers to prompts: our own `Model`, or another sampler of the same weights.

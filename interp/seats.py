@@ -1,7 +1,7 @@
 """Rows that are answered together: what is asked of them, the seats that they sit in, and who sits where."""
 
 from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -31,6 +31,7 @@ class Request:
         stops: Tokens that end an answer.
         stacks: What the stacks of adapters add to linear modules, where rows have stacks of their own.
         stack: The number of each row's stack; none where all rows have the active one.
+        on_tokens: Called with a row and all tokens that it has said so far, whenever it has said more; None for nobody.
     """
 
     prompts: Sequence[tuple[int, ...]]
@@ -42,6 +43,7 @@ class Request:
     stops: tuple[int, ...]
     stacks: Mapping[str, Factors] = field(default_factory=dict)
     stack: Sequence[int] = ()
+    on_tokens: Callable[[int, tuple[int, ...]], object] | None = None
 
     @classmethod
     def of(

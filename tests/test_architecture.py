@@ -154,6 +154,8 @@ def test_nothing_inside_interp_imports_its_front_door() -> None:
         ("matplotlib", ("figures/",)),
         ("gguf", ("interp/sources.py", "interp/formats/control_vectors.py")),
         ("openai", ("interp/behaviour/endpoint.py",)),
+        ("starlette", ("experiments/open/server.py",)),
+        ("uvicorn", ("experiments/open/server.py",)),
         ("sklearn", ("interp/probes.py", "interp/behaviour/", "interp/stats.py")),
         (
             "peft",
@@ -297,8 +299,8 @@ def defined_in(name: str) -> set[str]:
 
 
 FRONT_DOORS = {"interp", "interp.chat", "interp.adapter_files", "interp.behaviour.preference"}
-"""Modules that names of others can be had from: the package itself, what chats are read by, what stands before PEFT, and
-what stands before a private table."""
+"""Modules that names of others can be had from: the package itself, what chats are read by, what stands before PEFT,
+and what stands before a private table."""
 
 
 def test_names_are_imported_from_the_module_that_makes_them() -> None:

@@ -139,7 +139,13 @@ def card(run: Run, name: str, seed: int | None, trained: Sequence[Row], base: st
     lines = []
     for row in trained:
         data = study["stages"][NodeName(row["name"]).stage]["data"]
-        facts = [NodeName(row["name"]).stage, data, study["data"][data]["builder"], row["steps"], row["supervised_tokens"]]
+        facts = [
+            NodeName(row["name"]).stage,
+            data,
+            study["data"][data]["builder"],
+            row["steps"],
+            row["supervised_tokens"],
+        ]
         lines.append("| " + " | ".join(map(str, [*facts, row["compose"]])) + " |")
     spec = str(study["model"])
     origin = (

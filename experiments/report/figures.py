@@ -65,6 +65,11 @@ def draw_figures(run: str | Path | StudyRun) -> list[Row]:
     return figures
 
 
+def titles() -> dict[str, str]:
+    """The title of every figure that a run can have, by its name, in the order of the report."""
+    return {one.name: one.title for one in _drawings()}
+
+
 def _figure(run: Path, name: str, title: str, words: str) -> dict[str, Any]:
     svg = (run / "figures" / f"{name}.svg").read_bytes()
     points = re.search(rb'<svg[^>]* width="([\d.]+)pt"', svg)

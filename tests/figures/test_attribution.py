@@ -12,9 +12,9 @@ import torch
 import yaml
 from peft import LoraConfig
 
-from experiments.commands.options import LoadingOptions
 from experiments.commands.lens import Lens as Command
 from experiments.commands.lens import show
+from experiments.commands.options import LoadingOptions
 from experiments.lens import (
     NOTHING_TO_RESTORE,
     TOO_FEW,

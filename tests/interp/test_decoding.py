@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -337,3 +337,36 @@ def test_the_embedded_model_answers_as_before(embedded: Model) -> None:
     own = [[adding(v, 4.0, (10,), "response")], [], [ablating(v, range(30))]]
     new, old = both(embedded, prompts, max_new_tokens=10, temperature=0.0, row_edits=own, batch_size=2)
     assert new == old
+
+
+@pytest.mark.parametrize("way", [nullcontext, old_path])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_tokens_are_told_as_they_come_and_change_nothing(llama: Model, way: Any, temperature: float) -> None:
+    prompts, told = prompts_of(llama, 3), {i: list[tuple[int, ...]]() for i in range(3)}
+    how: dict[str, Any] = {"max_new_tokens": 6, "temperature": temperature, "seed": 3}
+    with way(llama):
+        answers = llama.generate(prompts, **how, on_tokens=lambda row, tokens: told[row].append(tokens))
+        assert answers == llama.generate(prompts, **how)
+    for row, answer in enumerate(answers):
+        tellings = list(dict.fromkeys(told[row]))
+        assert tellings[-1][: len(answer)] == answer
+        assert tellings == [tellings[-1][:n] for n in range(1, len(tellings[-1]) + 1)]
+
+
+@pytest.mark.parametrize("way", [nullcontext, old_path])
+def test_an_error_of_who_is_told_ends_the_answer_and_leaves_the_model_as_it_was(llama: Model, way: Any) -> None:
+    prompts, n_told = prompts_of(llama, 1), 0
+    before = llama.generate(prompts, max_new_tokens=6, temperature=0.0)
+
+    def stop(row: int, tokens: tuple[int, ...]) -> None:
+        nonlocal n_told
+        n_told += 1
+        if len(tokens) == 2:
+            raise InterruptedError("nobody listens")
+
+    with way(llama):
+        edit = adding(torch.ones(llama.d_model), 2.0, [1])
+        with pytest.raises(InterruptedError, match="nobody listens"):
+            llama.generate(prompts, max_new_tokens=6, temperature=0.0, edits=[edit], on_tokens=stop)
+        assert n_told == 2
+        assert llama.generate(prompts, max_new_tokens=6, temperature=0.0) == before

@@ -3,49 +3,21 @@
 Browsers and their drivers are the system's own; one that is not there is skipped. Nothing is fetched.
 """
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from experiments.report.page import write_report
+from tests.support.browsers import BROWSERS, screen, start
 from tests.support.report_run import ARMS, FIGURE, LEFT_OUT, NODES, SEEDS, TEXT, pieces, write_whole_run
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install -e '.[dev]'")
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.select import Select  # noqa: E402
-from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
-
-BROWSERS = {
-    "chromium": (("chromium", "chromium-browser", "google-chrome"), "chromedriver"),
-    "firefox": (("firefox-esr", "firefox"), "geckodriver"),
-}
-QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-dev-shm-usage")  # fmt: skip
-
-
-def start(name: str) -> Any:
-    """A browser without a window; the test is skipped if it, or its driver, is not on this machine."""
-    binaries, driver = BROWSERS[name]
-    binary = next(filter(None, map(shutil.which, binaries)), None)
-    service = shutil.which(driver)
-    if binary is None or service is None:
-        pytest.skip(f"no {name} with {driver} on this machine")
-    if name == "chromium":
-        options = webdriver.ChromeOptions()
-        for argument in QUIET:
-            options.add_argument(argument)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        options.binary_location = binary
-        return webdriver.Chrome(options, webdriver.ChromeService(service))
-    options = webdriver.FirefoxOptions()
-    options.add_argument("-headless")
-    options.binary_location = binary
-    return webdriver.Firefox(options, webdriver.FirefoxService(service))
+pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install -e '.[dev]'")
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
 
 
 @pytest.fixture(scope="module")
@@ -135,22 +107,6 @@ def test_only_the_reports_own_script_may_run(browser: Any) -> None:
     assert browser.execute_script("return window.intruder ?? null") is None
     if browser.capabilities["browserName"] != "firefox":
         browser.get_log("browser")
-
-
-@contextmanager
-def screen(browser: Any, width: int) -> Iterator[None]:
-    """A screen of this width."""
-    if browser.capabilities["browserName"] == "firefox":
-        if width < 500:
-            pytest.skip("Firefox's window is not made this narrow")
-        yield
-        return
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    try:
-        yield
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize("width", [360, 1600])
