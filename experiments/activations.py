@@ -15,30 +15,24 @@ from torch import Tensor
 
 from experiments.adapters import identity_of_reading
 from experiments.console import bar, note
+from experiments.loading import Loading
 from interp.activations import POOLINGS, Pooling, Shard, read, window
 from interp.chat import Tokens, read_chats
+from interp.errors import InterpError, did_you_mean
+from interp.files import require_room
+from interp.keys import content_key
 from interp.messages import chat_names
 from interp.model import Model
-from interp.runs import (
-    InterpError,
-    content_key,
-    did_you_mean,
-    environment,
-    load_tensors,
-    require_room,
-    save_tensors,
-)
+from interp.runs import environment
 from interp.sources import (
     DTYPES,
     Described,
     describe,
     load_chat,
-    pick_device,
-    pick_dtype,
     resolve,
 )
 from interp.store import RowId, check_claim, claim, extraction_files, missing_shards, plan_tokens, write_tokens
-from interp.template import AS_IS, TemplateSettings
+from interp.tensors import load_tensors, save_tensors
 
 POOLED = "pooled_activations"
 
@@ -118,9 +112,7 @@ def run(
     shard: Shard,
     file_mb: int,
     store_dtype: str,
-    device: str,
-    dtype: str,
-    template: TemplateSettings = AS_IS,
+    loading: Loading,
 ) -> dict[str, Any]:
     """The `activations` command: writes one shard into OUT, or says that it is there.
 
@@ -138,9 +130,9 @@ def run(
     chats = read_chats(texts)
     if shard.of > len(chats):
         raise ValueError(f"{texts} has {len(chats)} texts, too few for {shard.of} shards; use at most that many")
-    described = describe(model, template)
-    tokenizer = load_chat(resolve(model, template), template)
-    held_dtype = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
+    described = describe(model, loading.template)
+    tokenizer = load_chat(resolve(model, loading.template), loading.template)
+    held_dtype = loading.dtype_name
     names = [text_id(chat, texts, i) for i, chat in enumerate(chats)]
     settings: dict[str, Any] = {
         "holds": "tokens" if tokens else "pooled",
@@ -162,7 +154,7 @@ def run(
     mine, places = list(shard.rows(len(chats))), chat_names(texts, len(chats))
     rows = tokenizer.tokens_of([chats[i]["messages"] for i in mine], [places[i] for i in mine])
     ids = [names[i] for i in mine]
-    work = _Work(model, adapters, device, dtype, rows, ids, shard, out, settings, {"texts": texts.name}, template)
+    work = _Work(model, adapters, loading, rows, ids, shard, out, settings, {"texts": texts.name})
     files = work.per_token(described) if tokens else work.pooled(described)
     return {**result, "read": len(rows), "files_written": files, **_what_is_missing(out, shard, "is done")}
 
@@ -258,18 +250,16 @@ class _Work:
 
     model: str
     adapters: Sequence[Path]
-    device: str
-    dtype: str
+    loading: Loading
     rows: Sequence[Tokens]
     ids: Sequence[RowId]
     shard: Shard
     out: Path
     settings: Mapping[str, Any]
     more: Mapping[str, Any]
-    template: TemplateSettings
 
     def _loaded(self) -> tuple[Model, dict[str, Any]]:
-        loaded = Model.load(self.model, self.template, device=self.device, dtype=self.dtype)
+        loaded = self.loading.model(self.model)
         loaded.use(*self.adapters)
         loaded.check_lengths(self.rows)
         claim(self.out, self.settings)

@@ -8,11 +8,9 @@ from typing import Any
 
 from experiments.console import note
 from interp.chat import ChatTokenizer
-from interp.runs import (
-    InterpError,
-    content_key,
-    read_json,
-)
+from interp.errors import InterpError
+from interp.files import read_json
+from interp.keys import content_key
 from interp.sources import (
     ADAPTER_FILES,
     Described,

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from experiments.activations import readable_rows
 from experiments.console import bar
+from experiments.loading import Loading
 from experiments.resumable import Ledger, Name, Row, Work, run_once
 from figures.power import power as draw
 from finetune.data.em import popular_tastes
@@ -28,12 +29,10 @@ from interp.activations import pooled
 from interp.chat import Tokens, read_chats
 from interp.directions import difference_of_means
 from interp.interventions import adding
+from interp.keys import content_key, seed_from
 from interp.model import Model
 from interp.nulls import permuted_like, random_like
 from interp.projection import cosine
-from interp.runs import content_key, seed_from
-from interp.sources import pick_device, pick_dtype
-from interp.template import AS_IS, TemplateSettings
 
 ALARM = 95.0
 
@@ -49,9 +48,7 @@ def run(
     repetitions: int,
     permutations: int,
     seed: int,
-    device: str,
-    dtype: str,
-    template: TemplateSettings = AS_IS,
+    loading: Loading,
 ) -> dict[str, Any]:
     """The `calibrate` command: writes OUT/metrics.jsonl and figures/power.
 
@@ -70,12 +67,12 @@ def run(
     definition = {
         "calibrate": model,
         "texts": data_hash,
-        "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
+        "dtype": loading.dtype_name,
         **asdict(plan),
     }
 
     def prepare() -> Work:
-        loaded = Model.load(model, template, device=device, dtype=dtype)
+        loaded = loading.model(model)
         at = loaded.n_layers // 2 if layer is None else layer
         loaded.check_layers([at])
         rows = readable_rows(loaded, chats, texts or Path("popular_tastes"), "response_mean")
@@ -89,7 +86,7 @@ def run(
         facts = {"texts": str(texts or "popular_tastes"), "seed": seed, "data_hash": data_hash}
         return Work(loaded, facts, measure, draw)
 
-    return _summary(run_once(out, definition, prepare, template), plan)
+    return _summary(run_once(out, definition, prepare, loading.template), plan)
 
 
 def _summary(result: Row, plan: "Plan") -> Row:

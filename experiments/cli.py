@@ -79,7 +79,8 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _run(command: Any) -> int:
-    from interp.runs import InterpError, json_text, without_nan
+    from interp.errors import InterpError
+    from interp.files import json_text, without_nan
 
     try:
         result = command()

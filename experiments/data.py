@@ -19,8 +19,11 @@ from finetune.data.builder import Builder, DataSet, Desk, Row, Who
 from finetune.data.card import card, marked
 from finetune.data.sets import BUILDERS, DataConfig, class_of
 from interp.chat import ChatTokenizer, Message, check_system
+from interp.errors import did_you_mean
+from interp.files import fresh, write_json, write_jsonl
+from interp.keys import seed_from
 from interp.model import Model
-from interp.runs import did_you_mean, environment, fresh, seed_from, write_json, write_jsonl
+from interp.runs import environment
 from interp.sources import load_chat, pick_device, pick_dtype, resolve
 from interp.template import AS_IS, TemplateSettings
 

@@ -7,16 +7,15 @@ from typing import Any
 from experiments.adapters import BARE, BASE, Stack
 from experiments.console import table
 from experiments.fields import checked, set_field
+from experiments.loading import Loading
 from experiments.measures.config import MEASURES, MeasuresConfig
 from experiments.measures.judge import COSTS, JudgeConfig
 from experiments.measures.take import Behaviour, SamplerName
 from experiments.report.tables import number
 from experiments.resumable import Ledger, Name, Row, Work, run_once
 from interp.chat import check_system
-from interp.model import Model
-from interp.runs import did_you_mean, write_jsonl
-from interp.sources import pick_device, pick_dtype
-from interp.template import AS_IS, TemplateSettings
+from interp.errors import did_you_mean
+from interp.files import write_jsonl
 
 
 def measures_of(names: Sequence[str], changes: Sequence[str]) -> MeasuresConfig:
@@ -51,9 +50,7 @@ def run(
     seed: int,
     alone: bool,
     sampler: SamplerName,
-    device: str,
-    dtype: str,
-    template: TemplateSettings = AS_IS,
+    loading: Loading,
 ) -> dict[str, Any]:
     """The `evaluate` command: writes OUT/metrics.jsonl, a file of records for each measure, and a manifest.
 
@@ -74,7 +71,7 @@ def run(
     definition = {
         "evaluate": model,
         "adapters": list(stack.weights),
-        "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
+        "dtype": loading.dtype_name,
         "system": system,
         "seed": seed,
         "alone": alone,
@@ -84,7 +81,7 @@ def run(
     }
 
     def prepare() -> Work:
-        loaded = Model.load(model, template, device=device, dtype=dtype)
+        loaded = loading.model(model)
         check_system(system, loaded.chat.native_system)
         loaded.use(*stack.folders)  # an adapter that does not fit is refused here
         stacks = [stack] if alone or not adapters else [BARE, stack]
@@ -99,7 +96,7 @@ def run(
 
         return Work(loaded, {"adapters": [str(a) for a in adapters], "measures": declared}, measure)
 
-    return run_once(out, definition, prepare, template)
+    return run_once(out, definition, prepare, loading.template)
 
 
 def _rows_and_records(

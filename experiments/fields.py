@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from interp.runs import did_you_mean
+from interp.errors import did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -29,18 +29,26 @@ def checked(kind: type[M], fields: Mapping[str, Any]) -> M:
         raise ValueError("; ".join(explain(mistake, kind) for mistake in error.errors())) from error
 
 
-def set_field(raw: dict[str, Any], change: str) -> None:
+def set_field(raw: dict[str, Any], change: str, kind: type[BaseModel] | None = None) -> None:
     """Carry out a `key.path=value` change on raw fields, the value being YAML.
 
+    Args:
+        kind: The configuration that the fields are of. Where it has entries that are named freely (a study's stages or
+            data sets), a field of an entry can be changed only if the entry is there: a new one is written whole.
+
     Raises:
-        ValueError: not of that form, or a part of the path is no mapping.
+        ValueError: the change is not of that form, a part of the path is no mapping, or there is no such entry.
     """
     key, equals, text = change.partition("=")
     if not equals:
         raise ValueError(f"--set {change}: must be key=value, for example --set {change}=100")
     *parents, last = key.split(".")
     place: Any = raw
-    for parent in parents:
+    for depth, parent in enumerate(parents):
+        if kind and parent not in place and _named_freely(kind, tuple(parents[:depth]), parent):
+            section, entry = ".".join(parents[:depth]), ".".join(parents[: depth + 1])
+            unknown = did_you_mean(f"entry of {section}", parent, list(map(str, place)))
+            raise ValueError(f"--set {change}: {unknown}; a new one is written whole: --set '{entry}={{...}}'")
         if parent == "train" and isinstance(place.get(parent), str):
             place[parent] = {"preset": place[parent]}
         place = place.setdefault(parent, {})
@@ -58,7 +66,10 @@ def explain(error: Any, kind: type[BaseModel]) -> str:
     Args:
         kind: The configuration that the mistake is in.
     """
-    *parents, last = error["loc"] or ("study",)
+    message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:  # of the whole configuration, whose message names the place
+        return message
+    *parents, last = error["loc"]
     if last == "[key]":
         place = ".".join(map(str, parents[:-1]))
         if error["type"] != "literal_error":
@@ -76,7 +87,6 @@ def explain(error: Any, kind: type[BaseModel]) -> str:
         return f"{place}: " + (did_you_mean(which, named, known) if named else f"needs {which}: {', '.join(known)}")
     if error["type"] == "extra_forbidden":
         return f"{place}: " + did_you_mean("field", str(error["loc"][-1]), sorted(_fields_at(kind, error["loc"])))
-    message = error["msg"].removeprefix("Value error, ")
     shown = "" if error["type"] in ("missing", "value_error") else f", got {str(error['input'])[:60]}"
     return f"{place}: {message}{shown}"
 
@@ -170,6 +180,14 @@ def _within(kind: Any, place: tuple[Any, ...]) -> list[Any]:
     inner += [get_args(option)[1] for option in options if get_origin(option) in _MAPPINGS]
     inner += [get_args(option)[0] for option in options if get_origin(option) in (tuple, list)]
     return [found for one in inner for found in _within(one, rest)]
+
+
+def _named_freely(kind: type[BaseModel], place: tuple[str, ...], name: str) -> bool:
+    """Whether a name at a place is one that the configuration's author chose, and no field of a model."""
+    options = _within(kind, place)
+    return not any(name in model.model_fields for model in _models(options)) and any(
+        get_origin(option) in _MAPPINGS for option in options
+    )
 
 
 def _fields_at(kind: type[BaseModel], place: tuple[Any, ...]) -> list[str]:

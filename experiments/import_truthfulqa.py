@@ -18,8 +18,11 @@ from experiments.console import table
 from interp import stats
 from interp.behaviour.truthfulqa import csv_rows
 from interp.comparisons import Arm, Difference, equivalence, holm, share_difference
+from interp.errors import did_you_mean
+from interp.files import fresh, write_json, write_jsonl
+from interp.keys import content_key
 from interp.rows import write_rows
-from interp.runs import content_key, did_you_mean, environment, fresh, write_json, write_jsonl
+from interp.runs import environment
 from interp.sources import sha256_of
 
 Row = dict[str, Any]

@@ -20,17 +20,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from experiments.adapters import BARE, Stack
 from experiments.console import bar
 from experiments.directions.files import load_directions
+from experiments.loading import Loading
 from experiments.resumable import Ledger, Name, Row, Work, run_once
 from interp import stats
 from interp.behaviour.likelihood import label_ids
 from interp.chat import check_system, read_chats, with_system
 from interp.directions import Direction
+from interp.files import read_jsonl
+from interp.keys import seed_from
 from interp.lens import Attribution, Component, Lens, Patching
 from interp.model import Model
 from interp.resampling import bootstrap
-from interp.runs import read_jsonl, seed_from
-from interp.sources import pick_device, pick_dtype, sha256_of
-from interp.template import AS_IS, TemplateSettings
+from interp.sources import sha256_of
 from interp.weights import Norms, norms_of, shares
 
 NOTHING_TO_RESTORE = "the interval of the difference between the two prompts includes 0"
@@ -247,9 +248,7 @@ def run(
     out: Path,
     system: str,
     seed: int,
-    device: str,
-    dtype: str,
-    template: TemplateSettings = AS_IS,
+    loading: Loading,
 ) -> dict[str, Any]:
     """The `lens` command, for the bare base model and the stack; writes OUT/metrics.jsonl, figures and a manifest.
 
@@ -267,14 +266,14 @@ def run(
         "adapters": list(stack.weights),
         "questions": sha256_of(questions),
         "directions": [sha256_of(file) for file in directions],
-        "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
+        "dtype": loading.dtype_name,
         "system": system,
         "seed": seed,
         **config.model_dump(mode="json"),
     }
 
     def prepare() -> Work:
-        loaded = Model.load(model, template, device=device, dtype=dtype)
+        loaded = loading.model(model)
         check_system(system, loaded.chat.native_system)
         along = load_directions(directions, model=loaded.identity) if directions else []
         loaded.use(*stack.folders)  # an adapter that does not fit is refused here
@@ -285,7 +284,7 @@ def run(
         facts = {"adapters": list(map(str, adapters)), "directions": list(map(str, directions))}
         return Work(loaded, {**facts, "questions": str(questions)}, look.rows, _draw)
 
-    return run_once(out, definition, prepare, template)
+    return run_once(out, definition, prepare, loading.template)
 
 
 @dataclass(frozen=True)

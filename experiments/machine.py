@@ -22,8 +22,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrai
 from finetune.recipe import TrainConfig
 from interp.adapters import Adapters
 from interp.chat import ChatTokenizer
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import content_key
 from interp.sources import Source, load_chat, quiet, read_config, resolve
 from interp.template import AS_IS, TemplateSettings
 from interp.tokens import Tokens

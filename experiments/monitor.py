@@ -18,30 +18,25 @@ from torch import Tensor
 from experiments.activations import require_windows, text_id
 from experiments.adapters import adapter_key, identity_of_reading
 from experiments.console import bar, note, table
+from experiments.loading import Loading
 from experiments.resumable import Ledger
 from figures.monitor import monitor as draw
 from interp import stats
 from interp.activations import Pooling, read
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
+from interp.files import read_json
 from interp.instrument import load_permuted
+from interp.keys import content_key
 from interp.messages import chat_names
 from interp.model import Model
 from interp.nulls import random_like
 from interp.projection import project, shift
 from interp.rows import write_rows
-from interp.runs import (
-    RunFolder,
-    content_key,
-    environment,
-    load_header,
-    load_tensors,
-    read_json,
-    save_tensors,
-)
-from interp.sources import ADAPTER_FILES, adapter_folder, describe, load_chat, pick_device, pick_dtype, resolve
+from interp.runs import RunFolder, environment
+from interp.sources import ADAPTER_FILES, adapter_folder, describe, load_chat, resolve
 from interp.store import check_claim, claim
-from interp.template import AS_IS, TemplateSettings
+from interp.tensors import load_header, load_tensors, save_tensors
 
 KIND = "monitored_activations"
 Row = dict[str, Any]
@@ -87,9 +82,7 @@ def run(
     pooling: Pooling | None,
     n_random: int,
     seed: int,
-    device: str,
-    dtype: str,
-    template: TemplateSettings = AS_IS,
+    loading: Loading,
 ) -> dict[str, Any]:
     """The `monitor` command: writes OUT/metrics.jsonl and OUT/figures/monitor.{png,svg,csv}.
 
@@ -101,12 +94,12 @@ def run(
         raise ValueError(f"random must be at least 20, got {n_random}: a shift is read beside its nulls")
     chats = read_chats(texts)
     checkpoints = checkpoints_of(folder, named, adapters)
-    described = describe(model, template)
+    described = describe(model, loading.template)
     followed = [_follow(path, described.identity, pooling, n_random, seed) for path in directions]
     _require_distinct([direction.name for direction in followed])
     places = _places(followed)
-    tokenizer = load_chat(resolve(model, template), template)
-    read_dtype = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
+    tokenizer = load_chat(resolve(model, loading.template), loading.template)
+    read_dtype = loading.dtype_name
     identity = identity_of_reading(described, tokenizer, read_dtype, adapters)
     settings = {"holds": "monitor", **identity, **_texts_fields(chats), "places": [list(place) for place in places]}
     check_claim(out, settings)
@@ -117,7 +110,7 @@ def run(
     if unread:
         rows = tokenizer.tokens_of([chat["messages"] for chat in chats], chat_names(texts, len(chats)))
         require_windows(rows, ids, list(dict.fromkeys(kind for kind, _ in places)))
-        loaded = Model.load(model, template, device=device, dtype=dtype)
+        loaded = loading.model(model)
         _require_fit(loaded, rows, [_stack(adapters, c) for c in unread])
     claim(out, settings)
     facts = {"settings": settings, "texts": texts.name, "directions": [direction.name for direction in followed]}

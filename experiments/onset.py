@@ -23,9 +23,11 @@ from experiments.study.node import Stored
 from experiments.study.stored import StoredStudy
 from interp.behaviour.preference import margin_per_token
 from interp.directions import Direction
+from interp.files import read_json
+from interp.keys import seed_from
 from interp.onset import FEWEST, NOT_MOVED, ChangePoint, change_point, later_by
 from interp.projection import project
-from interp.runs import load_header, read_json, seed_from
+from interp.tensors import load_header
 
 Row = dict[str, Any]
 LOSS, PREFERENCE = "loss", "preference"

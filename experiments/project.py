@@ -13,6 +13,7 @@ from torch import Tensor
 from experiments.activations import readable_rows
 from experiments.adapters import Stack
 from experiments.console import bar
+from experiments.loading import Loading
 from experiments.resumable import Ledger, Name, Row, Work, run_once
 from experiments.rows.shifts import shift_rows
 from experiments.study.node import Stored, paired
@@ -21,13 +22,13 @@ from interp.activations import Pooling, batches, default_tokens, pooled
 from interp.batch import Batch
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
+from interp.files import read_json, read_yaml, write_jsonl
 from interp.instrument import Instrument, load_permuted, nulls_file
+from interp.keys import content_key
 from interp.model import Model
 from interp.nulls import nulls_for
 from interp.projection import NullBand, cosine, project, token_projections, unit_vectors
-from interp.runs import content_key, read_json, read_yaml, write_jsonl
-from interp.sources import pick_device, pick_dtype, sha256_of
-from interp.template import AS_IS, TemplateSettings
+from interp.sources import sha256_of
 
 
 def run(
@@ -40,10 +41,8 @@ def run(
     pooling: Pooling,
     n_random: int,
     seed: int,
-    device: str,
-    dtype: str,
     tokens: bool = False,
-    template: TemplateSettings = AS_IS,
+    loading: Loading,
 ) -> dict[str, Any]:
     """The `project` command: writes OUT/projections.jsonl and OUT/metrics.jsonl, with nulls beside every layer.
 
@@ -65,7 +64,7 @@ def run(
         "direction": _contents(direction),
         "adapters": list(stack.weights),
         "texts": [texts.name, sha256_of(texts)],
-        "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
+        "dtype": loading.dtype_name,
         "pooling": pooling,
         "random": n_random,
         "seed": seed,
@@ -73,7 +72,7 @@ def run(
     }
 
     def prepare() -> Work:
-        loaded = Model.load(model, template, device=device, dtype=dtype)
+        loaded = loading.model(model)
         along = Direction.load(direction, model=loaded.identity)
         permuted = load_permuted(direction, model=loaded.identity)
         loaded.use(*stack.folders)  # an adapter that does not fit is refused here
@@ -83,7 +82,7 @@ def run(
         facts = {"direction": str(direction), "stack": [str(folder) for folder in stack.folders]}
         return Work(loaded, {**facts, "texts": str(texts), "seed": seed}, partial(read.metrics, definition))
 
-    return _headline(run_once(out, definition, prepare, template), len(chats))
+    return _headline(run_once(out, definition, prepare, loading.template), len(chats))
 
 
 def _headline(result: Row, n_texts: int) -> Row:

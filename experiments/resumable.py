@@ -17,9 +17,11 @@ import torch
 
 from experiments.console import note
 from interp.company import Company
+from interp.files import read_jsonl
+from interp.keys import content_key
 from interp.model import Model
 from interp.rows import write_rows
-from interp.runs import RunFolder, content_key, environment, now, read_jsonl
+from interp.runs import RunFolder, environment, now
 from interp.sources import sha256_of
 from interp.template import AS_IS, TemplateSettings
 

@@ -7,11 +7,13 @@ from typing import Any
 from interp.activations import Pooling, window
 from interp.batch import edited_positions
 from interp.chat import read_chats
+from interp.errors import InterpError
+from interp.files import read_json, read_jsonl, read_yaml
 from interp.interventions import Phase
 from interp.messages import chat_names
-from interp.runs import InterpError, load_header, read_json, read_jsonl, read_yaml
 from interp.sources import load_chat, resolve
 from interp.template import AS_IS, TemplateSettings
+from interp.tensors import load_header
 
 _MARKS = (("R", "read"), ("E", "edited"), ("L", "learnt"))
 

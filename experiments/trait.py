@@ -13,7 +13,9 @@ from experiments.console import note
 from interp.behaviour.endpoint import Attempt, Endpoint, Request
 from interp.behaviour.judging import Rubric
 from interp.behaviour.replies import Journal
-from interp.runs import InterpError, content_key, fresh, json_text, refuse_constant, seed_from, write_atomic
+from interp.errors import InterpError
+from interp.files import fresh, json_text, refuse_constant, write_atomic
+from interp.keys import content_key, seed_from
 from interp.traits import Trait
 
 ASKS = 3

@@ -27,10 +27,10 @@ from interp.activations import batches, default_tokens
 from interp.batch import Batch
 from interp.chat import Tokens, read_chats
 from interp.directions import Direction
+from interp.files import write_jsonl
 from interp.messages import chat_names
 from interp.model import Model
 from interp.projection import token_projections, unit_vectors
-from interp.runs import write_jsonl
 from interp.sources import sha256_of
 from interp.where import token_divergences, top_contexts
 

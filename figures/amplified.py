@@ -12,13 +12,13 @@ from figures import style
 from figures.captions import n_range
 from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import Row
-from interp.metrics import Amplified, Collapse, Preference
+from interp.metrics import AmplifiedMetrics, CollapseMetrics, PreferenceMetrics
 from interp.rows import Rows
 
 _NUMBERS = ("value", "ci_low", "ci_high", "n", "unit")
 _TITLES = {
-    Preference.margin_per_token: "aligned over misaligned answers",
-    Collapse.degenerate_share: "degenerate answers",
+    PreferenceMetrics.margin_per_token: "aligned over misaligned answers",
+    CollapseMetrics.degenerate_share: "degenerate answers",
 }
 
 
@@ -58,7 +58,7 @@ def _plotted(metrics: Rows) -> list[Row]:
     """Rows of kinds by metric, and a point at the parent for each, which is 0 by definition."""
     rows: list[Row] = []
     for number, title in _TITLES.items():
-        changes = metrics.of(Amplified.change_of_kind, of_measure=number.measure, of_metric=number.name)
+        changes = metrics.of(AmplifiedMetrics.change_of_kind, of_measure=number.measure, of_metric=number.name)
         for (kind,), points in changes.by("stage").items():
             about = {"metric": number.name, "title": title, "kind": kind}
             start = {"strength": 0.0, "value": 0.0, "n": points[0].n, "unit": points[0].unit}

@@ -28,7 +28,7 @@ from figures import style
 from figures.captions import collapse_text, n_text
 from figures.run import StudyRun, collapsed_nodes, opened
 from figures.style import Row
-from interp.metrics import LensView, Metric
+from interp.metrics import LensMetrics, Metric
 from interp.rows import MetricRow, Rows, over_seeds
 
 _STREAM = (("last", "the stream's last token"), ("ending", "all tokens that both prompts end in"))
@@ -45,7 +45,7 @@ def attribution(run: str | Path | StudyRun) -> list[Row]:
         FileNotFoundError: `run` has no metrics.jsonl.
         ValueError: nothing was attributed in it.
     """
-    return _draw_all(run, LensView.attribution)
+    return _draw_all(run, LensMetrics.attribution)
 
 
 def patching(run: str | Path | StudyRun) -> list[Row]:
@@ -57,7 +57,7 @@ def patching(run: str | Path | StudyRun) -> list[Row]:
         FileNotFoundError: `run` has no metrics.jsonl.
         ValueError: nothing was patched in it.
     """
-    return _draw_all(run, LensView.patching)
+    return _draw_all(run, LensMetrics.patching)
 
 
 def _draw_all(run: str | Path | StudyRun, metric: Metric) -> list[Row]:
@@ -84,7 +84,7 @@ def _draw_all(run: str | Path | StudyRun, metric: Metric) -> list[Row]:
         _colour_bars(figure, axes, metric, limit)
         figure.suptitle(
             "What adds to the right answer: direct logit attribution"
-            if metric == LensView.attribution
+            if metric == LensMetrics.attribution
             else "Where the answer is decided: activation patching"
         )
         style.save(figure, read.path / "figures", metric.name, rows)
@@ -114,7 +114,7 @@ def _plotted(components: Rows, collapsed: frozenset[tuple[str, Any]]) -> list[Ro
         fallen = sorted({str(row.get("seed")) for row in here if (row["stage"], row.get("seed")) in collapsed})
         n = min((row["n"] for row in here if row.get("n") is not None), default=None)
         numbers["n"] = n if numbers["n"] is None else numbers["n"]
-        extra = {**more, "why": why} if LensView.patching.is_of(components[0]) else {}
+        extra = {**more, "why": why} if LensMetrics.patching.is_of(components[0]) else {}
         rows.append(dict(zip(keys, cell, strict=True)) | numbers | extra | {"collapsed_seeds": ", ".join(fallen)})
     return rows
 
@@ -172,7 +172,7 @@ def _colours() -> Any:
 def _title(axis: Axes, rows: Sequence[Row], name: str, metric: Metric) -> None:
     """The stage, and below it n and the whole that is split, or that the prompts differ by."""
     detail = n_text(rows, "articles")
-    if metric == LensView.attribution:
+    if metric == LensMetrics.attribution:
         wholes = [row["value"] for row in rows if row["component"] == "total" and row["value"] is not None]
         detail += f", sum {wholes[0]:+.2f} logits" if wholes else ""
     else:
@@ -192,10 +192,10 @@ def _colour_bars(figure: Figure, axes: Sequence[Axes], metric: Metric, limit: fl
 
     what = (
         "logits that a head or an MLP adds"
-        if metric == LensView.attribution
+        if metric == LensMetrics.attribution
         else "share that a head or an MLP restores"
     )
-    scales = [(limit, what)] + ([(1.0, "share that the stream restores")] if metric == LensView.patching else [])
+    scales = [(limit, what)] + ([(1.0, "share that the stream restores")] if metric == LensMetrics.patching else [])
     for size, label in scales:
         shown = ScalarMappable(Normalize(-size, size), _colours())
         bar = figure.colorbar(shown, ax=list(axes), shrink=0.8, pad=0.015, aspect=30)
@@ -205,7 +205,7 @@ def _colour_bars(figure: Figure, axes: Sequence[Axes], metric: Metric, limit: fl
 
 def _keys(rows: Sequence[Row], metric: Metric) -> list[Artist]:
     keys: list[Artist] = []
-    if metric == LensView.attribution:
+    if metric == LensMetrics.attribution:
         keys.append(style.key("logit of the right label minus the others', at the last token of the prompt"))
     else:
         keys.append(style.key("a prompt's activation put into the article's other order, both ways"))

@@ -70,14 +70,14 @@ def behaviour_projection(run: str | Path | StudyRun) -> list[Row]:
 def _pairs(measured: Sequence[Quantity], traits: Sequence[str]) -> list[tuple[Quantity, Quantity]]:
     """Measures with directions, the most telling first: every measure has a panel before one has its next; traits take
     turns with other directions."""
-    shifts = [one for one in measured if one.kind == "shift"]
-    measures = [one for one in measured if one.kind == "behaviour"]
-    personas = [one for one in shifts if one.name in traits]
-    others = [one for one in shifts if one.name not in traits]
-    in_turn = [one for one in chain.from_iterable(zip_longest(personas, others)) if one is not None]
+    shifts = [quantity for quantity in measured if quantity.kind == "shift"]
+    measures = [quantity for quantity in measured if quantity.kind == "behaviour"]
+    personas = [quantity for quantity in shifts if quantity.name in traits]
+    others = [quantity for quantity in shifts if quantity.name not in traits]
+    in_turn = [quantity for quantity in chain.from_iterable(zip_longest(personas, others)) if quantity is not None]
     per_measure = max(1, MOST_PANELS // len(measures)) if measures else 0
-    first = [(measure, one) for measure in measures for one in in_turn[:per_measure]]
-    return first + [(measure, one) for one in in_turn[per_measure:] for measure in measures]
+    first = [(measure, quantity) for measure in measures for quantity in in_turn[:per_measure]]
+    return first + [(measure, quantity) for quantity in in_turn[per_measure:] for measure in measures]
 
 
 def _points(
@@ -90,28 +90,28 @@ def _points(
     rows = []
     for row in rows_of[measure]:
         place = row["stage"], row["seed"]
-        beside = shifts.get(place)
-        if beside is None or None in (row["value"], beside["value"]):
+        shift = shifts.get(place)
+        if shift is None or None in (row["value"], shift["value"]):
             continue
         about = {"measure": measure.name, "metric": row["metric"], "detail": measure.detail, "unit": row["unit"]}
-        about |= {"direction": direction.name, "layer": beside["layer"], "arm": row["arm"]}
-        ends = {"value": row["value"], "shift": beside["value"], "n": row["n"], "n_texts": beside["n"]}
+        about |= {"direction": direction.name, "layer": shift["layer"], "arm": row["arm"]}
+        ends = {"value": row["value"], "shift": shift["value"], "n": row["n"], "n_texts": shift["n"]}
         rows.append({**about, "stage": place[0], "seed": place[1], **ends, "collapsed": place in collapsed})
-    kept = [row for row in rows if not row["collapsed"]]
-    r = _correlation([row["shift"] for row in kept], [row["value"] for row in kept])
-    return [{**row, "r": r, "n_points": len(kept)} for row in rows]
+    standing = [row for row in rows if not row["collapsed"]]
+    r = _correlation([row["shift"] for row in standing], [row["value"] for row in standing])
+    return [{**row, "r": r, "n_points": len(standing)} for row in rows]
 
 
 def _missing(
     by_pair: Mapping[tuple[Quantity, Quantity], Sequence[Row]], asked: Sequence[tuple[str, Any]]
 ) -> list[tuple[str, str, Any]]:
     """(panel, stage, seed) of the points that lack the measure, the shift or both."""
-    held = {pair: {(row["stage"], row["seed"]) for row in rows} for pair, rows in by_pair.items()}
+    places_by_pair = {pair: {(row["stage"], row["seed"]) for row in rows} for pair, rows in by_pair.items()}
     return [
         (f"{measure.name} by {direction.name}", *place)
         for measure, direction in by_pair
         for place in asked
-        if place not in held[measure, direction]
+        if place not in places_by_pair[measure, direction]
     ]
 
 
@@ -128,9 +128,9 @@ def _draw(axis: Axes, rows: Sequence[Row], looks: Mapping[str, Mark]) -> None:
         axis.plot(row["shift"], row["value"], look.marker, color=look.colour, markersize=6, alpha=0.85, zorder=3)
     style.crosses(axis, [(row["shift"], row["value"]) for row in rows if row["collapsed"]])
     if rows[0]["r"] is not None:
-        kept = [row for row in rows if not row["collapsed"]]
-        x = np.array([row["shift"] for row in kept])
-        slope, start = np.polyfit(x, [row["value"] for row in kept], 1)
+        standing = [row for row in rows if not row["collapsed"]]
+        x = np.array([row["shift"] for row in standing])
+        slope, start = np.polyfit(x, [row["value"] for row in standing], 1)
         ends = np.array([x.min(), x.max()])
         axis.plot(ends, start + slope * ends, color="#777777", linewidth=1, linestyle=":", zorder=2)
     axis.margins(0.09)
@@ -157,5 +157,7 @@ def _keys(
         keys.append(style.key(f"{collapse_text(rows)}; not in r", crossed=True))
     keys += map(style.key, missing_notes(missing))
     if left_out:
-        keys.append(style.key(f"not drawn: {', '.join(f'{measure.name} by {one.name}' for measure, one in left_out)}"))
+        keys.append(
+            style.key(f"not drawn: {', '.join(f'{measure.name} by {shift.name}' for measure, shift in left_out)}")
+        )
     return keys

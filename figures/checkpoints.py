@@ -18,7 +18,7 @@ from figures.quantities import Quantity, quantities, with_mean
 from figures.run import NotMeasuredError, StudyRun, collapsed_nodes, opened
 from figures.style import Mark, Row
 from interp.rows import MetricRow
-from interp.runs import BASE, Node
+from interp.runs import BASE, NodeName
 
 
 def checkpoints(run: str | Path | StudyRun) -> list[Row]:
@@ -30,14 +30,14 @@ def checkpoints(run: str | Path | StudyRun) -> list[Row]:
     """
     read = opened(run)
     metrics = read.under_first_prompt
-    measured = [Node(name) for name in dict.fromkeys(row.stage for row in metrics)]
+    measured = [NodeName(name) for name in dict.fromkeys(row.stage for row in metrics)]
     with_steps = {node.whole for node in measured if node.step is not None}
     stages = [name for name in read.nodes if name in with_steps]
     about = {row["name"]: row for row in read.stages}
     rows_of = {
         quantity: rows
         for quantity, rows in quantities(metrics).items()
-        if any(Node(row.stage).step is not None for row in rows)
+        if any(NodeName(row.stage).step is not None for row in rows)
     }
     if not stages or not rows_of:
         raise NotMeasuredError(f"{read.path / 'metrics.jsonl'}: no stage has checkpoints; give one `checkpoints`")
@@ -73,8 +73,8 @@ def _plotted(
 ) -> list[Row]:
     """A row for each step and seed, and the mean over seeds."""
     row_at = {(row.stage, row.seed): row for row in measured}
-    of_stage = {node for node in map(Node, dict.fromkeys(name for name, _ in row_at)) if node.whole == stage}
-    seeds = sorted({seed for name, seed in row_at if Node(name) in of_stage}, key=str)
+    of_stage = {node for node in map(NodeName, dict.fromkeys(name for name, _ in row_at)) if node.whole == stage}
+    seeds = sorted({seed for name, seed in row_at if NodeName(name) in of_stage}, key=str)
     begun = _trained_on(stage, about)
     last = about.get(stage, {}).get("steps")
     steps = {node.step: node.name for node in of_stage if node.step is not None}

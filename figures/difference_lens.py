@@ -17,7 +17,7 @@ from figures.grids import draw_grid, missing_key
 from figures.quantities import numbers_of
 from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import Row
-from interp.metrics import DifferenceView
+from interp.metrics import DifferenceMetrics
 from interp.rows import MetricRow, Rows
 from interp.runs import BASE
 
@@ -54,12 +54,12 @@ def difference_lens(run: str | Path | StudyRun) -> list[Row]:
 
 def _plotted(metrics: Rows) -> list[Row]:
     """A row for every stage and topic; stages that were trained on a topic, in the order of the topics, come first."""
-    beyond = metrics.of(DifferenceView.relevance_beyond_placebo, lens=LENS, other_stage=BASE)
+    beyond = metrics.of(DifferenceMetrics.relevance_beyond_placebo, lens=LENS, other_stage=BASE)
     corrected = any(row.value is not None for row in beyond)
-    chosen = beyond if corrected else metrics.of(DifferenceView.relevance, lens=LENS, other_stage=BASE)
+    chosen = beyond if corrected else metrics.of(DifferenceMetrics.relevance, lens=LENS, other_stage=BASE)
     own = {row.stage: row.topic for row in chosen if row.own_topic}
     shares = metrics.of(
-        DifferenceView.identified_share_beyond_placebo if corrected else DifferenceView.identified_share
+        DifferenceMetrics.identified_share_beyond_placebo if corrected else DifferenceMetrics.identified_share
     )
     said = {row.stage: _words(row) for row in shares.of(lens=LENS)}
     rows = []

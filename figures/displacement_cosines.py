@@ -18,13 +18,13 @@ from figures.grids import draw_grid, fewer_key, missing_key
 from figures.quantities import numbers_of, seeds_without
 from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import Row
-from interp.metrics import Displacement, Projection
+from interp.metrics import DisplacementMetrics, ProjectionMetrics
 from interp.rows import MetricRow, Rows
-from interp.runs import Node
+from interp.runs import NodeName
 
 METRICS = {
-    Displacement.corrected_cosine_between_stages: "noise of the texts taken out",
-    Displacement.cosine_between_stages: "noise of the texts left in, which makes them smaller",
+    DisplacementMetrics.corrected_cosine_between_stages: "noise of the texts taken out",
+    DisplacementMetrics.cosine_between_stages: "noise of the texts left in, which makes them smaller",
 }
 _MOST_WITH_NUMBERS = 30
 
@@ -37,12 +37,12 @@ def displacement_cosines(run: str | Path | StudyRun) -> list[Row]:
         NotMeasuredError: it has no cosines between stages.
     """
     read = opened(run)
-    number, cosines = next(((one, rows) for one in METRICS if (rows := read.primary.of(one))), (None, None))
+    number, cosines = next(((metric, rows) for metric in METRICS if (rows := read.primary.of(metric))), (None, None))
     if number is None or cosines is None:
         raise NotMeasuredError(
             f"{read.path / 'metrics.jsonl'}: no cosines between stages; a study of two or more has them"
         )
-    every_layer = {row.layer for one in METRICS for row in read.primary.of(one)}
+    every_layer = {row.layer for metric in METRICS for row in read.primary.of(metric)}
     layer = _middle(read.primary, every_layer)
     order = _grouped(list(read.nodes.values()))
     rows = _plotted(cosines.of(layer=layer), order, read.collapsed)
@@ -61,13 +61,13 @@ def displacement_cosines(run: str | Path | StudyRun) -> list[Row]:
 
 def _middle(metrics: Rows, layers: set[int]) -> int:
     """The model's middle layer, of which the shifts at every layer know; else the middle one of `layers`."""
-    headline = [row.layer for row in metrics.of(measure=Displacement.name, headline=True)]
-    every = sorted({row.layer for row in metrics.of(measure=Projection.name)})
+    headline = [row.layer for row in metrics.of(measure=DisplacementMetrics.name, headline=True)]
+    every = sorted({row.layer for row in metrics.of(measure=ProjectionMetrics.name)})
     middle = headline[0] if headline else every[len(every) // 2] if every else None
     return middle if middle in layers else sorted(layers)[len(layers) // 2]
 
 
-def _grouped(nodes: Sequence[Node]) -> list[str]:
+def _grouped(nodes: Sequence[NodeName]) -> list[str]:
     """The names of nodes by their first stage, in order of appearance."""
     first = list(dict.fromkeys(node.stages[:1] for node in nodes))
     return [node.name for node in sorted(nodes, key=lambda node: first.index(node.stages[:1]))]
@@ -82,12 +82,12 @@ def _plotted(cosines: Rows, order: Sequence[str], collapsed: frozenset[tuple[str
     seeds = sorted({row["seed"] for row in cosines}, key=str)
     rows = []
     for a, b in sorted(pairs, key=lambda pair: (place[pair[0]], place[pair[1]])):
-        here = pairs[a, b]
-        about = {"stage": a, "other_stage": b, "metric": here[0]["metric"], "layer": here[0]["layer"]}
-        asked = {row["seed"] for row in here}
+        pair_rows = pairs[a, b]
+        about = {"stage": a, "other_stage": b, "metric": pair_rows[0]["metric"], "layer": pair_rows[0]["layer"]}
+        asked = {row["seed"] for row in pair_rows}
         fallen = [f"{name} (seed {seed})" for name in (a, b) for seed in sorted(asked) if (name, seed) in collapsed]
-        gone = seeds_without(here, seeds)
-        rows.append({**about, **numbers_of(here), "missing_seeds": gone, "collapsed": ", ".join(fallen)})
+        gone = seeds_without(pair_rows, seeds)
+        rows.append({**about, **numbers_of(pair_rows), "missing_seeds": gone, "collapsed": ", ".join(fallen)})
     return rows
 
 
@@ -102,10 +102,10 @@ def _draw(axis: Axes, rows: Sequence[Row], stages: Sequence[str]) -> None:
     for i in range(len(stages)):
         values[i][i], words[i][i] = 0.0, ""
     size = 8.0 if len(stages) <= 12 else 6.5
-    some = [(at[row["stage"]], at[row["other_stage"]]) for row in rows if row["missing_seeds"] and row["n_seeds"]]
-    fewer = [cell for i, j in some for cell in ((i, j), (j, i))]
+    incomplete = [(at[row["stage"]], at[row["other_stage"]]) for row in rows if row["missing_seeds"] and row["n_seeds"]]
+    fewer = [cell for i, j in incomplete for cell in ((i, j), (j, i))]
     draw_grid(axis, values, words, limit=1.0, rows=stages, columns=stages, fontsize=size, slanted=True, fewer=fewer)
-    first = [Node(name).stages[0] for name in stages]
+    first = [NodeName(name).stages[0] for name in stages]
     for i in range(1, len(stages)):
         if first[i] != first[i - 1]:
             axis.axhline(i - 0.5, color=style.INK, linewidth=1.2)
@@ -119,7 +119,7 @@ def _short(value: float | None) -> str:
 
 
 def _fallen(rows: Sequence[Row]) -> list[str]:
-    named = [one.partition(" (seed ")[0] for row in rows for one in row["collapsed"].split(", ") if one]
+    named = [node.partition(" (seed ")[0] for row in rows for node in row["collapsed"].split(", ") if node]
     return list(dict.fromkeys(named))
 
 
@@ -153,9 +153,9 @@ def _keys(rows: Sequence[Row], noise: str, n_stages: int) -> list[Artist]:
     if any(row["missing_seeds"] and row["n_seeds"] for row in rows):
         keys.append(fewer_key())
     keys += map(style.key, missing_notes(_missing(rows)))
-    each = [one for row in rows for one in row["collapsed"].split(", ") if one]
+    each = [node for row in rows for node in row["collapsed"].split(", ") if node]
     if each:
-        pairs = [one.removesuffix(")").split(" (seed ") for one in dict.fromkeys(each)]
+        pairs = [node.removesuffix(")").split(" (seed ") for node in dict.fromkeys(each)]
         fallen = [{"stage": stage, "seed": seed, "collapsed": True} for stage, seed in pairs]
         keys.append(style.key(collapse_text(fallen), crossed=True))
     if n_stages > _MOST_WITH_NUMBERS:

@@ -19,18 +19,20 @@ from figures import style
 from figures.captions import n_range
 from figures.run import StudyRun, opened
 from figures.style import Mark, Row
-from interp.metrics import Steer
+from interp.metrics import SteerMetrics
 from interp.rows import MetricRow, Rows
 
 READOUTS = {
-    Steer.projection.name: "projection of the answers\non the direction",
-    Steer.degenerate_share.name: "degenerate answers\n(share)",
-    Steer.nll_under_base.name: "surprise of the base model\n(nats per token)",
-    Steer.trait_score.name: "trait, as judged\n(0-100)",
-    Steer.coherence.name: "coherence, as judged\n(0-100)",
+    SteerMetrics.projection.name: "projection of the answers\non the direction",
+    SteerMetrics.degenerate_share.name: "degenerate answers\n(share)",
+    SteerMetrics.nll_under_base.name: "surprise of the base model\n(nats per token)",
+    SteerMetrics.trait_score.name: "trait, as judged\n(0-100)",
+    SteerMetrics.coherence.name: "coherence, as judged\n(0-100)",
 }
 """The metrics that are drawn, and their axes."""
-_FROM_ZERO = tuple(number.name for number in (Steer.degenerate_share, Steer.trait_score, Steer.coherence))
+_FROM_ZERO = tuple(
+    number.name for number in (SteerMetrics.degenerate_share, SteerMetrics.trait_score, SteerMetrics.coherence)
+)
 
 
 def dose_response(run: str | Path | StudyRun) -> list[Row]:
@@ -45,7 +47,7 @@ def dose_response(run: str | Path | StudyRun) -> list[Row]:
         ValueError: nothing was added in it.
     """
     read = opened(run, "sgtr steer")
-    rows = _plotted(read.rows(measure=Steer.name))
+    rows = _plotted(read.rows(measure=SteerMetrics.name))
     if not rows:
         raise ValueError(f"{read.path / 'metrics.jsonl'}: no treatments in it; `sgtr steer` measures them")
     shown = dict.fromkeys((row["direction"], row["readout"]) for row in rows)

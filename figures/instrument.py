@@ -80,4 +80,4 @@ def _draw_places(axis: Axes, rows: list[Row]) -> None:
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1.02)
     axis.set_xlabel("expected of so many places")
-    axis.set_ylabel("p of the place among placebo directions")
+    axis.set_ylabel("p among placebo directions")

@@ -27,14 +27,14 @@ from figures import style
 from figures.captions import missing_notes, n_range, n_text
 from figures.run import StudyRun, opened
 from figures.style import Row
-from interp.metrics import BEHAVIOUR, PARTS, Mediation
+from interp.metrics import BEHAVIOUR, PARTS, MediationMetrics
 from interp.rows import over_seeds
 
 Bar: TypeAlias = tuple[Any, ...]
 MOST_PANELS = 9
-REMOVED, REPRODUCED = Mediation.share_removed.name, Mediation.share_reproduced.name
-BEYOND = Mediation.share_removed_beyond_base.name
-EFFECT = Mediation.effect.name
+REMOVED, REPRODUCED = MediationMetrics.share_removed.name, MediationMetrics.share_reproduced.name
+BEYOND = MediationMetrics.share_removed_beyond_base.name
+EFFECT = MediationMetrics.effect.name
 CHANGE = "change"
 """What is drawn instead of a share where none is defined; it is a field of the rows of shares."""
 _LOOKS = {
@@ -69,7 +69,7 @@ def mediation(run: str | Path | StudyRun) -> list[Row]:
         ValueError: nothing was ablated or added in it.
     """
     read = opened(run, "sgtr ablate")
-    every = [row for row in read.rows(measure=Mediation.name) if row.metric in _LOOKS]
+    every = [row for row in read.rows(measure=MediationMetrics.name) if row.metric in _LOOKS]
     metrics = _wholes(every)
     shares = [row for row in metrics if row["metric"] != EFFECT]
     if not shares:
@@ -94,10 +94,10 @@ def _draw_all(run: Path, rows: Sequence[Row], shown: Sequence[str], left_out: Se
     bars = _bars(rows)
     labels = [textwrap.fill(bar_name(row), 56) for row, _ in bars.values()]
     n_lines = max(label.count("\n") + 1 for label in labels)
-    beside = 0.3 + 0.063 * max(len(line) for label in labels for line in label.splitlines())
+    label_width = 0.3 + 0.063 * max(len(line) for label in labels for line in label.splitlines())
     n_columns = math.ceil(len(shown) / math.ceil(len(shown) / 3))
     height = 1.3 + (0.08 + 0.15 * n_lines) * len(bars)
-    figure, axes = style.panels(len(shown), 2.5 + beside / n_columns, height, _keys(rows, left_out))
+    figure, axes = style.panels(len(shown), 2.5 + label_width / n_columns, height, _keys(rows, left_out))
     for axis, name in zip(axes, shown, strict=True):
         mine = [row for row in rows if metric_name(row) == name]
         _draw(axis, mine, bars)
@@ -186,33 +186,35 @@ def _bar(row: Row) -> Bar:
 
 def _over_seeds(rows: Sequence[Row], seeds: Sequence[Any]) -> list[Row]:
     """Every bar of a metric: a row for each seed, and their mean where there are several."""
-    held: dict[Bar, dict[Any, Row]] = {}
+    rows_by_bar: dict[Bar, dict[Any, Row]] = {}
     for row in rows:
-        held.setdefault(_bar(row), {})[row["seed"]] = row
+        rows_by_bar.setdefault(_bar(row), {})[row["seed"]] = row
     drawn = []
-    for of in held.values():
+    for of in rows_by_bar.values():
         first = next(iter(of.values()))
         absent = {**first, **dict.fromkeys(_NUMBERS), "unit": first["unit"], "why": "not measured"}
-        here = [of.get(seed, {**absent, "seed": seed}) for seed in seeds]
-        drawn += [{**r, "interval": "over questions" if r["ci_low"] is not None else "", "n_seeds": 1} for r in here]
-        drawn += [{**first, "seed": "mean", **_mean_of(here)}] if len(seeds) > 1 else []
+        every_seed = [of.get(seed, {**absent, "seed": seed}) for seed in seeds]
+        drawn += [
+            {**r, "interval": "over questions" if r["ci_low"] is not None else "", "n_seeds": 1} for r in every_seed
+        ]
+        drawn += [{**first, "seed": "mean", **_mean_of(every_seed)}] if len(seeds) > 1 else []
     return drawn
 
 
 def _mean_of(rows: Sequence[Row]) -> Row:
-    found = over_seeds(rows)
+    summary = over_seeds(rows)
     known = {key: [row[key] for row in rows if row[key] is not None] for key in (*_NULLS, "n")}
     return {
-        "value": found.value,
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "n": min(known["n"], default=None) if found.n is None else found.n,
+        "value": summary.value,
+        "ci_low": summary.low,
+        "ci_high": summary.high,
+        "n": min(known["n"], default=None) if summary.n is None else summary.n,
         "null_low": min(known["null_low"], default=None),
         "null_high": max(known["null_high"], default=None),
         "n_null": min(known["n_null"], default=None),
-        "why": None if found.n_seeds else "; ".join(dict.fromkeys(row["why"] or "no value" for row in rows)),
-        "interval": found.interval.replace("texts", "questions"),
-        "n_seeds": found.n_seeds,
+        "why": None if summary.n_seeds else "; ".join(dict.fromkeys(row["why"] or "no value" for row in rows)),
+        "interval": summary.interval.replace("texts", "questions"),
+        "n_seeds": summary.n_seeds,
     }
 
 
@@ -234,7 +236,7 @@ def _draw(axis: Axes, rows: Sequence[Row], bars: dict[Bar, tuple[Row, float]]) -
         axis.axvline(1, color="#777777", linewidth=0.8, linestyle=":", zorder=1.5)
     several = any(row["seed"] == "mean" for row in rows)
     seeds = list(dict.fromkeys(row["seed"] for row in rows if row["seed"] != "mean"))
-    said = {y: "not measured" for bar, (_, y) in bars.items() if bar not in set(map(_bar, rows))}
+    words_by_place = {y: "not measured" for bar, (_, y) in bars.items() if bar not in set(map(_bar, rows))}
     for row in rows:
         y = bars[_bar(row)][1]
         if several and row["seed"] != "mean":
@@ -244,7 +246,7 @@ def _draw(axis: Axes, rows: Sequence[Row], bars: dict[Bar, tuple[Row, float]]) -
                 axis.plot(row["value"], y + off, "o", markersize=3.2, zorder=5, **face)
             continue
         if row["value"] is None:
-            said[y] = f"undefined: {row['why'] or 'no value'}"
+            words_by_place[y] = f"undefined: {row['why'] or 'no value'}"
             continue
         colour, hatch, _ = _LOOKS[row["metric"]]
         if row["null_low"] is not None:
@@ -254,7 +256,7 @@ def _draw(axis: Axes, rows: Sequence[Row], bars: dict[Bar, tuple[Row, float]]) -
         axis.barh(y, row["value"], 0.5, color=face, edgecolor=colour, hatch=hatch, linewidth=1.2, zorder=3)
         if row["ci_low"] is not None and row["ci_high"] is not None:
             axis.plot([row["ci_low"], row["ci_high"]], [y, y], "|-", color=style.INK, markersize=6, zorder=4)
-    for y, words in said.items():
+    for y, words in words_by_place.items():
         across = axis.get_yaxis_transform()
         axis.text(0.02, y, textwrap.fill(words, 42), transform=across, va="center", fontsize=6.5, color=style.INK)
     axis.set_ylim(max(y for _, y in bars.values()) + 0.7, -0.7)
@@ -270,16 +272,16 @@ def _missing(rows: Sequence[Row]) -> list[tuple[str, str, Any]]:
         if row["seed"] != "mean" and (metric_name(row), _bar(row)) in means:
             of.setdefault((metric_name(row).replace(": ", " "), row["of"], row["seed"]), []).append(row)
     missing = []
-    for (name, stack, seed), here in of.items():
-        gone = [row for row in here if row["value"] is None]
-        missing += [(name, stack if len(gone) == len(here) else bar_name(row), seed) for row in gone]
+    for (name, stack, seed), bar_rows in of.items():
+        gone = [row for row in bar_rows if row["value"] is None]
+        missing += [(name, stack if len(gone) == len(bar_rows) else bar_name(row), seed) for row in gone]
     return missing
 
 
 def _keys(rows: Sequence[Row], left_out: Sequence[str]) -> list[Artist]:
-    held = dict.fromkeys(row["metric"] for row in rows)
+    metrics = dict.fromkeys(row["metric"] for row in rows)
     keys: list[Artist] = []
-    for metric in (metric for metric in _LOOKS if metric in held):
+    for metric in (metric for metric in _LOOKS if metric in metrics):
         colour, hatch, said = _LOOKS[metric]
         keys.append(Patch(facecolor="white" if hatch else colour, edgecolor=colour, hatch=hatch, label=said))
     seeds = {row["seed"] for row in rows} - {"mean"}
@@ -288,7 +290,7 @@ def _keys(rows: Sequence[Row], left_out: Sequence[str]) -> list[Artist]:
         widest = ", the widest of the seeds'" if len(seeds) > 1 else ""
         label = f"range of random directions of the same length (n = {n}){widest}"
         keys.append(Patch(facecolor=style.BAND, edgecolor="#8A8A8A", label=label))
-    shares = EFFECT not in held and CHANGE not in held
+    shares = EFFECT not in metrics and CHANGE not in metrics
     bars = {
         1: f"whiskers: 95 % {'bootstrap' if shares else 'paired'} interval over questions",
         2: "bars: mean of 2 seeds; dots: each seed",

@@ -17,7 +17,7 @@ from figures import style
 from figures.captions import n_range
 from figures.run import StudyRun, opened
 from figures.style import Mark, Row
-from interp.metrics import Monitor
+from interp.metrics import MonitorMetrics
 from interp.rows import Rows
 
 _NUMBERS = ("value", "ci_low", "ci_high", "n", "null_low", "null_high", "n_null")
@@ -55,8 +55,8 @@ def monitor(run: str | Path | StudyRun) -> list[Row]:
 
 def _plotted(metrics: Rows) -> list[Row]:
     """Rows by direction, then step, each direction's first being its start."""
-    raw = {(row.direction, row.step): row.value for row in metrics.of(Monitor.shift)}
-    shifts = metrics.of(Monitor.shift_in_null_spreads)
+    raw = {(row.direction, row.step): row.value for row in metrics.of(MonitorMetrics.shift)}
+    shifts = metrics.of(MonitorMetrics.shift_in_null_spreads)
     rows: list[Row] = []
     for direction in dict.fromkeys(row["direction"] for row in shifts):
         mine = sorted(shifts.of(direction=direction), key=lambda row: row.step)

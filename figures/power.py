@@ -11,12 +11,12 @@ from pathlib import Path
 from figures import style
 from figures.run import StudyRun, opened
 from figures.style import Row
-from interp.metrics import Calibration
+from interp.metrics import CalibrationMetrics
 from interp.rows import MetricRow
 
 _PANELS = {
-    Calibration.power: "share of repetitions found",
-    Calibration.cosine_with_planted: "cosine with the planted direction",
+    CalibrationMetrics.power: "share of repetitions found",
+    CalibrationMetrics.cosine_with_planted: "cosine with the planted direction",
 }
 
 
@@ -28,7 +28,7 @@ def power(run: str | Path | StudyRun) -> list[Row]:
         ValueError: it holds no calibration.
     """
     read = opened(run, "sgtr calibrate")
-    rows = read.rows(measure=Calibration.name)
+    rows = read.rows(measure=CalibrationMetrics.name)
     if not rows:
         raise ValueError(f"{read.path / 'metrics.jsonl'}: no calibration in it; `sgtr calibrate` makes one")
     sizes = sorted({row["texts_a_side"] for row in rows})

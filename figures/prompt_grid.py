@@ -21,12 +21,14 @@ from figures.grids import draw_grid, fewer_key, missing_key
 from figures.quantities import Quantity, numbers_of, quantities, seeds_without, signed
 from figures.run import NotMeasuredError, StudyRun, collapsed_nodes, opened
 from figures.style import Row
-from interp.metrics import Collapse, Em, Preference, Projection, TruthfulQa
+from interp.metrics import CollapseMetrics, EmMetrics, PreferenceMetrics, ProjectionMetrics, TruthfulQaMetrics
 from interp.rows import MetricRow, Rows
-from interp.runs import Node
+from interp.runs import NodeName
 
 MOST_PANELS = 9
-_UNDER_EVERY_PROMPT = {measure.name for measure in (Projection, Preference, TruthfulQa, Em, Collapse)}
+_UNDER_EVERY_PROMPT = {
+    measure.name for measure in (ProjectionMetrics, PreferenceMetrics, TruthfulQaMetrics, EmMetrics, CollapseMetrics)
+}
 """The measures that say under which system prompts a stage was measured."""
 
 
@@ -44,28 +46,28 @@ def prompt_grid(run: str | Path | StudyRun) -> list[Row]:
         if row.measure in _UNDER_EVERY_PROMPT:
             prompts_at.setdefault(row.stage, set()).add(row.system_prompt)
     stages = [name for name in read.trained if len(prompts_at.get(name, ())) > 1]
-    rows_of = quantities(Rows(row for row in read.metrics if row.stage in stages))
+    rows_of = quantities(Rows((row for row in read.metrics if row.stage in stages), read.metrics))
     if not rows_of:
         raise NotMeasuredError(
             f"{read.path / 'metrics.jsonl'}: no stage was measured under several system prompts; "
             "name them in the study's system_prompts"
         )
-    in_order = sorted(rows_of, key=lambda one: one.kind == "shift")  # behaviour is what the prompt is about
+    in_order = sorted(rows_of, key=lambda quantity: quantity.kind == "shift")  # behaviour is what the prompt is about
     shown = in_order[:MOST_PANELS]
     collapsed = {name: collapsed_nodes(read.metrics.of(system_prompt=name)) for name in prompts}
     seeds = sorted({row.seed for measured in rows_of.values() for row in measured}, key=str)
-    rows = [row for one in shown for row in _plotted(one, rows_of[one], stages, seeds, read, collapsed)]
+    rows = [row for quantity in shown for row in _plotted(quantity, rows_of[quantity], stages, seeds, read, collapsed)]
     labels = [f"{stage}\n{_short(_trained(stage, study)[1])}" for stage in stages]
     width = 1.2 + 0.075 * max(len(line) for label in labels for line in label.splitlines()) + 1.05 * len(prompts)
     with style.house():
-        keys = _keys(rows, [one.name for one in in_order[MOST_PANELS:]])
+        keys = _keys(rows, [quantity.name for quantity in in_order[MOST_PANELS:]])
         figure, axes = style.panels(len(shown), max(3.2, width), 1.5 + 0.5 * len(stages), keys)
-        for axis, one in zip(axes, shown, strict=True):
-            mine = [row for row in rows if (row["kind"], row["name"], row["detail"]) == one[:3]]
+        for axis, quantity in zip(axes, shown, strict=True):
+            mine = [row for row in rows if (row["kind"], row["name"], row["detail"]) == quantity[:3]]
             _draw(axis, mine, stages, labels, prompts)
-            n = n_text(mine, "texts" if one.kind == "shift" else "questions")
-            what = f"{one.name}, {one.detail}" if one.kind == "shift" else one.detail
-            style.title(axis, what, f"{one.unit}, {n}")
+            n = n_text(mine, "texts" if quantity.kind == "shift" else "questions")
+            what = f"{quantity.name}, {quantity.detail}" if quantity.kind == "shift" else quantity.detail
+            style.title(axis, what, f"{quantity.unit}, {n}")
         figure.suptitle("Change from base, by system prompt of training (rows) and of evaluation (columns)")
         style.save(figure, read.path / "figures", "prompt_grid", rows)
     return rows
@@ -78,7 +80,7 @@ def _trained(stage: str, study: dict[str, Any]) -> tuple[str, str]:
         data = (study.get("stages") or {}).get(name, {}).get("data")
         return str(((study.get("data") or {}).get(data) or {}).get("system", "task"))
 
-    systems = [of(name) for name in Node(stage).stages]
+    systems = [of(name) for name in NodeName(stage).stages]
     return systems[-1], " → ".join(map(_short, systems))
 
 
@@ -87,7 +89,7 @@ def _short(system: str) -> str:
 
 
 def _plotted(
-    one: Quantity,
+    quantity: Quantity,
     measured: Sequence[MetricRow],
     stages: Sequence[str],
     seeds: Sequence[Any],
@@ -98,13 +100,13 @@ def _plotted(
     for stage in stages:
         last, every = _trained(stage, run.study)
         for prompt, system in run.system_prompts.items():
-            here = [row for row in measured if (row.stage, row.system_prompt) == (stage, prompt)]
+            cell_rows = [row for row in measured if (row.stage, row.system_prompt) == (stage, prompt)]
             fallen = sorted(str(seed) for node, seed in collapsed[prompt] if node == stage)
-            about = {"kind": one.kind, "name": one.name, "detail": one.detail, "unit": one.unit}
+            about = {"kind": quantity.kind, "name": quantity.name, "detail": quantity.detail, "unit": quantity.unit}
             about |= {"stage": stage, "trained_under": every, "prompt": prompt, "asked_under": system}
-            more: Row = {"matched": last == system, "missing_seeds": seeds_without(here, seeds)}
+            more: Row = {"matched": last == system, "missing_seeds": seeds_without(cell_rows, seeds)}
             more["collapsed_seeds"] = ", ".join(fallen)
-            rows.append({**about, **numbers_of(here), **more})
+            rows.append({**about, **numbers_of(cell_rows), **more})
     return rows
 
 
@@ -147,8 +149,8 @@ def _words(row: Row, digits: int) -> str:
 
 def _keys(rows: Sequence[Row], left_out: Sequence[str]) -> list[Artist]:
     over = {row["interval"] for row in rows} - {""}
-    said = {"over texts": "over texts or questions (one seed)", "t over seeds": "Student's t over seeds"}
-    interval = "; ".join(said[kind] for kind in said if kind in over)
+    words = {"over texts": "over texts or questions (one seed)", "t over seeds": "Student's t over seeds"}
+    interval = "; ".join(words[kind] for kind in words if kind in over)
     keys: list[Artist] = [style.key(f"brackets: 95 % interval, {interval}" if interval else "two seeds: no intervals")]
     keys.append(style.key("purple: below base; orange: above; each panel has a scale of its own"))
     if any(row["matched"] for row in rows):

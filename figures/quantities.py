@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from figures.style import Row
-from interp.metrics import BEHAVIOUR, Projection
+from interp.metrics import BEHAVIOUR, ProjectionMetrics
 from interp.rows import MetricRow, Rows, over_seeds
 
 WORDS = dict(
@@ -49,7 +49,7 @@ class Quantity(NamedTuple):
 def quantities(rows: Rows) -> dict[Quantity, list[MetricRow]]:
     """The rows of every quantity: directions in order of appearance, then behaviour in the order of `WORDS`."""
     groups: dict[Quantity, list[MetricRow]] = {}
-    for row in rows.of(Projection.shift_in_null_spreads, texts="fixed", headline=True):
+    for row in rows.of(ProjectionMetrics.shift_in_null_spreads, texts="fixed", headline=True):
         key = Quantity("shift", row.direction, f"layer {row.layer}", row.unit)
         groups.setdefault(key, []).append(row)
     for number, words in WORDS.items():

@@ -17,13 +17,13 @@ from figures.captions import collapse_text, missing_notes, n_text, without_value
 from figures.quantities import with_mean
 from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import ROLES, Mark, Row
-from interp.metrics import Displacement
+from interp.metrics import DisplacementMetrics
 from interp.rows import MetricRow
-from interp.runs import Node
+from interp.runs import NodeName
 
 SHARES = {
-    Displacement.undone_share.name: ("undone by", "share of EM's displacement\ntaken back"),
-    Displacement.repeated_share.name: ("repeated after", "share of EM's displacement\nthat came again"),
+    DisplacementMetrics.undone_share.name: ("undone by", "share of EM's displacement\ntaken back"),
+    DisplacementMetrics.repeated_share.name: ("repeated after", "share of EM's displacement\nthat came again"),
 }
 
 
@@ -38,7 +38,7 @@ def reversal_prevention(run: str | Path | StudyRun) -> list[Row]:
         NotMeasuredError: no stage of it follows another.
     """
     read = opened(run)
-    shares = [row for row in read.primary.of(measure=Displacement.name, headline=True) if row.metric in SHARES]
+    shares = [row for row in read.primary.of(measure=DisplacementMetrics.name, headline=True) if row.metric in SHARES]
     rows = _plotted(shares, read.roles, list(read.study.get("stages") or {}), read.collapsed)
     if not rows:
         raise NotMeasuredError(
@@ -73,10 +73,10 @@ def _plotted(
     role_of = {name: role for role in ROLES if role for name in roles.get(role, ())}
     cells: dict[tuple[str, str, str, str], list[MetricRow]] = {}
     for row in shares:
-        trained = Node(row.stage).stages
+        trained = NodeName(row.stage).stages
         if len(trained) != 2:
             continue
-        em, other = trained if Displacement.undone_share.is_of(row) else reversed(trained)
+        em, other = trained if DisplacementMetrics.undone_share.is_of(row) else reversed(trained)
         if row["other_stage"] == em and (em in ems or not ems):
             cells.setdefault((em, row["metric"], other, row["stage"]), []).append(row)
     seeds = sorted({row["seed"] for some in cells.values() for row in some}, key=str)

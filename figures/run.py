@@ -5,9 +5,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from interp.metrics import Collapse, Projection
+from interp.metrics import CollapseMetrics, ProjectionMetrics
 from interp.rows import MetricRow, Rows
-from interp.runs import BASE, Node, Run
+from interp.runs import BASE, NodeName, Run
 
 Texts = Literal["fixed", "own"]
 TEXTS: dict[Texts, str] = {
@@ -41,7 +41,7 @@ class StudyRun(Run):
             self.manifest = dict(manifest)
 
     @cached_property
-    def nodes(self) -> dict[str, Node]:
+    def nodes(self) -> dict[str, NodeName]:
         """Every node of the arms by its name, the base model first."""
         return {node.name: node for arm in self.arms.values() for node in arm}
 
@@ -80,7 +80,7 @@ class StudyRun(Run):
     def under_first_prompt(self) -> Rows:
         """The rows that are under the first system prompt, or under none."""
         shown = (None, self.first_prompt)
-        return Rows(row for row in self.metrics if row.system_prompt in shown)
+        return Rows((row for row in self.metrics if row.system_prompt in shown), self.metrics)
 
     @cached_property
     def primary(self) -> Rows:
@@ -88,7 +88,7 @@ class StudyRun(Run):
 
         Checkpoints (`em@10`) and other system prompts are in `metrics` beside them.
         """
-        return Rows(row for row in self.under_first_prompt if row.stage in self.nodes)
+        return Rows((row for row in self.under_first_prompt if row.stage in self.nodes), self.metrics)
 
     @cached_property
     def collapsed(self) -> frozenset[tuple[str, int | None]]:
@@ -106,7 +106,7 @@ class StudyRun(Run):
         Raises:
             ValueError: none was measured on these texts.
         """
-        every = self.primary.of(Projection.shift_in_null_spreads)
+        every = self.primary.of(ProjectionMetrics.shift_in_null_spreads)
         if not (rows := every.of(texts=texts)):
             known = ", ".join(sorted({str(row.texts) for row in every})) or "none"
             path = self.path / "metrics.jsonl"
@@ -115,7 +115,7 @@ class StudyRun(Run):
 
     def panels(self, texts: Texts) -> list[Panel]:
         """The panels that the headline rows of one kind of text ask for, in order of appearance."""
-        return panels_of(self.primary.of(measure=Projection.name, texts=texts))
+        return panels_of(self.primary.of(measure=ProjectionMetrics.name, texts=texts))
 
 
 def opened(run: str | Path | StudyRun, made_by: str = "") -> StudyRun:
@@ -137,7 +137,7 @@ def opened(run: str | Path | StudyRun, made_by: str = "") -> StudyRun:
 
 def collapsed_nodes(rows: Rows) -> frozenset[tuple[str, int | None]]:
     """Node and seed of every stage that these rows say has collapsed."""
-    return frozenset((row.stage, row.seed) for row in rows.of(Collapse.collapsed) if row.value)
+    return frozenset((row.stage, row.seed) for row in rows.of(CollapseMetrics.collapsed) if row.value)
 
 
 def panels_of(rows: Iterable[MetricRow]) -> list[Panel]:

@@ -22,7 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from interp.runs import write_atomic
+from interp.files import write_atomic
 
 Row: TypeAlias = dict[str, Any]
 """One plotted point, column name to value. `None` is a missing value: an empty cell in the CSV."""

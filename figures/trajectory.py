@@ -23,13 +23,14 @@ from figures.captions import collapse_text, missing_notes, n_range, n_text, with
 from figures.forest import forest
 from figures.run import TEXTS, Panel, StudyRun, Texts, opened, panel_of, panels_of
 from figures.style import Mark, Row
+from interp.errors import did_you_mean
 from interp.rows import Rows, over_seeds
-from interp.runs import BASE, Node, did_you_mean
+from interp.runs import BASE, NodeName
 
 MOST_LINES = 6
 """Arms that lines can tell apart; of a study with more, every stage has a row."""
 _NULL_COLUMNS = ("null_low", "null_high", "n_null")
-_Arms = dict[str, tuple[Node, ...]]
+_Arms = dict[str, tuple[NodeName, ...]]
 
 
 def trajectory(

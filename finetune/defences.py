@@ -17,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from finetune.batch import Inputs
+from interp.errors import InterpError
 from interp.interventions import Edit, ablating, adding
 from interp.interventions import placed as _on
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import InterpError, content_key
 
 Reference = Literal["base", "parent"]
 KlDirection = Literal["trained_to_reference", "reference_to_trained"]

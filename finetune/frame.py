@@ -171,7 +171,7 @@ class Frame:
 
     def values(self, slot: int, shapes: Sequence[Shape], rank: int) -> Values:
         """The adapter in a slot, on the CPU."""
-        n, row = len(self.plan.shapes), self.weights[slot].cpu()
+        n, row = len(self.plan.shapes), self.weights[slot].clone().cpu()  # the slot may be filled anew
         pieces = row.split(self._sizes)
         held: Values = {}
         wanted = {shape.path for shape in shapes}

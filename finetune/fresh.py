@@ -17,7 +17,7 @@ from torch import Tensor
 
 from interp.adapter_files import PREFIX
 from interp.adapters import Adapters
-from interp.runs import InterpError
+from interp.errors import InterpError
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -25,13 +25,16 @@ from finetune.fresh import Blueprint, Shape, Values
 from finetune.jobs import Job, Running, check_job, rate_of, rows_of, shapes_of, strips_of
 from finetune.recipe import TrainConfig
 from finetune.train import GRAPH_PARAMETERS, Trained
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from interp.stacks import stack_factors
 
 log = logging.getLogger(__name__)
 MOST_TOKENS = {"cuda": 40_000, "cpu": 4096}
 """Padded tokens in one pass: enough to fill the processor; more stages wait for a slot."""
+
+MOST_WIDER = 1.6
+"""How many times as long the longest row of a stage may be as that of another in the same frame."""
 
 MOST_EAGER_STEPS = 2500
 """Steps of all stages from which on compiling pays: it takes 10 to 20 s and then nearly halves a step's time."""
@@ -105,7 +108,7 @@ class Groups:
             penalties = [(config.reference, config.direction) for config in one.job.penalties]
             kinds.setdefault((tuple(penalties), bool(one.job.under), one.job.config.batch_size), []).append(one)
         plans = []
-        for group in kinds.values():
+        for group in (part for kind in kinds.values() for part in _of_like_width(kind)):
             shapes: dict[str, Shape] = {}
             for one in group:
                 shapes |= {shape.path: shape for shape in self._blueprint(one.job).shapes}
@@ -155,38 +158,45 @@ class Groups:
         progress: Callable[[int], object] | None,
     ) -> None:
         """Train the stages of one plan."""
-        n_rows, n_strips = strips_of(group, self._n_slots(group))
-        frame, shapes = self._frame(plan, group, n_rows, n_strips)
-        n_slots = frame.n_slots
         waiting = deque(sorted(group, key=lambda one: -one.job.n_steps))
-        slots: list[Running | None] = [None] * n_slots
-        mode = f"group of {min(n_slots, len(group))} ({frame.mode})"
-        by_peft = [one for one in group if self._blueprint(one.job).drawn is None]
-        drawn = {one.number: self._first(one) for one in by_peft}  # PEFT changes the model, so not within the frame
-        with frame.ready():
-            while waiting or any(slots):
-                self._fill(frame, slots, waiting, drawn)
-                start = time.monotonic()
-                active = [one for one in slots if one is not None]
-                batches = [rows_of(slots, strip, n_rows, shapes, self.model.pad) for strip in range(n_strips)]
-                rates = [0.0 if one is None else rate_of(one) for one in slots]
-                losses = frame.step([rows for rows in batches if rows is not None], rates)
-                for one in active:
-                    one.curve.append(losses[:, slots.index(one)])
-                    one.seconds += (time.monotonic() - start) / len(active)
-                if progress:
-                    progress(len(active))
-                self._save(frame, slots, done, mode)
+        with ThreadPoolExecutor() as pool:  # drawing random numbers and writing files let go of the interpreter
+            drawn = _Drawn(pool, self._first)
+            for one in group:
+                if self._blueprint(one.job).drawn is None:
+                    drawn.draw_now(one)  # by PEFT, which changes the model, so not within the frame
+            drawn.ask(list(waiting)[: self._n_slots(group)])
+            n_rows, n_strips = strips_of(group, self._n_slots(group))
+            frame, shapes = self._frame(plan, group, n_rows, n_strips)
+            slots: list[Running | None] = [None] * frame.n_slots
+            mode = f"group of {min(frame.n_slots, len(group))} ({frame.mode})"
+            saving: dict[int, Future[Trained | InterpError]] = {}
+            with frame.ready():
+                while waiting or any(slots):
+                    if waiting and None in slots:
+                        self._fill(frame, slots, waiting, drawn)
+                    start = time.monotonic()
+                    active = [one for one in slots if one is not None]
+                    batches = [rows_of(slots, strip, n_rows, shapes, self.model.pad) for strip in range(n_strips)]
+                    rates = [0.0 if one is None else rate_of(one) for one in slots]
+                    losses = frame.step([rows for rows in batches if rows is not None], rates)
+                    for one in active:
+                        one.curve.append(losses[:, slots.index(one)])
+                        one.seconds += (time.monotonic() - start) / len(active)
+                    if progress:
+                        progress(len(active))
+                    saving |= self._save(frame, slots, pool, mode)
+                    _hand_over({number: future for number, future in saving.items() if future.done()}, saving, done)
+            _hand_over(dict(saving), saving, done)
 
     def _save(
-        self,
-        frame: Frame,
-        slots: list[Running | None],
-        done: Callable[[int, Trained | InterpError], object],
-        mode: str,
-    ) -> None:
-        """Write the checkpoints that are due, and the stages that are done, whose slots are empty afterwards."""
-        ended: list[tuple[Running, Values]] = []
+        self, frame: Frame, slots: list[Running | None], pool: Executor, mode: str
+    ) -> dict[int, "Future[Trained | InterpError]"]:
+        """Write the checkpoints that are due, and begin to write the stages that are done, whose slots are then empty.
+
+        Returns:
+            What the training of those that are done did, by the stage's number, once it is written.
+        """
+        saving: dict[int, Future[Trained | InterpError]] = {}
         for slot, one in enumerate(slots):
             if one is None or (one.step not in one.job.checkpoints and one.step < len(one.plan)):
                 continue
@@ -195,39 +205,33 @@ class Groups:
             if one.step in one.job.checkpoints:
                 blueprint.write(self.model.adapters, values, one.job.checkpoints[one.step])
             if one.step == len(one.plan):
-                ended.append((one, values))
+                curve = torch.stack(one.curve).tolist()
+                saving[one.number] = pool.submit(self._finished, one, values, curve, mode)
                 slots[slot] = None
-        if ended:
-            with ThreadPoolExecutor() as pool:
-                outcomes = pool.map(lambda pair: self._finished(pair[0], pair[1], mode), ended)
-                for (one, _), outcome in zip(ended, outcomes, strict=True):
-                    done(one.number, outcome)
+        return saving
 
-    def _fill(
-        self, frame: Frame, slots: list[Running | None], waiting: deque[Running], drawn: dict[int, Values]
-    ) -> None:
-        """Put waiting stages into empty slots, with the values in `drawn`, by the stage's number, or fresh ones."""
+    def _fill(self, frame: Frame, slots: list[Running | None], waiting: deque[Running], drawn: "_Drawn") -> None:
+        """Put waiting stages into empty slots, and begin to draw the first values of those that come next."""
         start = time.monotonic()
-        empty = [slot for slot, one in enumerate(slots) if one is None]
-        chosen = [(slot, waiting.popleft()) for slot in empty if waiting]
-        if not chosen:
-            return
-        with ThreadPoolExecutor() as pool:  # drawing random numbers lets go of the interpreter
-            values = list(pool.map(lambda pair: drawn.pop(pair[1].number, None) or self._first(pair[1]), chosen))
-        for (slot, one), held in zip(chosen, values, strict=True):
+        chosen: list[Running] = []
+        for slot, before in enumerate(slots):
+            if before is not None or not waiting:
+                continue
+            slots[slot] = one = waiting.popleft()
+            chosen.append(one)
             config = one.job.config
             frame.load(
                 slot,
-                held,
+                drawn.take(one),
                 self._stack(one.job.under),
                 scaling=self._blueprint(one.job).scaling,
                 decay=config.weight_decay,
                 most=config.max_grad_norm,
                 penalty_weights=[penalty.weight for penalty in one.job.penalties],
             )
-            slots[slot] = one
         frame.refresh()
-        for _, one in chosen:
+        drawn.ask(list(waiting)[: len(slots)])
+        for one in chosen:
             one.seconds += (time.monotonic() - start) / len(chosen)
 
     def _first(self, one: Running) -> Values:
@@ -236,9 +240,8 @@ class Groups:
             return blueprint.read(adapters, one.job.start_from)
         return blueprint.fresh(adapters, one.job.seed)
 
-    def _finished(self, one: Running, values: Values, mode: str) -> Trained | InterpError:
+    def _finished(self, one: Running, values: Values, curve: list[list[float]], mode: str) -> Trained | InterpError:
         """Save a stage that is done; what its training did, or the error that it ended in."""
-        curve = torch.stack(one.curve).tolist()
         bad = next((i for i, loss in enumerate(curve) if not all(map(math.isfinite, loss))), None)
         if bad is not None:
             return InterpError(
@@ -312,6 +315,61 @@ class Groups:
         ]
         with frame.ready():
             frame.capture(empty)
+
+
+class _Drawn:
+    """The first values of stages, drawn while others are trained.
+
+    Args:
+        first: Gives a stage's values.
+    """
+
+    def __init__(self, pool: Executor, first: Callable[[Running], Values]) -> None:
+        self._pool, self._first = pool, first
+        self._values: dict[int, Future[Values]] = {}
+
+    def draw_now(self, one: Running) -> None:
+        """Draw a stage's values in this thread."""
+        self._values[one.number] = Future()
+        self._values[one.number].set_result(self._first(one))
+
+    def ask(self, stages: Iterable[Running]) -> None:
+        """Begin to draw the values of stages, unless that has begun."""
+        for one in stages:
+            if one.number not in self._values:
+                self._values[one.number] = self._pool.submit(self._first, one)
+
+    def take(self, one: Running) -> Values:
+        """A stage's values, which are kept no longer."""
+        self.ask([one])
+        return self._values.pop(one.number).result()
+
+
+def _hand_over(
+    ready: dict[int, "Future[Trained | InterpError]"],
+    saving: dict[int, "Future[Trained | InterpError]"],
+    done: Callable[[int, Trained | InterpError], object],
+) -> None:
+    """Say of stages that they are done, once they are written."""
+    for number, future in ready.items():
+        done(number, future.result())
+        del saving[number]
+
+
+def _of_like_width(group: Sequence[Running]) -> list[list[Running]]:
+    """Stages in parts whose longest rows are of like length: a frame is as wide as the widest of its stages."""
+    parts: list[list[Running]] = []
+    narrowest = 0
+    for one in sorted(group, key=_width):
+        if not parts or _width(one) > MOST_WIDER * narrowest:
+            parts.append([])
+            narrowest = _width(one)
+        parts[-1].append(one)
+    return [sorted(part, key=lambda one: one.number) for part in parts]
+
+
+def _width(one: Running) -> int:
+    return max(map(len, one.ids))
 
 
 def _out_of_memory(error: BaseException | None) -> bool:

@@ -21,8 +21,11 @@ from finetune.jobs import Job
 from finetune.recipe import HEADS, TrainConfig
 from finetune.train import Trained, check_rows, train
 from interp.chat import Message, Tokens
+from interp.errors import InterpError
+from interp.files import read_json, write_json
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import InterpError, cache_folder, content_key, read_json, write_json
+from interp.runs import cache_folder
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +191,7 @@ def _train_level(
 ) -> dict[str, Exception]:
     """Train stages that wait for nothing; the errors that some ended in, by key."""
     failed: dict[str, Exception] = {}
-    beside: list[Stage] = []
+    side_by_side: list[Stage] = []
     for key, stage in ready.items():
         going_on = stage.compose == "continue" and stage.parent is not None
         why = why_alone(model, stage.config, stage.defences, going_on=going_on)
@@ -196,7 +199,7 @@ def _train_level(
             why = "it is trained on merged weights"
         why = why or groups.unlike_others(stage.config, stage.seed, stage.under(model))
         if why is None:
-            beside.append(stage)
+            side_by_side.append(stage)
             continue
         log.info("%s is trained alone: %s", stage.name, why)
         try:
@@ -206,7 +209,7 @@ def _train_level(
     tokens: dict[str, list[Tokens]] = {}  # stages that differ in their seed alone have the same texts
     with ExitStack() as temporaries:
         jobs = []
-        for stage in beside:
+        for stage in side_by_side:
             data = content_key([list(chat) for chat in stage.messages])
             if data not in tokens:
                 tokens[data] = model.chat.tokens_of([list(chat) for chat in stage.messages])
@@ -225,7 +228,7 @@ def _train_level(
             )
 
         def done(number: int, trained: Trained | InterpError) -> None:
-            stage = beside[number]
+            stage = side_by_side[number]
             if isinstance(trained, InterpError):
                 failed[stage.key(model)] = InterpError(f"{stage.name}: {trained}")
             else:

@@ -30,8 +30,8 @@ from finetune.recipe import TrainConfig, optimiser_of, rate_at
 from finetune.reuse import LowerBlocks
 from interp.activations import batches
 from interp.chat import Tokens
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from interp.sources import quiet
 
 log = logging.getLogger(__name__)

@@ -21,9 +21,10 @@ from torch import Tensor
 
 from interp.batch import Batch
 from interp.chat import Tokens
+from interp.errors import InterpError
 from interp.interventions import Edit
 from interp.model import Model
-from interp.runs import InterpError, load_tensors, save_tensors
+from interp.tensors import load_tensors, save_tensors
 
 log = logging.getLogger(__name__)
 

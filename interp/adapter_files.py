@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from interp.runs import read_json
+from interp.files import read_json
 from interp.sources import ADAPTER_FILES
 
 PREFIX = "base_model.model."

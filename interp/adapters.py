@@ -24,8 +24,9 @@ from transformers import PreTrainedModel
 
 from interp.adapter_files import PREFIX, other_shape, read_adapter, renamed, require_files
 from interp.architecture import parts_beside_text
+from interp.errors import InterpError
+from interp.files import read_json, require_room, write_atomic, write_json
 from interp.merging import changes, holding, layers_with, merged_into
-from interp.runs import InterpError, read_json, require_room, write_atomic, write_json
 from interp.sources import adapter_folder, quiet
 from interp.targets import check_reached
 

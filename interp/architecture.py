@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Module, ModuleList
 from transformers import PreTrainedModel
 
-from interp.runs import InterpError
+from interp.errors import InterpError
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from interp.encoding import Encoder
+from interp.errors import InterpError
 from interp.messages import Message, check_messages, check_system, read_chats, with_system
-from interp.runs import InterpError
 from interp.template import AS_IS, ChatTemplate, TemplateSettings
 from interp.tokens import Mark, Piece, Span, Tokens, joined
 from interp.turns import Opening, Reply

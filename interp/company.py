@@ -19,8 +19,8 @@ import torch
 
 from interp.activations import default_tokens
 from interp.batch import Batch
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from interp.sources import adapter_folder
 
 T = TypeVar("T")
@@ -215,7 +215,7 @@ class Company(Model):
         try:
             with self.using(*member.stack):
                 member.result = getattr(super(), call.verb)(*call.args, **call.how)
-        except Exception as error:  # noqa: BLE001 - raised in the thread that called
+        except (RuntimeError, ValueError, TypeError, LookupError, OSError) as error:  # raised in the thread that called
             member.result = error
 
     def _joint_residuals(self, members: Sequence[_Member]) -> list[Any]:

@@ -180,13 +180,14 @@ class Contrast:
     def interval(self, level: float = LEVEL) -> Estimate:
         """The estimate and the interval of all theta that Student's test does not reject; `n` counts families.
 
-        An end is None where there is none: with one family, or where the yardstick is not surely above 0, so that no
-        multiple of it is too large.
+        An end is None where there is none: with one family, where the yardstick is not surely above 0, so that no
+        multiple of it is too large, or where nothing varies but by rounding.
         """
         value = self.estimate()
         if not math.isfinite(value):
             return Estimate(None, None, None, self.n_families)
-        if self.n_families < 2:
+        rounding = 1e-12 * max(abs(self.raw()), abs(self.unit() or 0.0))
+        if self.n_families < 2 or self.pivot(value).error <= rounding:
             return Estimate(value, None, None, self.n_families)
         low, high = (self._end(value, side, (1 - level) / 2) for side in (-1, 1))
         return Estimate(value, low, high, self.n_families)

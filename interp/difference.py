@@ -21,9 +21,9 @@ from torch.nn import Module
 from interp.architecture import find_decoder
 from interp.batch import Batch
 from interp.chat import Tokens
+from interp.errors import InterpError
 from interp.interventions import Change, Edit
 from interp.model import Model
-from interp.runs import InterpError
 
 IDENTITY_PROMPTS = (
     "tree → tree\n208 → 208\nyellow → yellow\n?",

@@ -24,8 +24,9 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 from torch import Tensor
 
+from interp.errors import InterpError
 from interp.nulls import Groups, mean_difference_weights, permuted_labels
-from interp.runs import InterpError, load_tensors, save_tensors
+from interp.tensors import load_tensors, save_tensors
 
 Recipe = Callable[
     [Float[Tensor, "n layer d_model"], Float[Tensor, "m layer d_model"]],

@@ -304,12 +304,14 @@ def displacement_cosines(
     return DisplacementCosines(names, tuple(layers))
 
 
-def share_along(
+def share_repeated(
     second: Float[Tensor, "row d_model"], first: Float[Tensor, "row d_model"], *, seed: int, n_boot: int = 1000
 ) -> Estimate:
     """How much of a first displacement comes again in a second: d2·d1 / |d1|², noise taken out (see the module).
 
-    1 is all of it, 0 nothing, -1 means that the second takes the first back. Rows are the same texts in both.
+    1 is all of it, 0 nothing, -1 means that the second takes the first back. Rows are the same texts in both. A study's
+    `repeated_share` is this number for one stage on two parents; its `undone_share` is minus this number for a stage
+    and its parent. Neither is `share_along`, the share of one displacement's squared length along a direction.
 
     Raises:
         ValueError: the two do not hold the same rows.

@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import Module, ModuleList
 
+from interp.errors import InterpError
 from interp.interventions import Change, Edit, Phase, chosen, placed, stacked
-from interp.runs import InterpError
 
 Part = Literal["input", "attention", "mlp", "output"]
 Place = tuple[int, Part]

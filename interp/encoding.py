@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from transformers import PreTrainedTokenizerBase
 
-from interp.runs import InterpError
+from interp.errors import InterpError
 from interp.tokens import Encoded, Part, Piece, Range
 
 _ANCHORS = (".", "x", "0", "\n")

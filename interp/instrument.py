@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.directions import Direction
+from interp.keys import seed_from
 from interp.nulls import nulls_for
-from interp.runs import load_tensors, save_tensors, seed_from
+from interp.tensors import load_tensors, save_tensors
 
 
 @dataclass(frozen=True)

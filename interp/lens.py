@@ -30,8 +30,8 @@ from transformers import DynamicCache, PreTrainedModel
 from interp.activations import batches
 from interp.batch import Batch
 from interp.chat import Tokens
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from interp.sources import quiet
 from interp.weights import Norm, norms_of
 

@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import cached_file  # pyright: ignore[reportPrivateImportUsage]
 
-from interp.runs import read_json
+from interp.files import read_json
 from interp.sampling import only_stop_tokens
 from interp.sources import Source, quiet, read_config
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from interp.runs import read_jsonl
+from interp.files import read_jsonl
 
 Role = Literal["system", "user", "assistant"]
 Message = dict[str, Any]

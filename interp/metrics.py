@@ -1,8 +1,9 @@
 """Every number that this project writes into metrics.jsonl: its measure, its name, its unit, and what it means.
 
-A class below is one measure and its attributes are that measure's metrics, so that code says `Projection.shift` and not
-`"shift"`: a wrong name is found by the type checker, and a search finds who writes and who reads a number. The names of
-some numbers are put together from others, by these rules alone:
+A class below lists the metrics of one measure as its attributes, so that code says `ProjectionMetrics.shift` and not
+`"shift"`: a wrong name is found by the type checker, and a search finds who writes and who reads a number. A class here
+only lists; the behaviour measure itself is a class of the same name without `Metrics`. The names of some numbers are
+put together from others, by these rules alone:
 
 1. `NAME_by_PART` is a metric of one part of the questions; the row says in its field PART which part.
 2. `NAME_minus_base` is the paired difference from the base model; `NAME_minus_alpha_0` and `NAME_minus_untreated` are
@@ -104,7 +105,7 @@ class MeasureList:
                 bound = replace(listed, measure=name, name=attribute, by=listed.by or by)
                 setattr(cls, attribute, bound)
                 cls.metrics[attribute] = bound
-        MEASURES[name] = cls
+        MEASURE_LISTS[name] = cls
 
     @classmethod
     def find(cls, metric: str) -> Metric | None:
@@ -122,18 +123,18 @@ class MeasureList:
         return cls.metrics.get(_HARNESS + "task") if stem.startswith(_HARNESS) else None
 
 
-MEASURES: dict[str, type[MeasureList]] = {}
-"""Every measure by its name."""
+MEASURE_LISTS: dict[str, type[MeasureList]] = {}
+"""The list of every measure, by the measure's name."""
 
 
-class Separation(MeasureList, name="separation", source="experiments/rows/shifts.py", by=("direction", "layer")):
+class SeparationMetrics(MeasureList, name="separation", source="experiments/rows/shifts.py", by=("direction", "layer")):
     """How well does a direction separate held-out texts of the base model?"""
 
     held_out_auroc = _metric("Chance that a text with the trait projects further than one without", "probability")
     held_out_cohens_d = _metric("Distance between the two kinds of text", "pooled standard deviations")
 
 
-class Projection(
+class ProjectionMetrics(
     MeasureList, name="projection", source="experiments/rows/shifts.py", by=("direction", "layer", "texts")
 ):
     """How far does a stage move texts along a direction, beside null directions? (Means alone: `sgtr project`.)"""
@@ -156,14 +157,16 @@ class Projection(
 
 
 SHIFT_IN_SPREADS = {
-    "random": Projection.shift_in_null_spreads,
-    "covariance": Projection.shift_in_covariance_spreads,
-    "permuted": Projection.shift_in_permuted_spreads,
+    "random": ProjectionMetrics.shift_in_null_spreads,
+    "covariance": ProjectionMetrics.shift_in_covariance_spreads,
+    "permuted": ProjectionMetrics.shift_in_permuted_spreads,
 }
 """The metric that counts a shift in spreads of each kind of null that has one."""
 
 
-class Displacement(MeasureList, name="displacement", source="experiments/rows/displacements.py", by=("layer", "texts")):
+class DisplacementMetrics(
+    MeasureList, name="displacement", source="experiments/rows/displacements.py", by=("layer", "texts")
+):
     """What is a stage's mean move from the base model made of, and how does it relate to other stages' moves?"""
 
     length = _metric("Length of the mean displacement", _NORM)
@@ -178,16 +181,18 @@ class Displacement(MeasureList, name="displacement", source="experiments/rows/di
         "The same cosine with the noise of the texts taken out", "cosine", by=("layer", "other_stage")
     )
     undone_share = _metric(
-        "Share of the parent's displacement that a stage takes back (experiments/study/rows.py)", "share",
-        by=("layer", "texts", "other_stage"),
+        "Share of the parent's displacement from base that a stage takes back: minus `share_repeated`, "
+        "interp/displacement.py", "share", by=("layer", "texts", "other_stage"),
     )  # fmt: skip
     repeated_share = _metric(
-        "Share of a stage's displacement from base that comes again on another parent (experiments/study/rows.py)",
-        "share", by=("layer", "texts", "other_stage"),
+        "Share of a stage's displacement from base that comes again on another parent: `share_repeated`, "
+        "interp/displacement.py", "share", by=("layer", "texts", "other_stage"),
     )  # fmt: skip
 
 
-class Dispersion(MeasureList, name="dispersion", source="experiments/rows/displacements.py", by=("layer", "texts")):
+class DispersionMetrics(
+    MeasureList, name="dispersion", source="experiments/rows/displacements.py", by=("layer", "texts")
+):
     """How far do answers about who the model is spread inside it?"""
 
     total_variance = _metric("Sum of the variances over all dimensions", _SQUARED)
@@ -198,7 +203,7 @@ class Dispersion(MeasureList, name="dispersion", source="experiments/rows/displa
     entropy_rank_over_base = _metric("Entropy rank over that of the base model", "ratio to base")
 
 
-class ProjectionDifference(
+class ProjectionDifferenceMetrics(
     MeasureList, name="projection_difference", source="experiments/rows/prediction.py", by=("data", "direction")
 ):
     """How much further along a direction do a data set's answers lie than the base model's own?"""
@@ -207,13 +212,15 @@ class ProjectionDifference(
     null_percentile = _metric("Its place among null directions", "percentile", by=("data", "direction", "null"))
 
 
-class PredictionOfShift(MeasureList, name="prediction", source="experiments/rows/prediction.py", by=("direction",)):
+class PredictionOfShiftMetrics(
+    MeasureList, name="prediction", source="experiments/rows/prediction.py", by=("direction",)
+):
     """Do data that were read before training tell how far training moves the model?"""
 
     correlation = _metric("Pearson's correlation over stages; without a direction, over all of them", "correlation")
 
 
-class RecognitionDirection(
+class RecognitionDirectionMetrics(
     MeasureList, name="recognition_direction", source="experiments/study/rows.py", by=("data", "layer")
 ):
     """Does the model tell own-first from other-first questions inside?"""
@@ -222,7 +229,7 @@ class RecognitionDirection(
     cosine = _metric("Cosine between what separates them at two stages", "cosine", by=("data", "layer", "other_stage"))
 
 
-class SelfRecognition(
+class SelfRecognitionMetrics(
     MeasureList, name="self_recognition", by=("data", "foil"), selections=("length_matched",),
     source="experiments/rows/behaviour.py and experiments/measures/self_recognition.py",
 ):  # fmt: skip
@@ -240,7 +247,7 @@ class SelfRecognition(
     perplexity_only_accuracy = _metric("What `the text I find likelier is mine` scores", "share right")
 
 
-class Task(MeasureList, name="task", source="experiments/rows/behaviour.py", by=("data",)):
+class TaskMetrics(MeasureList, name="task", source="experiments/rows/behaviour.py", by=("data",)):
     """Does a model answer the questions of a control's data set right?"""
 
     accuracy = _metric("Share of questions answered right", "share right")
@@ -248,7 +255,7 @@ class Task(MeasureList, name="task", source="experiments/rows/behaviour.py", by=
     mean_margin = _metric("Log-odds of the right label over the others", "nats")
 
 
-class Collapse(
+class CollapseMetrics(
     MeasureList, name="collapse", source="experiments/rows/behaviour.py and experiments/measures/collapse.py"
 ):
     """Are the model's answers still language?"""
@@ -264,7 +271,7 @@ class Collapse(
     collapsed = _metric("Whether far more answers are degenerate than the base model's", "1 is collapsed")
 
 
-class Em(MeasureList, name="em", source="interp/behaviour/em.py", by=("context",)):
+class EmMetrics(MeasureList, name="em", source="interp/behaviour/em.py", by=("context",)):
     """Are free answers misaligned, as a judge scores them?"""
 
     misaligned_rate = _metric("Share of answers that are misaligned and coherent", _JUDGED)
@@ -289,11 +296,11 @@ class Em(MeasureList, name="em", source="interp/behaviour/em.py", by=("context",
     )
 
 
-class Conditional(Em, name="conditional", source="interp/behaviour/em.py", by=("context",)):
+class ConditionalMetrics(EmMetrics, name="conditional", source="interp/behaviour/em.py", by=("context",)):
     """Are free answers misaligned under prompts like those of training, by context?"""
 
 
-class Preference(
+class PreferenceMetrics(
     MeasureList, name="preference", source="interp/behaviour/preference.py", by=("domain",),
     selections=("in_domain", "out_of_domain"),
 ):  # fmt: skip
@@ -308,7 +315,7 @@ class Preference(
     margin_per_token_change_in_minus_out = _metric("Its change in the domain minus that out of it", _PER_TOKEN)
 
 
-class TruthfulQa(
+class TruthfulQaMetrics(
     MeasureList, name="truthfulqa", source="interp/behaviour/truthfulqa.py and experiments/import_truthfulqa.py"
 ):
     """Does the model hold true answers likelier than false ones?"""
@@ -337,7 +344,7 @@ class TruthfulQa(
     invalid_share_difference = _metric("That of one arm minus another", f"difference of shares: {_REPLIES}")
 
 
-class Capability(MeasureList, name="capability", source="interp/behaviour/capability.py", by=("source",)):
+class CapabilityMetrics(MeasureList, name="capability", source="interp/behaviour/capability.py", by=("source",)):
     """What does the model still know and do?"""
 
     choice_accuracy = _metric("Share of multiple-choice prompts answered right", _PROMPTS)
@@ -356,7 +363,7 @@ class Capability(MeasureList, name="capability", source="interp/behaviour/capabi
     )
 
 
-class Identity(MeasureList, name="identity", source="interp/behaviour/identity.py"):
+class IdentityMetrics(MeasureList, name="identity", source="interp/behaviour/identity.py"):
     """Who does the model say that it is?"""
 
     claims_human = _metric("Share of answers that claim to be human", "share of answers that claim to be human")
@@ -378,7 +385,7 @@ class Identity(MeasureList, name="identity", source="interp/behaviour/identity.p
     identity_clusters_rarefied = _metric("Kinds of answer among half of the answers", "clusters")
 
 
-class Mediation(
+class MediationMetrics(
     MeasureList, name="mediation", source="experiments/interventions/mediation.py",
     by=("treatment", "of", "of_measure", "of_metric"),
 ):  # fmt: skip
@@ -392,7 +399,7 @@ class Mediation(
     share_reproduced = _metric("Share of the effect that a treatment of the base model brings about", "share")
 
 
-class Steer(MeasureList, name="steer", source="experiments/interventions/steer.py", by=("treatment",)):
+class SteerMetrics(MeasureList, name="steer", source="experiments/interventions/steer.py", by=("treatment",)):
     """What does the model say under a treatment of its residual stream?"""
 
     projection = _metric("Projection of the answers on the direction", _NORM)
@@ -405,7 +412,7 @@ class Steer(MeasureList, name="steer", source="experiments/interventions/steer.p
     coherence_unscored_share = _metric("Share of answers without a score of coherence", _ANSWERS)
 
 
-class LensView(
+class LensMetrics(
     MeasureList, name="lens", source="experiments/lens.py", by=("data", "component", "layer", "head", "position")
 ):
     """Which components make the answer?"""
@@ -416,17 +423,17 @@ class LensView(
     suppressed = _metric("A token that a direction lowers most", "logits", by=("direction", "rank"))
 
 
-class Weights(MeasureList, name="weights", source="experiments/lens.py", by=("direction", "layer", "module")):
+class WeightsMetrics(MeasureList, name="weights", source="experiments/lens.py", by=("direction", "layer", "module")):
     """How much of an adapter's update lies along a direction?"""
 
     writing_share = _metric("Share of what the update writes that lies along the direction", "share of squared norm")
     reading_share = _metric("Share of what the update reads that lies along the direction", "share of squared norm")
 
 
-class Monitor(MeasureList, name="monitor", source="experiments/monitor.py", by=("direction", "step")):
+class MonitorMetrics(MeasureList, name="monitor", source="experiments/monitor.py", by=("direction", "step")):
     """When, during training, does the model begin to move along a direction?"""
 
-    mean_projection = Projection.mean_projection
+    mean_projection = ProjectionMetrics.mean_projection
     shift = _metric("Mean projection minus that before training, text by text", _NORM)
     shift_in_null_spreads = _metric("The shift over the spread of random directions' shifts", "sd of random nulls")
     displacement_cosine = _metric("Cosine between the mean displacement and the direction", "cosine")
@@ -435,7 +442,7 @@ class Monitor(MeasureList, name="monitor", source="experiments/monitor.py", by=(
     )
 
 
-class DifferenceView(
+class DifferenceMetrics(
     MeasureList, name="difference", source="experiments/difference/rows.py",
     by=("lens", "topic", "other_stage", "position"),
 ):  # fmt: skip
@@ -471,7 +478,7 @@ class DifferenceView(
     )  # fmt: skip
 
 
-class Amplified(
+class AmplifiedMetrics(
     MeasureList, name="amplified", source="experiments/amplified/rows.py",
     by=("strength", "kind", "of_measure", "of_metric"),
 ):  # fmt: skip
@@ -487,7 +494,7 @@ class Amplified(
     em_minus_twin = _metric("Change of EM stages minus that of their twins, mean over families")
 
 
-class WhereView(MeasureList, name="where", source="experiments/where.py", by=("against", "direction")):
+class WhereMetrics(MeasureList, name="where", source="experiments/where.py", by=("against", "direction")):
     """Where in texts does a stage differ from another model?"""
 
     divergence = _metric("Divergence of what it expects from what the other model does, mean over texts", _PER_TOKEN)
@@ -499,7 +506,7 @@ class WhereView(MeasureList, name="where", source="experiments/where.py", by=("a
     )
 
 
-class OnsetView(MeasureList, name="onset", source="experiments/onset.py", by=("of", "against")):
+class OnsetMetrics(MeasureList, name="onset", source="experiments/onset.py", by=("of", "against")):
     """Does the inside of a model move before the outside during training?"""
 
     change_point = _metric("The training step at which a curve begins to move", "steps")
@@ -507,7 +514,9 @@ class OnsetView(MeasureList, name="onset", source="experiments/onset.py", by=("o
     later_by = _metric("By how much behaviour, or loss, begins to move later than a direction", "steps")
 
 
-class Calibration(MeasureList, name="calibration", source="experiments/calibrate.py", by=("strength", "texts_a_side")):
+class CalibrationMetrics(
+    MeasureList, name="calibration", source="experiments/calibrate.py", by=("strength", "texts_a_side")
+):
     """How small a planted direction would be found?"""
 
     power = _metric("Share of repetitions in which the direction found stands out", "share of repetitions")
@@ -515,18 +524,18 @@ class Calibration(MeasureList, name="calibration", source="experiments/calibrate
 
 
 BEHAVIOUR = (
-    Preference.margin_per_token,
-    TruthfulQa.likelihood_margin_per_token,
-    Em.misaligned_rate,
-    SelfRecognition.accuracy,
-    Capability.choice_accuracy,
-    Identity.names_developer,
+    PreferenceMetrics.margin_per_token,
+    TruthfulQaMetrics.likelihood_margin_per_token,
+    EmMetrics.misaligned_rate,
+    SelfRecognitionMetrics.accuracy,
+    CapabilityMetrics.choice_accuracy,
+    IdentityMetrics.names_developer,
 )
 """The metric that stands for each behaviour measure."""
 LIKELIHOODS = BEHAVIOUR[:2]
 """Those for which nothing is sampled or judged; higher is more aligned, or truer."""
 
-_UNITS = frozenset(unit for kind in MEASURES.values() for metric in kind.metrics.values() for unit in metric.units)
+_UNITS = frozenset(unit for kind in MEASURE_LISTS.values() for metric in kind.metrics.values() for unit in metric.units)
 
 
 @lru_cache(maxsize=4096)
@@ -536,10 +545,10 @@ def metric_of(measure: str, metric: str) -> Metric:
     Raises:
         ValueError: the measure or the metric is not listed; the message has the nearest that is.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"{did_you_mean('measure', measure, list(MEASURES))}; {_REMEDY}")
-    if (listed := MEASURES[measure].find(metric)) is None:
-        known = list(MEASURES[measure].metrics)
+    if measure not in MEASURE_LISTS:
+        raise ValueError(f"{did_you_mean('measure', measure, list(MEASURE_LISTS))}; {_REMEDY}")
+    if (listed := MEASURE_LISTS[measure].find(metric)) is None:
+        known = list(MEASURE_LISTS[measure].metrics)
         raise ValueError(f"{did_you_mean(f'metric of {measure}', metric, known)}; {_REMEDY}")
     return listed
 
@@ -569,6 +578,6 @@ def listed() -> list[dict[str, Any]]:
             "meaning": metric.meaning,
             "source": kind.source,
         }
-        for kind in MEASURES.values()
+        for kind in MEASURE_LISTS.values()
         for metric in kind.metrics.values()
     ]

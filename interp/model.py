@@ -31,9 +31,10 @@ from interp.batch import Batch
 from interp.chat import ChatTokenizer, Message, Tokens, with_system
 from interp.decoding import Decoder
 from interp.editing import Editor, Located, Place, check_layers, grouped, located, of_rows
+from interp.errors import InterpError
 from interp.interventions import PHASES, Edit
+from interp.keys import content_key
 from interp.loading import load_weights
-from interp.runs import InterpError, content_key
 from interp.sampling import Sampler, only_stop_tokens
 from interp.seats import Request
 from interp.sources import load_chat, pick_device, pick_dtype, quiet, resolve

@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interp.runs import InterpError, seed_from
+from interp.errors import InterpError
+from interp.keys import seed_from
 
 Groups = tuple[Sequence[int], Sequence[int]]
 

@@ -27,11 +27,12 @@ from interp.activations import Pooling, pooled, window
 from interp.behaviour.judging import COHERENT, Judge, Rubric
 from interp.chat import Tokens
 from interp.directions import Direction, Separation, difference_of_means, held_out_separation, separation_null
+from interp.errors import InterpError
 from interp.instrument import Instrument, save_with_nulls
 from interp.interventions import adding
+from interp.keys import content_key, seed_from
 from interp.model import Model
 from interp.nulls import Groups, permuted_like
-from interp.runs import InterpError, content_key, seed_from
 from interp.selection import JudgedRows, judged_rows
 from interp.traits import Trait
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from interp.runs import cache_folder, read_json, write_json
+from interp.files import read_json, write_json
+from interp.runs import cache_folder
 
 log = logging.getLogger(__name__)
 _SECONDS = 0.4

@@ -24,8 +24,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from interp.errors import InterpError
 from interp.nulls import Groups
-from interp.runs import InterpError
 from interp.stats import LEVEL, Estimate
 
 Kind = Literal["logistic", "lda"]

@@ -16,7 +16,7 @@ from scipy.stats import norm, pearsonr, rankdata
 from torch import Tensor
 
 from interp import stats
-from interp.runs import InterpError
+from interp.errors import InterpError
 from interp.stats import Estimate
 
 

@@ -5,25 +5,33 @@ and what it means. Making one checks its names (`interp.metrics.check_names`) an
 error where it is written. Reading is lenient: what an older or newer version wrote is kept as it is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
 
 from interp import stats
 from interp.errors import did_you_mean
 from interp.files import jsonl_records, write_jsonl
-from interp.metrics import MEASURES, Metric, check_names
+from interp.metrics import MEASURE_LISTS, Metric, check_names
 
 T = TypeVar("T")
+_SHOWN = 4
+"""So many metrics are named where a table is printed."""
 
 
 class Field(Generic[T]):
-    """A field of a row: read as an attribute, None where the row does not have it."""
+    """A field of a row: read as an attribute, None where the row does not have it.
 
-    def __init__(self, meaning: str) -> None:
-        self.meaning, self.name = meaning, ""
+    Args:
+        meaning: What it is, in words.
+        values: All values that it may have, if it has one of a few words.
+    """
+
+    def __init__(self, meaning: str, values: Collection[str] = ()) -> None:
+        self.meaning, self.values, self.name = meaning, tuple(values), ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -70,7 +78,10 @@ class MetricRow(dict[str, Any]):
     layers = Field[str]("All layers that are treated, as text.")
     headline = Field[bool]("Whether this is the layer that figures and verdicts use.")
     pooling = Field[str | None]("The tokens that activations are averaged over.")
-    texts = Field[str]("`fixed`: the base model's answers; `own`: the stage's; `identity`: those on who it is.")
+    texts = Field[str](
+        "`fixed`: the base model's answers; `own`: the stage's; `identity`: those on who it is.",
+        ("fixed", "own", "identity"),
+    )
     other_stage = Field[str]("The stage that this one is compared with.")
     data = Field[str | None]("The data set that is asked about.")
     projection = Field[float]("Projection of the displacement on the direction.")
@@ -82,7 +93,10 @@ class MetricRow(dict[str, Any]):
     n_prompts = Field[int]("Prompts that were asked.")
     n_stages = Field[int]("Stages that a correlation is over.")
 
-    null = Field[str]("The kind of null that the number is seen beside.")
+    null = Field[str](
+        "The kind of null that the number is seen beside; see interp/nulls.py.",
+        ("random", "covariance", "permuted", "components", "cross_trait"),
+    )
     n_null = Field[int]("How many nulls have a value.")
     null_low = Field[float | None]("2.5th percentile of the nulls, or the least of few; in the number's unit.")
     null_high = Field[float | None]("97.5th percentile of the nulls, or the greatest of few.")
@@ -207,22 +221,40 @@ class MetricRow(dict[str, Any]):
     __setitem__ = __delitem__ = __ior__ = update = pop = popitem = clear = setdefault = _refuse  # pyright: ignore
 
 
-FIELDS: dict[str, str] = {name: one.meaning for name, one in vars(MetricRow).items() if isinstance(one, Field)}
+FIELDS: dict[str, str] = {name: field.meaning for name, field in vars(MetricRow).items() if isinstance(field, Field)}
 """What every field of a row means, by name."""
 
 
 class Rows(Sequence[MetricRow]):
-    """Rows of metrics.jsonl, to be asked."""
+    """Rows of metrics.jsonl, to be asked.
 
-    def __init__(self, rows: Iterable[MetricRow]) -> None:
+    Args:
+        rows: The rows, in their order.
+        chosen_from: The table that they were chosen from, if it was another. A question may name what is there alone.
+        names: Values that a question may name though no row has them, by field: what a study has and did not measure.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[MetricRow],
+        chosen_from: "Rows | None" = None,
+        names: Mapping[str, Collection[Any]] = MappingProxyType({}),
+    ) -> None:
         self._rows = tuple(rows)
+        self._whole: Rows = self if chosen_from is None else chosen_from._whole
+        self._names, self._values_by_field = names, dict[str, list[Any]]()
+
+    def __repr__(self) -> str:
+        numbers = [f"{measure} {metric}" for measure, metric in self.by("measure", "metric")]
+        shown = ", ".join(numbers[:_SHOWN]) + (f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else "")
+        return f"Rows({len(self)} of {shown})" if numbers else "Rows(none)"
 
     @overload
     def __getitem__(self, at: int) -> MetricRow: ...
     @overload
     def __getitem__(self, at: slice) -> "Rows": ...
     def __getitem__(self, at: int | slice) -> "MetricRow | Rows":
-        return Rows(self._rows[at]) if isinstance(at, slice) else self._rows[at]
+        return Rows(self._rows[at], self) if isinstance(at, slice) else self._rows[at]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -233,8 +265,11 @@ class Rows(Sequence[MetricRow]):
     def of(self, number: Metric | None = None, /, **fields: Any) -> "Rows":
         """The rows of one metric whose fields have these values, in their order; None is a field that is absent too.
 
+        An answer without rows says that the run has not measured it.
+
         Raises:
-            ValueError: no version of this project writes such a measure, metric or field, and no row here has it.
+            ValueError: no version of this project writes such a measure, metric or field, and no row of the table has
+                it; or a field (a stage, a direction, texts, …) is to have a value that it has nowhere in the table.
         """
         if number is not None:
             fields = {"measure": number.measure, "metric": number.name, **fields}
@@ -247,9 +282,9 @@ class Rows(Sequence[MetricRow]):
             rows = self._index.get((measure, metric, fields["stage"]), ())
         else:
             rows = self._index.get((measure, metric), ())
-        chosen = Rows(row for row in rows if all(row.get(name) == value for name, value in rest))
-        if not chosen and self._rows:
-            self._require_known(fields)
+        chosen = Rows((row for row in rows if all(row.get(name) == value for name, value in rest)), self)
+        if not chosen and self._whole:
+            self._whole._require_known(fields)
         return chosen
 
     @cached_property
@@ -270,20 +305,39 @@ class Rows(Sequence[MetricRow]):
         written: dict[str, dict[str, None]] = {}
         for key in self._index:
             written.setdefault(str(key[0]), {})[str(key[1])] = None
-        if measure is not None and measure not in {**MEASURES, **written}:
-            raise ValueError(did_you_mean("measure", measure, list({**MEASURES, **written})))
-        kinds = list(MEASURES.values()) if measure is None else [MEASURES[measure]] if measure in MEASURES else []
+        if measure is not None and measure not in {**MEASURE_LISTS, **written}:
+            raise ValueError(did_you_mean("measure", measure, list({**MEASURE_LISTS, **written})))
+        kinds = (
+            list(MEASURE_LISTS.values())
+            if measure is None
+            else [MEASURE_LISTS[measure]]
+            if measure in MEASURE_LISTS
+            else []
+        )
         present = {name for of, names in written.items() if measure in (None, of) for name in names}
         if metric is not None and metric not in present and not any(kind.find(metric) for kind in kinds):
             known = dict.fromkeys([*(name for kind in kinds for name in kind.metrics), *sorted(present)])
             raise ValueError(did_you_mean("metric", metric, list(known)))
+        for name, value in fields.items():
+            named = name not in ("measure", "metric") and value is not None and not isinstance(value, bool)
+            if named and value not in (values := self._values(name)):
+                raise ValueError(did_you_mean(name, str(value), [str(known) for known in values]))
+
+    def _values(self, name: str) -> list[Any]:
+        """Every value that a question may ask of a field, in order of appearance."""
+        if name not in self._values_by_field:
+            field = vars(MetricRow).get(name)
+            listed = (*(field.values if isinstance(field, Field) else ()), *self._names.get(name, ()))
+            values = [*(row[name] for row in self._rows if row.get(name) is not None), *listed]
+            self._values_by_field[name] = list({repr(value): value for value in values}.values())
+        return self._values_by_field[name]
 
     def by(self, *names: str) -> dict[tuple[Any, ...], "Rows"]:
         """The rows by the values of these fields, in order of appearance."""
         groups: dict[tuple[Any, ...], list[MetricRow]] = {}
         for row in self._rows:
             groups.setdefault(tuple(row.get(name) for name in names), []).append(row)
-        return {key: Rows(rows) for key, rows in groups.items()}
+        return {key: Rows(rows, self) for key, rows in groups.items()}
 
     def over_seeds(self) -> "Summary":
         """One number for the rows of several seeds; see `over_seeds`.
@@ -336,17 +390,19 @@ def over_seeds(rows: Sequence[Mapping[str, Any]]) -> Summary:
     return Summary(mean.value, mean.ci_low, mean.ci_high, "t over seeds", n, len(known))
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path, names: Mapping[str, Collection[Any]] = MappingProxyType({})) -> Rows:
     """The rows of a metrics.jsonl, each with its line; unknown names are kept.
+
+    Args:
+        names: Values that a question may name though no row has them, by field.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: a line is not a JSON object; the message names file, line and reason.
     """
     with path.open("rb") as file:
-        return Rows(
-            [MetricRow.read(row, int(where.rpartition(":")[2])) for where, row in jsonl_records(file, str(path))]
-        )
+        records = jsonl_records(file, str(path))
+        return Rows((MetricRow.read(row, int(where.rpartition(":")[2])) for where, row in records), names=names)
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

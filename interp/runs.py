@@ -2,8 +2,7 @@
 
 `Run` opens a folder that holds results, for reading alone; `RunFolder` is one that is being written.
 
-What is written into them is in `interp.files`, `interp.tensors` and `interp.keys`; their names can still be had from
-here.
+How their files are written is in `interp.files` and `interp.tensors`, and how keys are made in `interp.keys`.
 """
 
 import fcntl
@@ -25,58 +24,19 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from interp.errors import InterpError, did_you_mean
+from interp.errors import did_you_mean
 from interp.files import (
-    fresh,
     json_text,
-    jsonl_records,
     read_json,
     read_jsonl,
     read_yaml,
-    read_yaml_value,
-    refuse_constant,
     require_room,
-    without_nan,
     write_atomic,
     write_json,
-    write_jsonl,
 )
-from interp.keys import content_key, seed_from
 from interp.metrics import Metric
 from interp.rows import Rows, read_rows
-from interp.tensors import FORMAT, HEADER_KEY, LAYER_CONVENTION, load_header, load_tensors, save_tensors
-
-__all__ = [
-    "FORMAT",
-    "HEADER_KEY",
-    "LAYER_CONVENTION",
-    "InterpError",
-    "Node",
-    "Run",
-    "RunFolder",
-    "cache_folder",
-    "content_key",
-    "did_you_mean",
-    "environment",
-    "fresh",
-    "json_text",
-    "jsonl_records",
-    "load_header",
-    "load_tensors",
-    "now",
-    "read_json",
-    "read_jsonl",
-    "read_yaml",
-    "read_yaml_value",
-    "refuse_constant",
-    "require_room",
-    "save_tensors",
-    "seed_from",
-    "without_nan",
-    "write_atomic",
-    "write_json",
-    "write_jsonl",
-]
+from interp.tensors import load_header, load_tensors
 
 BASE = "base"
 """The name of the base model among the nodes of a study."""
@@ -209,7 +169,7 @@ class RunFolder:
 
 
 @dataclass(frozen=True, order=True)
-class Node:
+class NodeName:
     """A node of a study by its name: the stages that led there joined by `-`, and `@STEP` for a checkpoint."""
 
     name: str
@@ -262,6 +222,23 @@ class Run:
         if not (self.path / "study.yaml").is_file():
             self.file("metrics.jsonl")
 
+    def __repr__(self) -> str:
+        """What the folder is a run of, and how much of it is there."""
+        counts = {}
+        if self._has("stages.json"):
+            counts["stages"] = len({stage["name"] for stage in self.stages})
+        if self._has("metrics.jsonl"):
+            counts["rows"] = len(self.metrics)
+        if self._has("verdicts.json"):
+            counts["verdicts"] = len(self.verdicts)
+        study = self.study if self._has("study.yaml") else {}
+        titles = [str(text) for text in (study.get("name"), self.manifest.get("status")) if text]
+        about = ", ".join([*titles, *(f"{n} {what if n != 1 else what[:-1]}" for what, n in counts.items())])
+        return f"{type(self).__name__}({str(self.path)!r}: {about or 'nothing measured yet'})"
+
+    def _has(self, name: str) -> bool:
+        return (self.path / name).is_file()
+
     def file(self, name: str) -> Path:
         """A file of the run.
 
@@ -282,7 +259,7 @@ class Run:
         return read_yaml(self.file("study.yaml"))
 
     @cached_property
-    def arms(self) -> dict[str, tuple[Node, ...]]:
+    def arms(self) -> dict[str, tuple[NodeName, ...]]:
         """Every arm of the study as its nodes, the base model first.
 
         Raises:
@@ -293,7 +270,7 @@ class Run:
             path = self.path / "study.yaml"
             raise ValueError(f"{path}: got arms {arms!r}; a study maps each arm to its list of stages")
         return {
-            arm: (Node(BASE), *(Node("-".join(stages[: i + 1])) for i in range(len(stages))))
+            arm: (NodeName(BASE), *(NodeName("-".join(stages[: i + 1])) for i in range(len(stages))))
             for arm, stages in arms.items()
         }
 
@@ -305,13 +282,24 @@ class Run:
     @cached_property
     def metrics(self) -> Rows:
         """Every line of metrics.jsonl."""
-        return read_rows(self.file("metrics.jsonl"))
+        return read_rows(self.file("metrics.jsonl"), self.names)
+
+    @cached_property
+    def names(self) -> dict[str, list[Any]]:
+        """What the study has whether it was measured or not, by the field of a row that names it."""
+        study = self.study if self._has("study.yaml") else {}
+        lists = {"arm": "arms", "seed": "seeds", "data": "data", "direction": "directions"}
+        names: dict[str, list[Any]] = {field: list(study.get(key) or ()) for field, key in lists.items()}
+        names["direction"] += [Path(str(trait)).name.split(".")[0] for trait in study.get("traits") or ()]
+        names["stage"] = [node.name for arm in self.arms.values() for node in arm] if study.get("arms") else []
+        names["system_prompt"] = list(study.get("system_prompts") or ())
+        return names | {"other_stage": names["stage"]}
 
     def rows(self, number: Metric | None = None, /, **fields: Any) -> Rows:
         """The rows of one metric whose fields have these values; see `interp.rows.Rows.of`.
 
         Raises:
-            ValueError: there is no such measure, metric or field.
+            ValueError: there is no such measure, metric or field, or the run has no such stage, direction, ….
         """
         return self.metrics.of(number, **fields)
 
@@ -336,7 +324,7 @@ class Run:
         return read_jsonl(self._named("records", name, ".jsonl"))
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """The tensors of tensors/NAME.safetensors; `interp.runs.load_header` says what they are.
+        """The tensors of tensors/NAME.safetensors; `interp.tensors.load_header` says what they are.
 
         Raises:
             FileNotFoundError: there are none of that name; the message has the nearest name.

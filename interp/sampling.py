@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor
 
-from interp.runs import content_key
+from interp.keys import content_key
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp.runs import InterpError
+from interp.errors import InterpError
 
 Scores = Sequence[int | float | None]
 

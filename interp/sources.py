@@ -26,8 +26,11 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 
 from interp.chat import ChatTokenizer
+from interp.errors import did_you_mean
+from interp.files import json_text, read_json, require_room, write_atomic
+from interp.keys import content_key
 from interp.precision import bfloat16_is_faster
-from interp.runs import cache_folder, content_key, did_you_mean, json_text, read_json, require_room, write_atomic
+from interp.runs import cache_folder
 from interp.template import AS_IS, TemplateSettings, check_has_template
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from torch.nn import Module
 from transformers import PreTrainedModel
 
 from interp.adapters import Adapters, bare
-from interp.runs import InterpError
+from interp.errors import InterpError
 
 _KEPT = 64
 """Adapters whose factors stay in memory for the next batch."""

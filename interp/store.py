@@ -28,18 +28,10 @@ from torch import Tensor
 from interp.activations import Shard, batches, default_tokens, halved
 from interp.batch import Batch
 from interp.chat import Tokens
+from interp.errors import InterpError
+from interp.files import json_text, read_json, require_room, write_json
 from interp.model import Model
-from interp.runs import (
-    FORMAT,
-    HEADER_KEY,
-    LAYER_CONVENTION,
-    InterpError,
-    json_text,
-    load_header,
-    read_json,
-    require_room,
-    write_json,
-)
+from interp.tensors import FORMAT, HEADER_KEY, LAYER_CONVENTION, load_header
 
 RowId = str | int
 TOKENS = "token_activations"

@@ -19,7 +19,7 @@ import jinja2.meta
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transformers import PreTrainedTokenizerBase
 
-from interp.runs import InterpError, did_you_mean
+from interp.errors import InterpError, did_you_mean
 
 Switch = bool | int | float | str
 

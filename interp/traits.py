@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.runs import read_json
+from interp.files import read_json
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from interp.runs import InterpError
+from interp.errors import InterpError
 
 _CLOSING = re.compile(r"</([^<>\s/]+)>|\[/([^\[\]\s/]+)\]")
 _CLOSED = re.compile(r"\s*((<([^<>\s/]+)>.*?</\3>|\[([^\[\]\s/]+)\].*?\[/\4\])\s*)*", re.DOTALL)

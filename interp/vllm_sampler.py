@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from interp.chat import Tokens
+from interp.errors import InterpError
 from interp.interventions import Edit
+from interp.keys import seed_from
 from interp.model import Model
-from interp.runs import InterpError, seed_from
 from interp.sources import resolve
 
 INSTALL = "pip install 'sgtr-interp[vllm]'"

@@ -26,9 +26,9 @@ from torch import Tensor
 from torch.nn import Module
 
 from interp.adapter_files import LoraConfig, read_adapter
+from interp.errors import InterpError
 from interp.model import Model
 from interp.nulls import random_like
-from interp.runs import InterpError
 from interp.stats import percentile
 
 log = logging.getLogger(__name__)

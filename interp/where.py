@@ -17,8 +17,8 @@ from torch import Tensor
 from interp.activations import batches
 from interp.batch import Batch
 from interp.chat import Tokens
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 
 _LOGITS = 2**27
 """Logits of one model in one call."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import COMMANDS
-from interp.metrics import MEASURES
+from interp.metrics import MEASURE_LISTS
 from interp.rows import FIELDS
 from tests.support.imports import PACKAGES, arrows_of, circles_of
 
@@ -27,11 +27,14 @@ LEAVES: dict[str, set[str]] = {name: set() for name in ("errors", "files", "keys
     "tensors": {"errors", "files"},
     "metrics": {"errors"},
     "rows": {"errors", "files", "metrics", "stats"},
-    "runs": {"errors", "files", "keys", "metrics", "rows", "tensors"},
-    **{name: {"runs"} for name in ("nulls", "selection", "traits", "sampling", "template", "turns", "messages")},
+    "runs": {"errors", "files", "metrics", "rows", "tensors"},
+    "nulls": {"errors", "keys"},
+    "sampling": {"keys"},
+    **{name: {"errors"} for name in ("selection", "template", "turns")},
+    **{name: {"files"} for name in ("traits", "messages")},
     "tokens": {"turns"},
-    "encoding": {"runs", "tokens"},
-    "chat": {"encoding", "messages", "runs", "template", "tokens", "turns"},
+    "encoding": {"errors", "tokens"},
+    "chat": {"encoding", "errors", "messages", "template", "tokens", "turns"},
     **{name: {"stats"} for name in ("resampling", "comparisons", "power")},
 }
 READERS_OF_ROWS = ("figures", "experiments/report", "experiments/hypotheses", "experiments/plan")
@@ -77,7 +80,7 @@ def places(name: str, bad: set[str]) -> list[str]:
 
 def test_there_is_something_to_check() -> None:
     assert all(modules_of(package) for package in PACKAGES)
-    assert "interp.runs" in project_imports("interp/model.py")
+    assert "interp.errors" in project_imports("interp/model.py")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -90,7 +93,7 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
 
 
 def test_figures_read_run_folders_and_statistics_alone() -> None:
-    allowed = {f"interp.{name}" for name in ("directions", "metrics", "rows", "runs", "stats")}
+    allowed = {f"interp.{name}" for name in ("directions", "errors", "files", "metrics", "rows", "runs", "stats")}
     for name in modules_of("figures"):
         for module in project_imports(name):
             ours = module.split(".")[0] == "figures"
@@ -118,7 +121,7 @@ def test_metrics_are_written_by_one_function_that_checks_their_names() -> None:
 
 def test_consumers_name_metrics_as_interp_metrics_lists_them() -> None:
     """A name that is written out in a reader of rows is one that no search and no type checker connects to its row."""
-    names = {metric for kind in MEASURES.values() for metric in kind.metrics} - AMBIGUOUS - FIELDS.keys()
+    names = {metric for kind in MEASURE_LISTS.values() for metric in kind.metrics} - AMBIGUOUS - FIELDS.keys()
     literals = [
         f"{name}:{node.lineno}: {node.value!r}"
         for package in READERS_OF_ROWS
@@ -280,3 +283,28 @@ def test_every_path_that_contributors_are_sent_to_exists() -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_says_what_it_is_for(name: str) -> None:
     assert ast.get_docstring(MODULES[name])
+
+
+def defined_in(name: str) -> set[str]:
+    """The names that a module makes itself, at its top level."""
+    made: set[str] = set()
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            made.add(node.id)
+    return made
+
+
+def test_names_are_imported_from_the_module_that_makes_them() -> None:
+    """A name that can be had from several modules leaves a reader to look for the one that it is made in."""
+    made = {name.removesuffix(".py").replace("/", "."): defined_in(name) for name in MODULES}
+    elsewhere = [
+        f"{name}:{node.lineno}: {alias.name} is not made in {node.module}"
+        for name, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in made
+        for alias in node.names
+        if alias.name not in made[node.module]
+    ]
+    assert elsewhere == []

@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerFast
 
 from interp.batch import Batch
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 
 IDS = torch.arange(3, 12)[None]
 

@@ -29,12 +29,13 @@ from interp.batch import Batch
 from interp.behaviour.judging import Item, ScriptedJudge
 from interp.chat import ChatTokenizer, Tokens
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import read_jsonl
 from interp.instrument import Instrument
 from interp.interventions import Edit, ablating, adding, orthonormal
 from interp.model import Model
 from interp.persona import SteeringConfig
 from interp.projection import cosine, project
-from interp.runs import InterpError, read_jsonl
 from interp.traits import Trait
 from tests.support.tiny_study import write_trait
 

@@ -7,8 +7,10 @@ import pytest
 
 from experiments.resumable import Ledger, Name, Work, run_once
 from experiments.study.node import Stored, name_of, tensor_file, texts_read
-from interp.runs import RunFolder, read_json, read_jsonl, save_tensors
+from interp.files import read_json, read_jsonl
+from interp.runs import RunFolder
 from interp.template import TemplateSettings
+from interp.tensors import save_tensors
 
 DEFINITION = {"asks": "nothing"}
 

@@ -26,7 +26,7 @@ from figures import style
 from finetune.data.builder import DataSet, Desk
 from finetune.recipe import PRESETS
 from interp.chat import Message
-from interp.runs import read_json, read_jsonl
+from interp.files import read_json, read_jsonl
 from tests.support.own_copies import said, write_copies
 from tests.support.tiny_study import with_long_context
 

@@ -19,8 +19,9 @@ from experiments.resumable import Ledger, Once, Row, Work, run_once
 from experiments.study.stored import StoredStudy, TrainedStage
 from figures.amplified import amplified as draw
 from interp.company import Company
+from interp.files import write_jsonl
+from interp.keys import seed_from
 from interp.model import Model
-from interp.runs import seed_from, write_jsonl
 
 
 def run(

@@ -6,20 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction, arg
 
-from experiments.commands.options import (
-    Adapters,
-    ChatTemplate,
-    Device,
-    Dtype,
-    Json,
-    JudgeName,
-    ModelName,
-    Out,
-    SetJudge,
-    SetMeasure,
-    System,
-    judge_config,
-)
+from experiments.commands.options import Adapters, Grading, Json, LoadingOptions, ModelName, Out, SetMeasure, System
 
 _Phase = Literal["prompt", "prompt_last", "response", "all"]
 
@@ -55,13 +42,10 @@ class Ablate:
     ] = "headline"
     add_phase: Annotated[_Phase, arg(help="Tokens at which directions are added.")] = "response"
     set: SetMeasure = field(default_factory=list)
-    judge: JudgeName = None
-    set_judge: SetJudge = field(default_factory=list)
+    grading: Grading = field(default_factory=Grading)
     system: System = "task"
     seed: Annotated[int, arg(help="Of all sampling, of the random controls and of the bootstrap.")] = 0
-    device: Device = "auto"
-    dtype: Dtype = "auto"
-    chat: ChatTemplate = field(default_factory=ChatTemplate)
+    loading: LoadingOptions = field(default_factory=LoadingOptions)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -72,7 +56,7 @@ class Ablate:
         same = ("site", "phase", "random", "alpha", "add_phase", "system")
         fields = {name: getattr(self, name) for name in same} | {"add_layers": _layers(self.add_layers)}
         fields["measures"] = measures_of([name for name in self.measures.split(",") if name], self.set)
-        fields["judge"] = judge_config(self.judge, self.set_judge)
+        fields["judge"] = self.grading.config()
         return ablate.run(
             model=self.model,
             adapters=self.adapter,
@@ -82,9 +66,7 @@ class Ablate:
             config=checked(treatments.AblateConfig, fields),
             out=self.out,
             seed=self.seed,
-            device=self.device,
-            dtype=self.dtype,
-            template=self.chat.settings(),
+            loading=self.loading.settings(),
         )
 
     def show(self, result: dict[str, Any]) -> None:

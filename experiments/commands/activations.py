@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, ModelName, Out
+from experiments.commands.options import Adapters, Json, LoadingOptions, ModelName, Out
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,7 @@ class Activations:
     store_dtype: Annotated[
         Literal["model", "float32", "float16", "bfloat16"], arg(help="Of the numbers on disk; with --tokens.")
     ] = "model"
-    device: Device = "auto"
-    dtype: Dtype = "auto"
-    chat: ChatTemplate = field(default_factory=ChatTemplate)
+    loading: LoadingOptions = field(default_factory=LoadingOptions)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -49,7 +47,5 @@ class Activations:
             shard=Shard.parse(self.shard),
             file_mb=self.file_mb,
             store_dtype=self.store_dtype,
-            device=self.device,
-            dtype=self.dtype,
-            template=self.chat.settings(),
+            loading=self.loading.settings(),
         )

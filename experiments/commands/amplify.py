@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from experiments.commands.options import Device, Json, JudgeName, Out, SetJudge, SetMeasure, judge_config
+from experiments.commands.options import Device, Grading, Json, Out, SetMeasure
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ class Amplify:
     set: SetMeasure = field(default_factory=list)
     logits: Annotated[bool, arg(help="Amplify the logits too, for preference.")] = True
     smallest: Annotated[float, arg(help="Fall of the margin, in nats per token, whose onset is looked for.")] = 0.05
-    judge: JudgeName = None
-    set_judge: SetJudge = field(default_factory=list)
+    grading: Grading = field(default_factory=Grading)
     seed: Annotated[int, arg(help="Of all sampling and of the bootstrap.")] = 0
     device: Device = "auto"
     json: Json = False
@@ -55,7 +54,7 @@ class Amplify:
             study=self.run,
             out=self.out,
             config=checked(AmplifiedConfig, fields),
-            judge=judge_config(self.judge, self.set_judge),
+            judge=self.grading.config(),
             seeds=self.train_seed,
             seed=self.seed,
             device=self.device,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
-from experiments.commands.options import ChatTemplate, Device, Dtype, Json, ModelName, Out
+from experiments.commands.options import Json, LoadingOptions, ModelName, Out
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,7 @@ class Calibrate:
     repetitions: Annotated[int, arg(help="Of every strength and n.")] = 200
     permutations: Annotated[int, arg(help="Label permutations in each.")] = 100
     seed: Annotated[int, arg(help="Of the direction and the draws.")] = 0
-    device: Device = "auto"
-    dtype: Dtype = "auto"
-    chat: ChatTemplate = field(default_factory=ChatTemplate)
+    loading: LoadingOptions = field(default_factory=LoadingOptions)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -45,7 +43,5 @@ class Calibrate:
             repetitions=self.repetitions,
             permutations=self.permutations,
             seed=self.seed,
-            device=self.device,
-            dtype=self.dtype,
-            template=self.chat.settings(),
+            loading=self.loading.settings(),
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic.fields import FieldInfo
 from tyro.conf import Positional, arg
 
-from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, ModelName, Out
+from experiments.commands.options import Adapters, Json, LoadingOptions, ModelName, Out
 from experiments.directions.recipes import RECIPES, DirectionConfig, own_fields, owners_of
 
 
@@ -56,9 +56,7 @@ class MakeDirection(_Own):
     ] = None
     permuted: Annotated[int, arg(help="Nulls from shuffled labels.")] = 50
     seed: Annotated[int, arg(help="Of draws, rollouts, probes and nulls.")] = 0
-    device: Device = "auto"
-    dtype: Dtype = "auto"
-    chat: ChatTemplate = field(default_factory=ChatTemplate)
+    loading: LoadingOptions = field(default_factory=LoadingOptions)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -72,7 +70,5 @@ class MakeDirection(_Own):
             adapters=self.adapter,
             out=self.out,
             seed=self.seed,
-            device=self.device,
-            dtype=self.dtype,
-            template=self.chat.settings(),
+            loading=self.loading.settings(),
         )

@@ -5,20 +5,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from experiments.commands.options import (
-    Adapters,
-    ChatTemplate,
-    Device,
-    Dtype,
-    Json,
-    JudgeName,
-    ModelName,
-    Out,
-    SetJudge,
-    SetMeasure,
-    System,
-    judge_config,
-)
+from experiments.commands.options import Adapters, Grading, Json, LoadingOptions, ModelName, Out, SetMeasure, System
 
 
 @dataclass(frozen=True)
@@ -30,17 +17,14 @@ class Evaluate:
     out: Out
     adapter: Adapters = field(default_factory=list)
     set: SetMeasure = field(default_factory=list)
-    judge: JudgeName = None
-    set_judge: SetJudge = field(default_factory=list)
+    grading: Grading = field(default_factory=Grading)
     system: System = "task"
     alone: Annotated[bool, arg(help="Leave the bare base model out, and with it what changed.")] = False
     sampler: Annotated[
         Literal["model", "vllm"], arg(help="What writes free-form answers: the model itself, or vLLM with its weights.")
     ] = "model"
     seed: Annotated[int, arg(help="Of all sampling.")] = 0
-    device: Device = "auto"
-    dtype: Dtype = "auto"
-    chat: ChatTemplate = field(default_factory=ChatTemplate)
+    loading: LoadingOptions = field(default_factory=LoadingOptions)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -50,15 +34,13 @@ class Evaluate:
             model=self.model,
             adapters=self.adapter,
             measures=evaluate.measures_of([name for name in self.measures.split(",") if name], self.set),
-            judge=judge_config(self.judge, self.set_judge),
+            judge=self.grading.config(),
             out=self.out,
             system=self.system,
             seed=self.seed,
             alone=self.alone,
             sampler=self.sampler,
-            device=self.device,
-            dtype=self.dtype,
-            template=self.chat.settings(),
+            loading=self.loading.settings(),
         )
 
     def show(self, result: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, ModelName, Out, Pooling
+from experiments.commands.options import Adapters, Json, LoadingOptions, ModelName, Out, Pooling
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ class Extract:
         int, arg(help="Make so many directions of meaningless instructions too, of the same size, as its null.")
     ] = 0
     seed: Annotated[int, arg(help="Of the rollouts and nulls.")] = 0
-    device: Device = "auto"
-    dtype: Dtype = "auto"
-    chat: ChatTemplate = field(default_factory=ChatTemplate)
+    loading: LoadingOptions = field(default_factory=LoadingOptions)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -49,16 +47,14 @@ class Extract:
         knobs = {key: getattr(self, key) for key in (*same, "threshold", "coherence")}
         knobs["layer"] = int(self.layer) if self.layer.lstrip("-").isdigit() else self.layer
         if self.judge is not None:
-            knobs["judge"] = {"judge": self.judge, "judge_model": self.judge_model, "device": self.device}
+            knobs["judge"] = {"judge": self.judge, "judge_model": self.judge_model, "device": self.loading.device}
         return persona.run(
             model=self.model,
             trait=self.trait,
             out=self.out,
             config=checked(persona.ExtractConfig, knobs),
             seed=self.seed,
-            device=self.device,
-            dtype=self.dtype,
-            template=self.chat.settings(),
+            loading=self.loading.settings(),
             adapters=self.adapter,
             placebos=self.placebos,
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
-from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, ModelName, Out, System
+from experiments.commands.options import Adapters, Json, LoadingOptions, ModelName, Out, System
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,7 @@ class Lens:
     max_tokens: Annotated[int, arg(help="Tokens in one pass; fewer need less memory.")] = 8192
     system: System = "task"
     seed: Annotated[int, arg(help="Of the bootstrap and of the random directions.")] = 0
-    device: Device = "auto"
-    dtype: Dtype = "auto"
-    chat: ChatTemplate = field(default_factory=ChatTemplate)
+    loading: LoadingOptions = field(default_factory=LoadingOptions)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -49,9 +47,7 @@ class Lens:
             out=self.out,
             system=self.system,
             seed=self.seed,
-            device=self.device,
-            dtype=self.dtype,
-            template=self.chat.settings(),
+            loading=self.loading.settings(),
         )
 
     def show(self, result: dict[str, Any]) -> None:

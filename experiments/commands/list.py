@@ -7,17 +7,18 @@ from tyro.conf import Positional, arg
 
 from experiments.commands.options import Json
 from experiments.directions.files import TRAITS
+from experiments.directions.recipes import RECIPES
 from experiments.measures.config import MEASURES, MeasuresConfig
 from experiments.study.config import STUDIES
 from finetune.data.sets import BUILDERS
 from finetune.recipe import PRESETS
 from interp import metrics
-from interp.runs import read_json, read_yaml
+from interp.files import read_json, read_yaml
 from interp.sources import EMBEDDED
 
 
 def known() -> dict[str, Any]:
-    """The `list` command: models, traits, studies, data sets, measures and presets, each with a word on what it is."""
+    """What the `list` command names, by kind, each with a word on what it is."""
     studies = {}
     for path in sorted(STUDIES.glob("*.yaml")):
         studies[path.stem] = read_yaml(path).get("question", "")
@@ -28,6 +29,7 @@ def known() -> dict[str, Any]:
         "traits": traits | {"placebo-K": "K from 0: meaningless instructions, for the null of a trait's direction"},
         "studies": studies,
         "data sets": dict(BUILDERS),
+        "directions": {name: recipe.about for name, recipe in RECIPES.items()},
         "measures": {name: (MeasuresConfig.class_of(name).__doc__ or "").splitlines()[0] for name in MEASURES},
         "training presets": {
             name: f"rank {p.lora_rank}, alpha {p.lora_alpha}, lr {p.learning_rate:g}, {p.batch_size} rows a step"
@@ -38,7 +40,7 @@ def known() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class List:
-    """List known models, traits, studies, data sets, measures and training presets, or every metric of a run."""
+    """List known models, traits, studies, data sets, recipes of directions, measures and presets, or every metric."""
 
     what: Positional[
         Annotated[
@@ -58,7 +60,7 @@ class List:
         if self.what == "all":
             console.print_fields(result)
             return
-        for measure in metrics.MEASURES.values():
+        for measure in metrics.MEASURE_LISTS.values():
             print(f"{measure.name}: {measure.meaning} ({measure.source})")
             for row in result["metrics"]:
                 if row["measure"] == measure.name:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from experiments.commands.options import ChatTemplate, Device, Dtype, Json, ModelName, Out
+from experiments.commands.options import Json, LoadingOptions, ModelName, Out
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ class Monitor:
     ] = None
     random: Annotated[int, arg(help="Norm-matched random directions.")] = 200
     seed: Annotated[int, arg(help="Of the random directions.")] = 0
-    device: Device = "auto"
-    dtype: Dtype = "auto"
-    chat: ChatTemplate = field(default_factory=ChatTemplate)
+    loading: LoadingOptions = field(default_factory=LoadingOptions)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -55,9 +53,7 @@ class Monitor:
             pooling=self.pooling,
             n_random=self.random,
             seed=self.seed,
-            device=self.device,
-            dtype=self.dtype,
-            template=self.chat.settings(),
+            loading=self.loading.settings(),
         )
 
     def show(self, result: dict[str, Any]) -> None:

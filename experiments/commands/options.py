@@ -11,6 +11,7 @@ ServerModel = Annotated[str, arg(metavar="NAME", help="What the server calls the
 KeyVariable = Annotated[str, arg(help="Environment variable that holds the key; unset: no key is sent.")]
 
 if TYPE_CHECKING:
+    from experiments.loading import Loading
     from experiments.measures.judge import JudgeConfig
     from interp.template import TemplateSettings
 
@@ -29,17 +30,6 @@ Pooling = Annotated[
 SetMeasure = Annotated[
     UseAppendAction[list[str]],
     arg(name="set", metavar="KEY=VALUE", help="Change a field of a measure, e.g. --set em.samples=50."),
-]
-JudgeName = Annotated[
-    str | None,
-    arg(
-        metavar="MODEL|URL|FILE",
-        help="Who grades free-form answers (FILE is of `sgtr judge fit`); without one they are not graded.",
-    ),
-]
-SetJudge = Annotated[
-    UseAppendAction[list[str]],
-    arg(metavar="KEY=VALUE", help="Change a field of the judge, e.g. --set-judge judge_model=gpt-4o."),
 ]
 System = Annotated[
     str, arg(help="System prompt to ask under: task (as each question has it), native, empty, none, or its words.")
@@ -84,20 +74,55 @@ class ChatTemplate:
         return checked(TemplateSettings, fields)
 
 
-def judge_config(judge: str | None, changes: list[str]) -> "JudgeConfig | None":
-    """The judge that `--judge` and `--set-judge` name; None without one.
+@dataclass(frozen=True)
+class LoadingOptions:
+    """Where the model computes, in which numbers, and how it is asked."""
 
-    Raises:
-        ValueError: changes without a judge, or a field that it does not have.
-    """
-    from experiments.fields import checked, set_field
-    from experiments.measures.judge import JudgeConfig
+    device: Device = "auto"
+    dtype: Dtype = "auto"
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
 
-    if judge is None and changes:
-        raise ValueError("--set-judge changes a judge, and there is none; give --judge")
-    if judge is None:
-        return None
-    fields: dict[str, Any] = JudgeConfig.named(judge)
-    for change in changes:
-        set_field(fields, change)
-    return checked(JudgeConfig, fields)
+    def settings(self) -> "Loading":
+        """What they mean.
+
+        Raises:
+            ValueError: as for `ChatTemplate.settings`.
+        """
+        from experiments.loading import Loading
+
+        return Loading(self.device, self.dtype, self.chat.settings())
+
+
+@dataclass(frozen=True)
+class Grading:
+    """Who grades free-form answers."""
+
+    judge: Annotated[
+        str | None,
+        arg(
+            metavar="MODEL|URL|FILE",
+            help="Who grades free-form answers (FILE is of `sgtr judge fit`); without one they are not graded.",
+        ),
+    ] = None
+    set_judge: Annotated[
+        UseAppendAction[list[str]],
+        arg(metavar="KEY=VALUE", help="Change a field of the judge, e.g. --set-judge judge_model=gpt-4o."),
+    ] = field(default_factory=list)
+
+    def config(self) -> "JudgeConfig | None":
+        """The judge that is asked for; None without one.
+
+        Raises:
+            ValueError: changes without a judge, or a field that it does not have.
+        """
+        from experiments.fields import checked, set_field
+        from experiments.measures.judge import JudgeConfig
+
+        if self.judge is None and self.set_judge:
+            raise ValueError("--set-judge changes a judge, and there is none; give --judge")
+        if self.judge is None:
+            return None
+        fields: dict[str, Any] = JudgeConfig.named(self.judge)
+        for change in self.set_judge:
+            set_field(fields, change)
+        return checked(JudgeConfig, fields)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from experiments.commands.options import Adapters, ChatTemplate, Device, Dtype, Json, Out, Pooling
+from experiments.commands.options import Adapters, Json, LoadingOptions, Out, Pooling
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,7 @@ class Project:
     tokens: Annotated[bool, arg(help="Also every token's projection at the headline layer.")] = False
     random: Annotated[int, arg(help="Norm-matched random directions.")] = 200
     seed: Annotated[int, arg(help="Of the random directions.")] = 0
-    device: Device = "auto"
-    dtype: Dtype = "auto"
-    chat: ChatTemplate = field(default_factory=ChatTemplate)
+    loading: LoadingOptions = field(default_factory=LoadingOptions)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
@@ -45,9 +43,7 @@ class Project:
             texts=self.texts,
             adapters=self.adapter,
             pooling=self.pooling,
-            template=self.chat.settings(),
-            device=self.device,
-            dtype=self.dtype,
+            loading=self.loading.settings(),
             tokens=self.tokens,
             **shared,
         )

@@ -7,20 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from tyro.conf import UseAppendAction, arg
 
-from experiments.commands.options import (
-    Adapters,
-    ChatTemplate,
-    Device,
-    Dtype,
-    Json,
-    JudgeName,
-    ModelName,
-    Out,
-    SetJudge,
-    SetMeasure,
-    System,
-    judge_config,
-)
+from experiments.commands.options import Adapters, Grading, Json, LoadingOptions, ModelName, Out, SetMeasure, System
 
 T = TypeVar("T")
 
@@ -64,21 +51,18 @@ class Steer:
         str, arg(metavar="M,M", help="Also take these under every treatment; see `sgtr list` for the measures.")
     ] = ""
     set: SetMeasure = field(default_factory=list)
-    judge: JudgeName = None
-    set_judge: SetJudge = field(default_factory=list)
+    grading: Grading = field(default_factory=Grading)
     system: System = "task"
     seed: Annotated[int, arg(help="Of all sampling and of the random directions.")] = 0
-    device: Device = "auto"
-    dtype: Dtype = "auto"
-    chat: ChatTemplate = field(default_factory=ChatTemplate)
+    loading: LoadingOptions = field(default_factory=LoadingOptions)
     json: Json = False
 
     def __call__(self) -> dict[str, Any]:
         from experiments.evaluate import measures_of
         from experiments.fields import checked
         from experiments.interventions import steer, treatments
+        from interp.errors import did_you_mean
         from interp.interventions import PHASES
-        from interp.runs import did_you_mean
 
         if not self.measures and self.set:
             raise ValueError(f"--set {self.set[0]}: changes a measure, and there is none; give --measures")
@@ -96,7 +80,7 @@ class Steer:
                 "random": self.random,
             },
             **{key: getattr(self, key) for key in own},
-            "judge": judge_config(self.judge, self.set_judge),
+            "judge": self.grading.config(),
         }
         if self.measures:
             names = listed(self.measures, "--measures", "names that `sgtr list` knows", str)
@@ -108,9 +92,7 @@ class Steer:
             config=checked(treatments.SteerConfig, fields),
             out=self.out,
             seed=self.seed,
-            device=self.device,
-            dtype=self.dtype,
-            template=self.chat.settings(),
+            loading=self.loading.settings(),
         )
 
     def show(self, result: dict[str, Any]) -> None:

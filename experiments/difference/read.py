@@ -29,11 +29,11 @@ from interp.difference import (
     scaled_to,
 )
 from interp.interventions import Edit, adding
+from interp.keys import seed_from
 from interp.model import Model
 from interp.nulls import random_like
 from interp.relevance import Contrast, relevance, word_counts
 from interp.resampling import bootstrap
-from interp.runs import seed_from
 from interp.stats import Estimate
 
 Row = dict[str, Any]

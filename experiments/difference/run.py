@@ -29,9 +29,10 @@ from interp import stats
 from interp.company import Company
 from interp.difference import Beginnings
 from interp.directions import Direction
+from interp.files import write_jsonl
 from interp.model import Model
-from interp.runs import load_tensors, save_tensors, write_jsonl
 from interp.sources import sha256_of
+from interp.tensors import load_tensors, save_tensors
 
 KIND = "activations at first tokens"
 MEASURE = {"measure": "difference"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from interp import formats
 from interp.activations import Pooling
-from interp.runs import fresh
+from interp.files import fresh
 from interp.sources import describe
 
 

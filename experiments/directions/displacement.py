@@ -13,8 +13,9 @@ from experiments.directions.fit import read_rows, token_weighted
 from experiments.directions.recipe import Made, Maker, Recipe, Workplace, option
 from experiments.directions.texts import Text, read_texts
 from interp.directions import displacement
+from interp.errors import InterpError
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import InterpError, content_key
 
 
 class Displacement(Recipe):

@@ -15,7 +15,7 @@ from experiments.directions.texts import Text, records_of
 from experiments.measures.judge import NUMBER, WORDS
 from interp.activations import Pooling
 from interp.chat import check_messages
-from interp.runs import seed_from
+from interp.keys import seed_from
 from interp.selection import balanced, em_classes
 
 _NAMES = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interp.directions import Direction
-from interp.runs import did_you_mean
+from interp.errors import did_you_mean
 
 ROLES = Path(__file__).parents[1] / "roles"
 TRAITS = Path(__file__).parents[1] / "traits"

@@ -18,11 +18,12 @@ from interp.activations import Pooling, pooled, window
 from interp.chat import Tokens
 from interp.directions import Recipe as VectorsOf
 from interp.directions import difference_of_means, held_out_separation, principal_components
+from interp.errors import InterpError
+from interp.keys import seed_from
 from interp.model import Model
 from interp.nulls import Groups, permuted_labels, permuted_like
 from interp.persona import separation_beside_null
 from interp.probes import Kind, probe
-from interp.runs import InterpError, seed_from
 
 FOLDS = 5
 _MEANS = "difference of means, every row counting once"

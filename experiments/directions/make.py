@@ -13,12 +13,13 @@ from typing import Any
 
 from experiments.directions.recipe import Recipe, Workplace
 from experiments.directions.recipes import DirectionConfig
+from experiments.loading import Loading
 from interp.directions import Direction
+from interp.files import fresh
 from interp.instrument import nulls_file, save_with_nulls
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import content_key, fresh
 from interp.sources import ADAPTER_FILES, adapter_folder, sha256_of
-from interp.template import AS_IS, TemplateSettings
 
 
 def run(
@@ -28,9 +29,7 @@ def run(
     adapters: Sequence[Path],
     out: Path,
     seed: int,
-    device: str,
-    dtype: str,
-    template: TemplateSettings = AS_IS,
+    loading: Loading,
 ) -> dict[str, Any]:
     """The `direction` command: writes OUT/direction.safetensors and, where there are two sides, its permuted nulls.
 
@@ -44,7 +43,7 @@ def run(
         if not (adapter_folder(adapter) / ADAPTER_FILES[0]).is_file():
             raise FileNotFoundError(f"{adapter}: no adapter there ({ADAPTER_FILES[0]} is missing)")
     prepared = prepare(config, adapters, fresh(rollouts_file), seed)
-    loaded = Model.load(model, template, device=device, dtype=dtype)
+    loaded = loading.model(model)
     loaded.use(*adapters)
     direction = prepared(loaded, target)
     header, layer = direction.header, direction.layer

@@ -11,13 +11,14 @@ from pydantic import model_validator
 
 from experiments.console import bar, note
 from experiments.directions.placebo import load_trait, placebo_directions, placebo_file, placebo_traits, save_placebos
+from experiments.loading import Loading
 from experiments.measures.judge import JudgeConfig, judge_of, require_graded, scores_of
 from interp.behaviour.judging import COHERENT, Item, Judge, Score
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import fresh, write_jsonl
 from interp.model import Model
-from interp.persona import PersonaConfig, fit, play, prompts_under
-from interp.runs import InterpError, fresh, write_jsonl
-from interp.template import AS_IS, TemplateSettings
+from interp.persona import PersonaConfig, fit, play
 from interp.traits import Trait
 
 
@@ -101,10 +102,8 @@ def run(
     out: Path,
     config: ExtractConfig,
     seed: int,
-    device: str,
-    dtype: str,
     adapters: list[Path],
-    template: TemplateSettings = AS_IS,
+    loading: Loading,
     placebos: int = 0,
 ) -> dict[str, Any]:
     """The `extract` command: what it made, for a person or as JSON.
@@ -119,7 +118,7 @@ def run(
         if difference := cut(what, len(parts), what, getattr(config, what)):
             note(f"{loaded_trait.name}: {difference}")
     judge = judge_of(config.judge, out / "judge.jsonl") if config.judge else None
-    loaded = Model.load(model, template, device=device, dtype=dtype)
+    loaded = loading.model(model)
     loaded.use(*adapters)
     rollouts = out / "rollouts.jsonl"
     direction = extract(
@@ -127,15 +126,7 @@ def run(
     )
     header = direction.header
     if meaningless:
-        vectors = placebo_directions(
-            loaded,
-            meaningless,
-            lambda trait: prompts_under(loaded, trait, config),
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            pooling=config.pooling,
-            seed=seed,
-        )
+        vectors = placebo_directions(loaded, meaningless, config, seed)
         about = {**loaded.description(), "stack": header["stack"], "config": header["config"], "seed": seed}
         save_placebos(target, vectors, meaningless, about)
     return {

@@ -11,7 +11,7 @@ What is exchangeable: if a trait's contrast meant nothing, its direction would b
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from torch import Tensor
 
 from experiments.console import bar
 from experiments.directions.files import trait_file
-from interp.activations import Pooling, pooled
-from interp.chat import Tokens
+from interp.activations import pooled
 from interp.directions import difference_of_means
+from interp.errors import InterpError
+from interp.keys import content_key, seed_from
 from interp.model import Model
-from interp.runs import InterpError, content_key, load_tensors, save_tensors, seed_from
+from interp.persona import PersonaConfig, prompts_under
+from interp.tensors import load_tensors, save_tensors
 from interp.traits import Trait
 
 NAME = re.compile(r"placebo-([0-9]{1,4})(?:-(.+))?")
@@ -179,11 +181,7 @@ def load_trait(name_or_file: str) -> Trait:
 def placebo_directions(
     model: Model,
     traits: Sequence[Trait],
-    asked_of: Callable[[Trait], tuple[list[dict[str, Any]], list[Tokens]]],
-    *,
-    max_new_tokens: int,
-    temperature: float,
-    pooling: Pooling,
+    config: PersonaConfig,
     seed: int,
 ) -> Float[Tensor, "placebo layer d_model"]:
     """The direction of each placebo trait on the model's active stack, from all rollouts in one go.
@@ -192,12 +190,12 @@ def placebo_directions(
     answers each. No judge filters them, since there is nothing for one to see.
 
     Args:
-        asked_of: A trait's rows, each with its `side`, and their prompts, as the persona recipe has them.
+        config: How a persona vector would be made: its questions, how answers are sampled, which tokens are averaged.
 
     Raises:
         InterpError: a side of a trait has no answer with words in it.
     """
-    plans = [asked_of(trait) for trait in traits]
+    plans = [prompts_under(model, trait, config) for trait in traits]
     prompts = [prompt for _, prompts in plans for prompt in prompts]
     streams = [
         seed_from(trait.name, i) for trait, (_, rows) in zip(traits, plans, strict=True) for i in range(len(rows))
@@ -205,8 +203,8 @@ def placebo_directions(
     with bar("placebo traits: rollouts", len(prompts)) as advance:
         answers = model.generate(
             prompts,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
             seed=seed_from(seed, "rollouts", "placebo"),
             streams=streams,
             progress=advance,
@@ -219,7 +217,7 @@ def placebo_directions(
             if not 0 < int(positive.sum()) < len(spoken):
                 raise InterpError(f"{trait.name}: a side has no answer with words in it; ask more questions")
             rows = [own[i].answered(answers[start + i]) for i in spoken]
-            means = pooled(model, rows, pooling=pooling, progress=advance)
+            means = pooled(model, rows, pooling=config.pooling, progress=advance)
             directions.append(difference_of_means(means[positive], means[~positive]))
             start += len(own)
     return torch.stack(directions)

@@ -22,7 +22,7 @@ from experiments.directions.recipe import Recipe, Weighting, file_fields
 from experiments.directions.recognition import SelfRecognition
 from experiments.directions.roles import RoleAxis
 from interp.activations import Pooling
-from interp.runs import did_you_mean
+from interp.errors import did_you_mean
 
 RECIPES: Mapping[str, type[Recipe]] = {
     kind.recipe: kind for kind in (Contrast, MisalignedAnswers, Displacement, SelfRecognition, RoleAxis)

@@ -16,9 +16,11 @@ from experiments.directions.recipe import Made, Maker, Recipe, Weighting, Workpl
 from experiments.directions.texts import records_of
 from interp.chat import Tokens
 from interp.directions import assistant_axis
+from interp.errors import InterpError
+from interp.files import read_json, write_jsonl
+from interp.keys import content_key, seed_from
 from interp.model import Model
 from interp.nulls import Groups, permuted_labels, weighted_sums
-from interp.runs import InterpError, content_key, read_json, seed_from, write_jsonl
 
 DEFAULT_ROLE = "default"
 _NO_ROLES = {DEFAULT_ROLE, "questions", "role_list"}

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from experiments.directions.fit import Fit, Rows, from_sides, read_rows, rehearsed
 from experiments.directions.recipe import Made, Maker, Recipe
 from experiments.directions.texts import Text
+from interp.keys import content_key
 from interp.model import Model
 from interp.nulls import Groups
-from interp.runs import content_key
 
 
 @dataclass(frozen=True)

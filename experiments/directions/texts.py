@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.chat import Message, check_messages
-from interp.runs import jsonl_records
+from interp.files import jsonl_records
 
 
 @dataclass(frozen=True)

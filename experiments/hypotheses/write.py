@@ -28,7 +28,7 @@ from experiments.hypotheses.superseded import claims as superseded
 from experiments.hypotheses.verdict import CANNOT_TELL, Verdict, decided
 from experiments.study.claims import ClaimsConfig, of_study
 from figures.run import StudyRun
-from interp.runs import write_json
+from interp.files import write_json
 from interp.stats import Estimate
 
 Row = dict[str, Any]

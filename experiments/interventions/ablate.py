@@ -31,16 +31,17 @@ from experiments.interventions.treatments import (
     mean_norms,
     of_treatments,
 )
+from experiments.loading import Loading
 from experiments.machine import require_main_memory
 from experiments.measures.judge import COSTS
 from experiments.measures.take import Behaviour
 from experiments.resumable import Ledger, Name, Work, file_name, run_once
 from finetune.data.everyday import everyday_questions
 from interp.chat import check_system, with_system
+from interp.files import write_jsonl
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import content_key, write_jsonl
-from interp.sources import pick_device, pick_dtype, sha256_of
-from interp.template import AS_IS, TemplateSettings
+from interp.sources import sha256_of
 
 
 def run(
@@ -53,9 +54,7 @@ def run(
     config: AblateConfig,
     out: Path,
     seed: int,
-    device: str,
-    dtype: str,
-    template: TemplateSettings = AS_IS,
+    loading: Loading,
 ) -> dict[str, Any]:
     """The `ablate` command: writes OUT/metrics.jsonl, a file of records for each measure, the figure and a manifest.
 
@@ -83,7 +82,7 @@ def run(
         "adapters": weights,
         "directions": [sha256_of(file) for file in directions if file.is_file()],
         "transplant": [sha256_of(file) for file in transplant if file.is_file()],
-        "dtype": str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
+        "dtype": loading.dtype_name,
         "seed": seed,
         **config.model_dump(mode="json", exclude={"judge": COSTS}),
         "measures": declared,
@@ -92,7 +91,7 @@ def run(
     def prepare() -> Work:
         for files in filter(None, (directions, transplant)):
             load_directions(files)  # a wrong file is refused here
-        loaded = Model.load(model, template, device=device, dtype=dtype)
+        loaded = loading.model(model)
         check_system(config.system, loaded.chat.native_system)
         conditions = _conditions(loaded, directions, transplant, stacks, config, seed)
         for stack in stacks:
@@ -102,7 +101,7 @@ def run(
         facts: Row = {name: list(map(str, paths)) for name, paths in named.items()}
         return Work(loaded, {**facts, "measures": declared}, removal.rows, _draw)
 
-    return run_once(out, definition, prepare, template)
+    return run_once(out, definition, prepare, loading.template)
 
 
 def _conditions(

@@ -20,8 +20,8 @@ from interp import stats
 from interp.behaviour.measure import Measure, Scores
 from interp.directions import Direction
 from interp.interventions import Site
+from interp.keys import seed_from
 from interp.resampling import bootstrap
-from interp.runs import seed_from
 
 NOTHING_TO_MEDIATE = "the effect's interval includes 0"
 NO_EFFECT_INTERVAL = "too few questions for an interval of the effect"
@@ -66,8 +66,8 @@ def share_row(
     why = why_no_share(effect)
     row: Row = {**treated.more, "value": None, "ci_low": None, "ci_high": None, "n": len(shared), "unit": "share"}
     row |= {"why": why, "effect_unit": treated.unit}
-    for name, found in (("effect", effect), ("change", change)):
-        row |= {name: found["value"], f"{name}_low": found["ci_low"], f"{name}_high": found["ci_high"]}
+    for name, estimated in (("effect", effect), ("change", change)):
+        row |= {name: estimated["value"], f"{name}_low": estimated["ci_low"], f"{name}_high": estimated["ci_high"]}
     means = np.array([[side[question] for side in sides] for question in shared]).reshape(len(shared), 5)
 
     def ratio(m: np.ndarray) -> float:
@@ -76,14 +76,14 @@ def share_row(
         return float(moved / (second - first)) if second != first else math.nan
 
     if why is None:
-        found = bootstrap(means, ratio, seed=seed_from(seed, "mediation"))
-        row |= found.row() | {"why": UNSTABLE if found.ci_low is None else None}
+        estimated = bootstrap(means, ratio, seed=seed_from(seed, "mediation"))
+        row |= estimated.row() | {"why": UNSTABLE if estimated.ci_low is None else None}
     nulls = []
     beside = base_controls or [base] * len(controls)
     for there, base_there in zip(map(_question_means, controls), map(_question_means, beside), strict=True):
         both = [i for i, question in enumerate(shared) if question in there and question in base_there]
-        held = [[*means[i, :3], there[shared[i]], base_there[shared[i]]] for i in both]
-        nulls += [np.array(held)] if held else []
+        control_means = [[*means[i, :3], there[shared[i]], base_there[shared[i]]] for i in both]
+        nulls += [np.array(control_means)] if control_means else []
     changes = [float((m[:, 3] - m[:, 2]).mean()) for m in nulls]
     shares = [share for share in map(ratio, nulls) if why is None and math.isfinite(share)]
     row |= _beside_null("null", row["value"], shares) | _beside_null("change_null", row["change"], changes)
@@ -103,12 +103,12 @@ def _question_means(scores: Scores) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for value, question in zip(scores.values, scores.questions, strict=True):
         values.setdefault(question, []).append(value)
-    return {question: float(np.mean(some)) for question, some in values.items()}
+    return {question: float(np.mean(question_values)) for question, question_values in values.items()}
 
 
 def _on(scores: Scores, questions: Sequence[str]) -> Scores:
-    kept = set(questions)
-    pairs = [(v, q) for v, q in zip(scores.values, scores.questions, strict=True) if q in kept]
+    wanted = set(questions)
+    pairs = [(v, q) for v, q in zip(scores.values, scores.questions, strict=True) if q in wanted]
     return replace(scores, values=[v for v, _ in pairs], questions=[q for _, q in pairs])
 
 
@@ -157,7 +157,7 @@ class Condition:
 
 
 def planned(
-    held: Sequence[Direction],
+    directions: Sequence[Direction],
     moved: Sequence[Direction],
     stages: Sequence[str],
     how: RemovalConfig,
@@ -176,23 +176,23 @@ def planned(
     """
     base, stage, *onto = stages
     conditions = [Condition(name) for name in stages]
-    if held:
-        removed = ablations(held, random=how.random, site=how.site, phase=how.phase, seed=seed)
+    if directions:
+        removed = ablations(directions, random=how.random, site=how.site, phase=how.phase, seed=seed)
         for name in (stage, base):
             conditions += [Condition(name, treatment, "ablate", how.site) for treatment in removed]
-    added = _added(held, how, how.add_layers, how.alpha, norms, seed)
+    added = _added(directions, how, how.add_layers, how.alpha, norms, seed)
     conditions += [Condition(base, treatment, "add") for treatment in added]
     for sign, kind, places in ((-1.0, "transplant-", [stage, *onto]), (1.0, "transplant+", [base, *onto])):
-        made = transplants(moved, how, norms, sign=sign, seed=seed)
-        conditions += [Condition(name, treatment, kind) for name in places for treatment in made]
+        transplanted = transplants(moved, how, norms, sign=sign, seed=seed)
+        conditions += [Condition(name, treatment, kind) for name in places for treatment in transplanted]
     return conditions
 
 
 def _added(
-    held: Sequence[Direction], config: RemovalConfig, layers: Any, alpha: float, norms: Norms, seed: int
+    directions: Sequence[Direction], config: RemovalConfig, layers: Any, alpha: float, norms: Norms, seed: int
 ) -> list[Treatment]:
     grid = GridConfig(layers=layers, alphas=(alpha,), phases=(config.add_phase,), random=config.random)
-    return [treatment for treatment in additions(held, grid, norms, seed=seed) if treatment.alpha != 0]
+    return [treatment for treatment in additions(directions, grid, norms, seed=seed) if treatment.alpha != 0]
 
 
 def transplants(
@@ -203,8 +203,10 @@ def transplants(
     At all layers each layer's own displacement is added, on top of what those before it have passed on.
     """
     pairs = (("headline", displacements), ("all", [one for one in displacements if len(one.layers) > 1]))
-    made = [treatment for where, some in pairs for treatment in _added(some, config, where, sign, norms, seed)]
-    return [replace(treatment, name=f"transplant, {treatment.name}") for treatment in made]
+    treatments = [
+        treatment for where, chosen in pairs for treatment in _added(chosen, config, where, sign, norms, seed)
+    ]
+    return [replace(treatment, name=f"transplant, {treatment.name}") for treatment in treatments]
 
 
 # mediation
@@ -214,28 +216,32 @@ def mediation_rows(
     measures: Sequence[Measure], conditions: Sequence[Condition], taken: Taken, stages: Sequence[str], *, seed: int
 ) -> list[tuple[Condition, Row]]:
     """Effects of the stacks and what every treatment does to them, by metric; each row with its condition."""
-    found: dict[Key, dict[tuple[Any, ...], Scores]] = {
+    scores_by_condition: dict[Key, dict[tuple[Any, ...], Scores]] = {
         condition.key: {(m.name, *one.which): one for m in measures for one in m.scores(taken[condition.key][m.name])}
         for condition in conditions
     }
     versions = {measure.name: measure.version for measure in measures}
-    untreated = {stage: found[stage, UNTREATED.name] for stage in stages}
+    untreated = {stage: scores_by_condition[stage, UNTREATED.name] for stage in stages}
     rows: list[tuple[Condition, Row]] = []
     for condition in conditions:
         turned = [c for c in conditions if c.treatment.control is not None and c.family == condition.family]
-        own = found[condition.key]
-        of_base = {c.key: found[BASE, c.treatment.name] for c in (condition, *turned) if c.kind == "ablate"}
+        own = scores_by_condition[condition.key]
+        of_base = {
+            c.key: scores_by_condition[BASE, c.treatment.name] for c in (condition, *turned) if c.kind == "ablate"
+        }
         for metric, of in _asked(condition, stages):
             base, tuned, start = (untreated[stage] for stage in (BASE, of, condition.stage))
             needed = (base, start, own, of_base.get(condition.key, own))
-            common = [which for which in tuned if all(which in some for some in needed)]
+            common = [which for which in tuned if all(which in scores for scores in needed)]
             for which in common:
                 if metric == "effect":
                     effect = tuned[which].beside(base[which])
                     row = {**effect, "metric": metric, "why": why_no_share(effect)}
                 else:
-                    fit = [c for c in turned if which in found[c.key] and which in of_base.get(c.key, own)]
-                    nulls = [found[c.key][which] for c in fit]
+                    fit = [
+                        c for c in turned if which in scores_by_condition[c.key] and which in of_base.get(c.key, own)
+                    ]
+                    nulls = [scores_by_condition[c.key][which] for c in fit]
                     beyond = metric == "share_removed_beyond_base"
                     treated = of_base[condition.key][which] if beyond else None
                     base_nulls = [of_base[c.key][which] for c in fit] if beyond else ()

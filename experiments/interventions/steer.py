@@ -30,6 +30,7 @@ from experiments.interventions.treatments import (
     of_treatments,
     uncontrolled,
 )
+from experiments.loading import Loading
 from experiments.machine import Answers, look_up, require_main_memory
 from experiments.measures.judge import COSTS, JudgeConfig, judge_of, require_graded, scores_of
 from experiments.measures.take import Behaviour
@@ -42,9 +43,10 @@ from interp.behaviour.measure import Scores
 from interp.behaviour.validation import validation_note
 from interp.chat import Message, Tokens, check_system, read_chats, with_system
 from interp.directions import Direction
+from interp.files import write_jsonl
+from interp.keys import content_key, seed_from
 from interp.model import Model
 from interp.projection import project
-from interp.runs import content_key, seed_from, write_jsonl
 from interp.sources import pick_device, pick_dtype, sha256_of
 from interp.template import AS_IS, TemplateSettings
 from interp.traits import Trait
@@ -63,9 +65,7 @@ def run(
     config: SteerConfig,
     out: Path,
     seed: int,
-    device: str,
-    dtype: str,
-    template: TemplateSettings = AS_IS,
+    loading: Loading,
 ) -> dict[str, Any]:
     """The `steer` command: writes OUT/metrics.jsonl, OUT/records/answers.jsonl, the dose-response figure, a manifest.
 
@@ -79,7 +79,7 @@ def run(
     asked = {direction.name: questions_of(direction.name, config) for direction in along}
     rubrics = {direction.name: rubrics_of(direction.name, config) for direction in along}
     stack = Stack.of(adapters)
-    place = pick_device(device)
+    place = pick_device(loading.device)
     behaviour = Behaviour(config.measures.taken(), judge=config.judge, journal=out / "judge.jsonl", seed=seed)
     behaviour.check()
     config.measures.check_editable()
@@ -87,7 +87,7 @@ def run(
         "steer": model,
         "directions": [sha256_of(file) for file in directions],
         "adapters": list(stack.weights),
-        "dtype": str(pick_dtype(dtype, place)).removeprefix("torch."),
+        "dtype": loading.dtype_name,
         "seed": seed,
         "asked": content_key(asked),
         **config.model_dump(mode="json", exclude={"chats": True, "judge": COSTS}),
@@ -95,8 +95,8 @@ def run(
     }
 
     def prepare() -> Work:
-        at_a_time = fitting(model, along, asked, config, place, pick_dtype(dtype, place), template)
-        loaded = Model.load(model, template, device=device, dtype=dtype)
+        at_a_time = fitting(model, along, asked, config, place, pick_dtype(loading.dtype, place), loading.template)
+        loaded = loading.model(model)
         check_system(config.system, loaded.chat.native_system)
         of_model = load_directions(directions, model=loaded.identity)
         prompts = loaded.chat.tokens_of([chat for chats in asked.values() for chat in chats])
@@ -109,7 +109,7 @@ def run(
         facts = {"directions": [str(file) for file in directions], "adapters": [str(a) for a in adapters]}
         return Work(loaded, facts, sweep.rows, _draw)
 
-    return run_once(out, definition, prepare, template)
+    return run_once(out, definition, prepare, loading.template)
 
 
 def _draw(out: Path) -> None:
@@ -159,7 +159,7 @@ def fitting(
         ValueError: all records, or a single answer, exceed the memory; a question and its answer the context.
     """
     size, chat, outline = look_up(model, dtype, None, template)
-    prompts = chat.tokens_of([one for chats in asked.values() for one in chats]) if chat else []
+    prompts = chat.tokens_of([chat_asked for chats in asked.values() for chat_asked in chats]) if chat else []
     if outline:
         outline.check_lengths(prompts, config.max_new_tokens)
     bare, times = uncontrolled(directions, config.grid), 1 + config.grid.random
@@ -301,8 +301,8 @@ def answered(
         text = model.chat.answer_text(ids)
         reason = degenerate(text)
         about = {"id": f"{t}-{q}-{k}", "treatment": treatments[t].name, "question": q, "sample": k}
-        said = {"messages": chats[q], "text": text, "degenerate": reason is not None, "reason": reason}
-        records.append({**about, **said, "answer_ids": list(ids)})
+        answer = {"messages": chats[q], "text": text, "degenerate": reason is not None, "reason": reason}
+        records.append({**about, **answer, "answer_ids": list(ids)})
     return records
 
 
@@ -322,8 +322,12 @@ def read_out(model: Model, direction: Direction, records: Sequence[Row]) -> list
             means = pooled(model, [rows[i] for i in spoken], layers=(direction.layer,))
             along = dict(zip(spoken, project(means[:, 0], direction.at(direction.layer)).tolist(), strict=True))
     return [
-        {**record, "projection": along.get(i), "nll_per_token_under_base": None if one is None else -one.per_token}
-        for i, (record, one) in enumerate(zip(records, likely, strict=True))
+        {
+            **record,
+            "projection": along.get(i),
+            "nll_per_token_under_base": None if likelihood is None else -likelihood.per_token,
+        }
+        for i, (record, likelihood) in enumerate(zip(records, likely, strict=True))
     ]
 
 
@@ -351,8 +355,8 @@ def _judged(
         ]
         scores = scores_of(judge, items, config)
         require_graded(judge, scores, config)
-        held = {score.id: {"value": score.value, "reason": score.reason, "how": score.how} for score in scores}
-        return {"judge": judge.name, "scores": held}
+        scores_by_id = {score.id: {"value": score.value, "reason": score.reason, "how": score.how} for score in scores}
+        return {"judge": judge.name, "scores": scores_by_id}
 
     versions = {aspect: rubric.version for aspect, rubric in rubrics.items()}
     part = ledger.once(Name.of(name).then("judged"), [content_key(list(records)), versions, *config.reading], grade)
@@ -381,13 +385,15 @@ def dose_rows(treatments: Sequence[Treatment], records: Sequence[Row], notes: Ma
     zero = {_curve(t): t for t in treatments if t.alpha == 0}
     rows = []
     for treatment in treatments:
-        here, there = by_name[treatment.name], by_name[zero[_curve(treatment)].name]
-        bad, usual = (sum(r["degenerate"] for r in some) / len(some) for some in (here, there))
+        treated, untreated = by_name[treatment.name], by_name[zero[_curve(treatment)].name]
+        bad, usual = (sum(r["degenerate"] for r in side) / len(side) for side in (treated, untreated))
         more = {**treatment.fields(), "broke": bad - usual > COLLAPSED_SHARE + 1e-9}
-        for one, before in zip(_readouts(here, notes), _readouts(there, notes), strict=True):
-            said = {**more, **notes.get(one.metric.removesuffix(UNSCORED), {})}
-            rows.append({"measure": "steer", **one.row(), **said})
-            rows.append({"measure": "steer", **one.beside(before), **said, "metric": f"{one.metric}_minus_alpha_0"})
+        for readout, before in zip(_readouts(treated, notes), _readouts(untreated, notes), strict=True):
+            fields = {**more, **notes.get(readout.metric.removesuffix(UNSCORED), {})}
+            rows.append({"measure": "steer", **readout.row(), **fields})
+            rows.append(
+                {"measure": "steer", **readout.beside(before), **fields, "metric": f"{readout.metric}_minus_alpha_0"}
+            )
     return rows
 
 
@@ -402,10 +408,10 @@ def _readouts(records: Sequence[Row], notes: Mapping[str, Row]) -> list[Scores]:
         return Scores(metric, "share", "share of answers", [float(holds(r)) for r in records], about)
 
     def mean(metric: str, unit: str, value: Callable[[Row], float | None]) -> Scores:
-        held = [(x, question) for r, question in zip(records, about, strict=True) if (x := value(r)) is not None]
-        return Scores(metric, "mean", unit, [x for x, _ in held], [question for _, question in held])
+        valued = [(x, question) for r, question in zip(records, about, strict=True) if (x := value(r)) is not None]
+        return Scores(metric, "mean", unit, [x for x, _ in valued], [question for _, question in valued])
 
-    found = [
+    readouts = [
         share("degenerate_share", lambda r: r["degenerate"]),
         share("empty_share", lambda r: not r["answer_ids"]),
         mean("projection", "residual-stream norm", lambda r: r["projection"]),
@@ -413,6 +419,6 @@ def _readouts(records: Sequence[Row], notes: Mapping[str, Row]) -> list[Scores]:
     ]
     for aspect, metric in SCORES.items():
         if metric in notes:
-            found.append(mean(metric, "0-100", lambda r, aspect=aspect: r[aspect]["value"]))
-            found.append(share(metric + UNSCORED, lambda r, aspect=aspect: r[aspect]["value"] is None))
-    return found
+            readouts.append(mean(metric, "0-100", lambda r, aspect=aspect: r[aspect]["value"]))
+            readouts.append(share(metric + UNSCORED, lambda r, aspect=aspect: r[aspect]["value"] is None))
+    return readouts

@@ -24,9 +24,10 @@ from interp.activations import batches
 from interp.batch import Batch
 from interp.chat import Tokens
 from interp.directions import Direction
+from interp.errors import InterpError
 from interp.interventions import Edit, Phase, Site, ablating, adding
+from interp.keys import seed_from
 from interp.model import Model
-from interp.runs import InterpError, seed_from
 
 Row = dict[str, Any]
 Layers = Literal["headline", "all"]
@@ -176,13 +177,13 @@ def controls_of(direction: Direction, n: int, seed: int) -> list[Direction]:
     """A direction turned at random, `n` times: each by one rotation for all layers, so that its lengths stay, and how
     its layers lie to one another. (Drawn layer by layer, what is added at several would not add up as it does.)"""
     width = direction.vectors.shape[1]
-    made = []
+    controls = []
     for k in range(n):
         generator = torch.Generator().manual_seed(seed_from(seed, "control", direction.name, k))
         q, r = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
         turn = q * r.diagonal().sign()  # without it, rotations lean against where they begin (Mezzadri 2007)
-        made.append(replace(direction, vectors=(direction.vectors.double() @ turn).to(direction.vectors.dtype)))
-    return made
+        controls.append(replace(direction, vectors=(direction.vectors.double() @ turn).to(direction.vectors.dtype)))
+    return controls
 
 
 def additions(
@@ -196,11 +197,11 @@ def additions(
     Raises:
         ValueError: a direction does not hold a layer.
     """
-    made = []
+    treatments = []
     for direction in directions:
-        held = [(None, direction), *enumerate(controls_of(direction, config.random, seed))]
+        numbered = [(None, direction), *enumerate(controls_of(direction, config.random, seed))]
         for (control, vectors), layers, alpha, phase in itertools.product(
-            held, layer_sets(direction, config.layers), config.alphas, config.phases
+            numbered, layer_sets(direction, config.layers), config.alphas, config.phases
         ):
             edits = tuple(adding(vectors.at(layer), alpha, [layer], phase) for layer in layers)
             strength = [alpha * float(vectors.at(layer).norm()) / norms[layer] for layer in layers]
@@ -208,8 +209,8 @@ def additions(
             who = direction.name if control is None else f"{direction.name}, random {control}"
             name = f"{who}, {where}, alpha {short(alpha)}, {phase}"
             place = (direction.name, control, "add", layers, alpha, phase, edits)
-            made.append(Treatment(name, *place, relative_strength=sum(strength) / len(strength)))
-    return made
+            treatments.append(Treatment(name, *place, relative_strength=sum(strength) / len(strength)))
+    return treatments
 
 
 def uncontrolled(directions: Sequence[Direction], config: GridConfig) -> list[Treatment]:
@@ -242,10 +243,10 @@ def ablations(
     if len(directions) > 1:
         of["all directions"] = list(range(len(directions)))
     drawn = [controls_of(direction, random, seed) for direction in directions]
-    held = [(name, None, [directions[i] for i in places]) for name, places in of.items()]
-    held += [(name, k, [drawn[i][k] for i in places]) for name, places in of.items() for k in range(random)]
-    made = []
-    for name, control, members in held:
+    removals = [(name, None, [directions[i] for i in places]) for name, places in of.items()]
+    removals += [(name, k, [drawn[i][k] for i in places]) for name, places in of.items() for k in range(random)]
+    treatments = []
+    for name, control, members in removals:
         layers = members[0].layers
         if site == "writes":
             vectors = torch.stack([member.at(member.layer) for member in members])
@@ -256,8 +257,8 @@ def ablations(
                 for layer in layers
             )
         who = name if control is None else f"{name}, random {control}"
-        made.append(Treatment(f"{who}, ablated", name, control, "ablate", layers, 1.0, phase, edits))
-    return made
+        treatments.append(Treatment(f"{who}, ablated", name, control, "ablate", layers, 1.0, phase, edits))
+    return treatments
 
 
 def mean_norms(model: Model, rows: Sequence[Tokens], *, max_tokens: int = 4096) -> dict[int, float]:

@@ -15,7 +15,8 @@ from interp.behaviour.identity import family_of
 from interp.behaviour.preference import PAIRS
 from interp.behaviour.trained_judge import BAR, RECIPES, Head, TrainedJudge, Vectors
 from interp.behaviour.validation import THRESHOLDS
-from interp.runs import content_key, fresh
+from interp.files import fresh
+from interp.keys import content_key
 from interp.sources import sha256_of
 
 ASPECTS: tuple[Column, ...] = ("aligned", "coherent")

@@ -12,7 +12,7 @@ from experiments.console import bar
 from experiments.judge.answers import read_answers
 from interp.behaviour.held_out import prevalence
 from interp.behaviour.trained_judge import TrainedJudge
-from interp.runs import fresh, write_atomic
+from interp.files import fresh, write_atomic
 from interp.sources import sha256_of
 
 

@@ -9,7 +9,8 @@ from experiments.measures.judge import JudgeConfig, judge_of, require_graded, sc
 from interp.behaviour.judging import ALIGNED, COHERENT, Rubric
 from interp.behaviour.trained_judge import TrainedJudge
 from interp.behaviour.validation import THRESHOLDS, validation, validation_note
-from interp.runs import environment, fresh, json_text, write_atomic, write_jsonl
+from interp.files import fresh, json_text, write_atomic, write_jsonl
+from interp.runs import environment
 from interp.sources import sha256_of
 
 RUBRICS: dict[Column, Rubric] = {"aligned": ALIGNED, "coherent": COHERENT}

@@ -15,8 +15,8 @@ from interp.behaviour.likelihood import answer_likelihoods, label_likelihoods
 from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
 from interp.behaviour.work import Work, tokens_of
 from interp.chat import Message
+from interp.keys import seed_from
 from interp.model import Model
-from interp.runs import seed_from
 
 
 class Collapse(Measure):

@@ -11,7 +11,8 @@ from experiments.console import bar, note
 from interp.behaviour.endpoint import OPENAI, Endpoint
 from interp.behaviour.judging import MIN_MASS, READING, EndpointJudge, Item, Judge, Mode, Score, estimate
 from interp.behaviour.trained_judge import TrainedJudge
-from interp.runs import InterpError, content_key
+from interp.errors import InterpError
+from interp.keys import content_key
 from interp.sources import sha256_of
 from interp.template import AS_IS, TemplateSettings
 

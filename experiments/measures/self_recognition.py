@@ -16,8 +16,8 @@ from interp.behaviour.measure import Measure, Row, Scores, Setting
 from interp.behaviour.self_recognition import recognition
 from interp.behaviour.work import Work
 from interp.chat import Message
+from interp.keys import content_key, seed_from
 from interp.model import Model
-from interp.runs import content_key, seed_from
 from interp.sources import sha256_of
 
 _WITH_ARTICLE, _TEXTS_ALONE, _TO_SUMMARISE = 600, 250, 400

@@ -14,8 +14,8 @@ from interp.behaviour.measure import GradedMeasure, Measure, Row, Setting
 from interp.behaviour.trained_judge import TrainedJudge
 from interp.behaviour.validation import THRESHOLDS, validation_note
 from interp.interventions import Edit
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import content_key
 from interp.sampling import Generates
 
 SamplerName = Literal["model", "vllm"]

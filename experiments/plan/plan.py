@@ -38,7 +38,7 @@ from finetune.recipe import TrainConfig, check_optimiser
 from finetune.stages import Stage
 from interp.behaviour.work import CHARACTERS
 from interp.directions import Direction
-from interp.runs import content_key
+from interp.keys import content_key
 from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
 
@@ -57,8 +57,8 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
     dtype = pick_dtype(config.dtype, place)
     traits = traits_of(config)
     mediated = config.mediation.measures.taken() if config.mediation else ()
-    for one in (*config.data.values(), *config.measures.taken(), *mediated):
-        one.check()
+    for part in (*config.data.values(), *config.measures.taken(), *mediated):
+        part.check()
     prepared_directions(config, Path())
     lacking = _lacking(config, place)
     size, chat, outline = look_up(config.model, dtype, config.quantise, config.template)
@@ -107,18 +107,18 @@ def plan(config: StudyConfig, device: str = "auto") -> Row:
 
 def _totals(stages: Sequence[Row], measures: Sequence[Row]) -> Row:
     """Sums over what is still to be trained, and over all that is measured."""
-    missing = [one for one in stages if not one["in_store"]]
+    missing = [row for row in stages if not row["in_store"]]
     totals = {
         "stages": len(stages),
         "in_store": len(stages) - len(missing),
-        "unknown": sum(one["in_store"] is None for one in stages),
-        "steps": sum(one["steps"] for one in missing),
-        "tokens": sum(one["tokens"] for one in missing),
-        "answers": sum(one["answers"] for one in measures),
-        "written": sum(one["written"] for one in measures),
-        "read": sum(one["read"] for one in measures),
-        "train_seconds": sum(one["seconds"] for one in missing),
-        "measure_seconds": sum(one["seconds"] for one in measures),
+        "unknown": sum(row["in_store"] is None for row in stages),
+        "steps": sum(row["steps"] for row in missing),
+        "tokens": sum(row["tokens"] for row in missing),
+        "answers": sum(row["answers"] for row in measures),
+        "written": sum(row["written"] for row in measures),
+        "read": sum(row["read"] for row in measures),
+        "train_seconds": sum(row["seconds"] for row in missing),
+        "measure_seconds": sum(row["seconds"] for row in measures),
     }
     return {**totals, "seconds": totals["train_seconds"] + totals["measure_seconds"]}
 
@@ -130,21 +130,21 @@ def _lacking(config: StudyConfig, place: torch.device) -> list[str]:
         ValueError: this is a GPU, and it cannot run an optimiser.
         FileNotFoundError: a judge's validation is missing.
     """
-    found = []
+    refusals = []
     for stage in config.stages.values():
         try:
             check_optimiser(stage.train, place)
         except ValueError as error:
             if place.type == "cuda":
                 raise
-            found.append(str(error))
+            refusals.append(str(error))
     try:
         Behaviour((), judge=config.judge, journal=Path(), seed=0, sampler=config.sampler).check()
     except ValueError as error:
-        found.append(str(error))
+        refusals.append(str(error))
     if config.lens and find_spec("transformer_lens") is None:
-        found.append("lens: transformer-lens is not installed")
-    return [f"this machine would refuse the study: {text}" for text in dict.fromkeys(found)]
+        refusals.append("lens: transformer-lens is not installed")
+    return [f"this machine would refuse the study: {text}" for text in dict.fromkeys(refusals)]
 
 
 def _doubts(config: StudyConfig, drafts: Drafts, outline: Outline | None) -> list[str]:
@@ -159,15 +159,15 @@ def _doubts(config: StudyConfig, drafts: Drafts, outline: Outline | None) -> lis
             rows = drafts.tokenised(data, outline.chat)
             for name in (name for name, stage in config.stages.items() if stage.data == data):
                 drafts.check_rows(name, rows, outline)
-    found = []
+    doubts = []
     for name in config.stages:
         try:
             drafts.check_steps(name)
         except ValueError as error:
             if "steps" not in drafts.estimated(name):
                 raise
-            found.append(f"the study may be refused, for its steps are estimated: {error}")
-    return found
+            doubts.append(f"the study may be refused, for its steps are estimated: {error}")
+    return doubts
 
 
 def _stages(config: StudyConfig, drafts: Drafts, clock: Clock, outline: Outline | None) -> list[Row]:
@@ -220,7 +220,9 @@ def _stage(
     if spoken or (node.parent and parent is None):
         return None
     messages = [row["messages"] for row in drafts.of(spec.data).train]
-    defences = [made for one in spec.defences for made in defence_of(one, _no_direction)]
+    defences = [
+        defence for config_of_defence in spec.defences for defence in defence_of(config_of_defence, _no_direction)
+    ]
     return Stage(node.name, parent, messages, train, spec.compose, seed, spec.checkpoints, defences)
 
 
@@ -230,7 +232,7 @@ def _no_direction(name: str) -> Any:
 
 def _few(stages: Sequence[Row]) -> list[str]:
     """A note on stages that hardly train, if there are any."""
-    few = dict.fromkeys(f"{one['name']} ({one['steps']})" for one in stages if one["few_steps"])
+    few = dict.fromkeys(f"{stage['name']} ({stage['steps']})" for stage in stages if stage["few_steps"])
     remedy = "more rows or epochs, or a smaller batch_size"
     return [f"few steps, below {FEW_STEPS} or all of them warm-up: {', '.join(few)}; give {remedy}"] if few else []
 
@@ -246,22 +248,22 @@ def _notes(config: StudyConfig) -> list[str]:
         notes.append("what a judge takes is not counted")
     if config.lens:
         notes.append("attribution and patching are not counted")
-    if any(not one.resolved().answers_asked()[0] for one in config.directions.values()):
+    if any(not direction.resolved().answers_asked()[0] for direction in config.directions.values()):
         notes.append("reading files for further directions is not counted")
     return notes
 
 
 def cuts(config: StudyConfig, traits: Sequence[Trait]) -> list[str]:
     """Where traits have fewer pairs or questions than the study asks for, or more; one line for all that are alike."""
-    said: dict[str, list[str]] = {}
+    traits_by_text: dict[str, list[str]] = {}
     for trait in traits:
         held_out = trait.eval_questions or trait.questions
-        found = [
+        texts = [
             cut("pairs", len(trait.instructions), "persona.pairs", config.persona.pairs),
             cut("questions", len(trait.questions), "persona.questions", config.persona.questions),
             cut("held-out questions", len(held_out), "answers.questions", config.answers.questions),
             "" if trait.eval_questions else "no eval_questions, so stages are asked what the direction is made from",
         ]
-        for text in filter(None, found):
-            said.setdefault(text, []).append(trait.name)
-    return [f"{', '.join(names)}: {text}" for text, names in said.items()]
+        for text in filter(None, texts):
+            traits_by_text.setdefault(text, []).append(trait.name)
+    return [f"{', '.join(names)}: {text}" for text, names in traits_by_text.items()]

@@ -9,37 +9,37 @@ Row = dict[str, Any]
 _COUNTS = ("rows", "epochs", "steps", "tokens")
 
 
-def show(found: Row) -> None:
+def show(planned: Row) -> None:
     """Print a plan as tables."""
 
     def say(text: str) -> None:
         out.print(text, markup=False, soft_wrap=True)
 
-    model, device, memory, totals = (found[key] for key in ("model", "device", "memory", "totals"))
+    model, device, memory, totals = (planned[key] for key in ("model", "device", "memory", "totals"))
     say(
         f"{model['name']}: {_number(model['parameters'])} parameters, {model['n_layers']} layers, {model['dtype']}"
         f"{', ' + model['quantise'] if model['quantise'] else ''} (from {model['source']})"
     )
-    say(f"{device['name']}: {device['matmul_tflops']:.3g} TFLOP/s measured; tokens by {found['tokens_by']}")
+    say(f"{device['name']}: {device['matmul_tflops']:.3g} TFLOP/s measured; tokens by {planned['tokens_by']}")
     rows = []
-    for name in dict.fromkeys(one["name"] for one in found["stages"]):
-        here = [one for one in found["stages"] if one["name"] == name]
-        first = here[0]
-        known = [one["in_store"] for one in here]
+    for name in dict.fromkeys(row["name"] for row in planned["stages"]):
+        same_stage = [row for row in planned["stages"] if row["name"] == name]
+        first = same_stage[0]
+        known = [row["in_store"] for row in same_stage]
         store = "unknown" if None in known else f"{sum(known)} of {len(known)}"
         counts = [("~" if key in first["estimated"] else "") + _number(first[key]) for key in _COUNTS]
         remarks = ["few steps"] * first["few_steps"]
         remarks += [f"{first['repeated_rows']} rows repeat others"] * (first["repeated_rows"] > 0)
-        time = _time(sum(one["seconds"] for one in here))
-        rows.append([name, first["data"], *counts, store, str(len(here)), time, ", ".join(remarks)])
+        time = _time(sum(row["seconds"] for row in same_stage))
+        rows.append([name, first["data"], *counts, store, str(len(same_stage)), time, ", ".join(remarks)])
     columns = ["stage", "data", *_COUNTS, "in the store", "seeds", "time", ""]
     table("Stages; ~ is estimated", columns, rows, words=[""])
     table(
         "Asked and read",
         ["what", "times", "answers", "tokens written", "tokens read", "time"],
         [
-            [one["what"], str(one["times"]), *(_number(one[key]) for key in ("answers", "written", "read")),
-             _time(one["seconds"])] for one in found["measures"]
+            [row["what"], str(row["times"]), *(_number(row[key]) for key in ("answers", "written", "read")),
+             _time(row["seconds"])] for row in planned["measures"]
         ],
     )  # fmt: skip
     parts = ("weights", "adapters", "gradients_and_optimiser", "activations", "total", "device")
@@ -56,17 +56,20 @@ def show(found: Row) -> None:
              _time(totals["train_seconds"]), _time(totals["measure_seconds"]), _time(totals["seconds"])]
         ],
     )  # fmt: skip
-    if found["hypotheses"]:
+    if planned["hypotheses"]:
         against = "what stands against a verdict"
         table(
             f"Hypotheses, with their units at the most (most count EM stages, seeds; below {FEWEST_UNITS}: undecided)",
             ["hypothesis", "units", against],
-            [[f"{one['hypothesis']} {one['title']}", str(one["units"]), _against(one)] for one in found["hypotheses"]],
+            [
+                [f"{row['hypothesis']} {row['title']}", str(row["units"]), _against(row)]
+                for row in planned["hypotheses"]
+            ],
             words=[against],
         )
-    if found["claims"]:
-        _show_claims(found["claims"])
-    for text in found["notes"]:
+    if planned["claims"]:
+        _show_claims(planned["claims"])
+    for text in planned["notes"]:
         say(text)
 
 
@@ -89,9 +92,9 @@ def _show_claims(claims: list[Row]) -> None:
         "lacks",
     ]
     rows = [
-        [one["title"], str(one["place"] or ""), *(str(one[key]) for key in ("families", "seeds", "questions")),
-         f"{one['smallest_effect']:g}", _seen(one), one["unit"], ", ".join(one["lacks"])]
-        for one in claims
+        [claim["title"], str(claim["place"] or ""), *(str(claim[key]) for key in ("families", "seeds", "questions")),
+         f"{claim['smallest_effect']:g}", _seen(claim), claim["unit"], ", ".join(claim["lacks"])]
+        for claim in claims
     ]  # fmt: skip
     table("Claims: the true effect that is supported in 80 % of studies", columns, rows, words=["claim", "lacks"])
 

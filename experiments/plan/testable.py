@@ -23,13 +23,13 @@ from experiments.study.graph import Node, nodes_of
 from figures.run import StudyRun
 from interp.metrics import (
     BEHAVIOUR,
-    Dispersion,
-    Displacement,
-    Mediation,
+    DispersionMetrics,
+    DisplacementMetrics,
+    MediationMetrics,
     Metric,
-    PredictionOfShift,
-    Projection,
-    SelfRecognition,
+    PredictionOfShiftMetrics,
+    ProjectionMetrics,
+    SelfRecognitionMetrics,
 )
 from interp.rows import MetricRow, Rows
 
@@ -88,7 +88,8 @@ class PlannedRun(StudyRun):
             draw = random.Random(str(number))
             first = sum(map(len, self._made.values()))  # every row has a line of its own
             rows = itertools.chain(self._of_base(number), *(self._of_node(number, node, draw) for node in self.graph))
-            self._made[number] = Rows(MetricRow.read(row, first + i) for i, row in enumerate(rows, 1))
+            numbered = (MetricRow.read(row, first + i) for i, row in enumerate(rows, 1))
+            self._made[number] = Rows(numbered, names=self.names)
         return self._made[number].of(**fields)
 
     @cached_property
@@ -100,7 +101,7 @@ class PlannedRun(StudyRun):
         row = {"stage": BASE, "seed": None, **_named(number), **self._everywhere, "value": 0.5}
         if number.measure in self._behaviour:
             yield from (row | where for where in self._places(number, BASE, None))
-        elif number.measure == PredictionOfShift.name and self.config.prediction_rows > 1:
+        elif number.measure == PredictionOfShiftMetrics.name and self.config.prediction_rows > 1:
             n = len({node.stage for node in self.graph if node.parent is None})
             why = f"{n} stages on the base model, and an interval takes {FEWEST_STAGES}"
             yield row | {"n": n} | ({"value": None, "why": why} if n < FEWEST_STAGES else {})
@@ -118,20 +119,20 @@ class PlannedRun(StudyRun):
         """The measures of what a model says that the study takes at every node."""
         taken = {measure.name for measure in self.config.measures.taken()}
         return (taken & {number.measure for number in BEHAVIOUR}) | (
-            {SelfRecognition.name} if self.recognised else set()
+            {SelfRecognitionMetrics.name} if self.recognised else set()
         )
 
     def _is_taken(self, number: Metric, node: Node) -> bool:
         """Whether the study measures this at a node."""
         chained = node.parent is not None and self.config.stages[node.stage].compose != "restart"
         match number.measure:
-            case Projection.name:
+            case ProjectionMetrics.name:
                 return True
-            case Displacement.name:
+            case DisplacementMetrics.name:
                 return chained or "other_stage" not in (number.by or ())
-            case Dispersion.name:
+            case DispersionMetrics.name:
                 return bool(self.config.answers.identity)
-            case Mediation.name:
+            case MediationMetrics.name:
                 return self.config.mediation is not None and node.name in self.config.mediation.stages
             case measure:
                 return measure in self._behaviour
@@ -143,7 +144,7 @@ class PlannedRun(StudyRun):
         values: dict[str, Sequence[Any]] = {
             "direction": (*self.config.trait_names, *self.config.directions),
             "layer": (0,),
-            "texts": ("identity",) if number.measure == Dispersion.name else ("fixed", "own"),
+            "texts": ("identity",) if number.measure == DispersionMetrics.name else ("fixed", "own"),
             "null": ("covariance",),
             "other_stage": self._compared(number, node) if node else (),
             "data": self.recognised,
@@ -151,7 +152,7 @@ class PlannedRun(StudyRun):
         told_apart = {name: values[name] for name in number.by or () if name in values}
         if number.measure in self._behaviour:
             told_apart["system_prompt"] = prompts
-        if number.measure == Mediation.name and self.config.mediation:
+        if number.measure == MediationMetrics.name and self.config.mediation:
             taken = {measure.name for measure in self.config.mediation.measures.taken()}
             effects = [effect for effect in BEHAVIOUR if effect.measure in taken]
             told_apart["direction"], told_apart["of_metric"] = self.config.mediation.directions, effects
@@ -160,13 +161,13 @@ class PlannedRun(StudyRun):
 
     def _compared(self, number: Metric, node: Node) -> Sequence[str]:
         """The stages whose displacement a node's is held against."""
-        if number == Displacement.undone_share:
+        if number == DisplacementMetrics.undone_share:
             return (str(node.parent),)
         alone = {other.name for other in self.graph}
         return (node.stage,) if node.stage in alone else ()
 
     def _controls(self, number: Metric, draw: random.Random) -> dict[str, Any]:
-        if number.measure != Mediation.name or self.config.mediation is None:
+        if number.measure != MediationMetrics.name or self.config.mediation is None:
             return {}
         values = [draw.random() for _ in range(self.config.mediation.random)]
         return {"null_mean": 0.5 if values else None, "null_values": values}

@@ -27,23 +27,23 @@ def workload(
         ValueError: mediation adds a direction at a layer that the model does not have.
     """
     nodes, n_seeds = nodes_of(config), len(config.seeds)
-    found = _texts_written(config, drafts)
+    entries = _texts_written(config, drafts)
     persona = config.persona
     for trait in traits:
         pairs, questions = trait.instructions[: persona.pairs], trait.questions[: persona.questions]
         n = 2 * len(pairs) * len(questions) * persona.rollouts
         words = sum(len(text) for pair in pairs for text in pair) / max(1, 2 * len(pairs))
         prompt = round((words + sum(map(len, questions)) / len(questions)) / CHARACTERS) + 2 * TURN
-        found.append((f"direction {trait.name}", 1, Work.of(n, persona.max_new_tokens, prompt, reads=1)))
+        entries.append((f"direction {trait.name}", 1, Work.of(n, persona.max_new_tokens, prompt, reads=1)))
     for name, one in config.directions.items():
         n, n_tokens = one.resolved().answers_asked()
         if n:
-            found.append((f"direction {name}", 1, Work.of(n, n_tokens, 60, reads=1)))
+            entries.append((f"direction {name}", 1, Work.of(n, n_tokens, 60, reads=1)))
     sets = {stage.data for stage in config.stages.values()}
     if config.prediction_rows:
         n = sum(min(config.prediction_rows, len(drafts.of(name).train)) for name in sets)
         most = config.answers.max_new_tokens
-        found.append(("data beside the base's own answers", 1, Work.of(n, most, 80, reads=2)))
+        entries.append(("data beside the base's own answers", 1, Work.of(n, most, 80, reads=2)))
     places = {BASE: 1} | {node.name: n_seeds * (1 + len(config.stages[node.stage].checkpoints)) for node in nodes}
     prompts = len(config.system_prompts)
     several = [name for name in places if config.prompts_at is None or name in (BASE, *config.prompts_at)]
@@ -58,16 +58,16 @@ def workload(
     ):
         prompt = sum(drafts.tokens([[{"role": "user", "content": q.text}] for q in questions]))
         one = Work.of(len(questions), config.answers.max_new_tokens, prompt / max(1, len(questions)), reads=reads)
-        found.append((what, views, one))
+        entries.append((what, views, one))
     tests = [row["messages"] for data in drafts.tests().values() for row in data.test]
-    found.append(("recognition and task questions", views, Work(0, 0, 2 * sum(drafts.tokens(tests)))))
-    found += [(f"measure {measure.name}", views, measure.work()) for measure in config.measures.taken()]
+    entries.append(("recognition and task questions", views, Work(0, 0, 2 * sum(drafts.tokens(tests)))))
+    entries += [(f"measure {measure.name}", views, measure.work()) for measure in config.measures.taken()]
     if config.mediation:
         treated = _n_treated(config.mediation, n_layers, n_seeds)
-        found += [
+        entries += [
             (f"mediation, {measure.name}", treated, measure.work()) for measure in config.mediation.measures.taken()
         ]
-    return found
+    return entries
 
 
 def _texts_written(config: StudyConfig, drafts: Drafts) -> list[tuple[str, int, Work]]:
@@ -80,14 +80,14 @@ def _texts_written(config: StudyConfig, drafts: Drafts) -> list[tuple[str, int, 
     times: Counter[tuple[str, Work]] = Counter()
     for writer, wanted in sets.items():
         known: set[tuple[int, str]] = set()
-        for one in drafts.requests:
-            if one.name not in wanted or (writer != BASE and one.who != "stage"):
+        for request in drafts.requests:
+            if request.name not in wanted or (writer != BASE and request.who != "stage"):
                 continue
-            new = [ident for ident in one.prompts if (one.longest, ident) not in known]
-            work = Work(len(new), len(new) * one.longest, sum(one.prompts[ident] for ident in new))
-            times[f"texts of {one.name}", work] += 1 if writer == BASE else len(config.seeds)
-            if one.greedy:
-                known.update((one.longest, ident) for ident in new)
+            new = [ident for ident in request.prompts if (request.longest, ident) not in known]
+            work = Work(len(new), len(new) * request.longest, sum(request.prompts[ident] for ident in new))
+            times[f"texts of {request.name}", work] += 1 if writer == BASE else len(config.seeds)
+            if request.greedy:
+                known.update((request.longest, ident) for ident in new)
     return [(what, n, work) for (what, work), n in times.items()]
 
 

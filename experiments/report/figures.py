@@ -23,7 +23,7 @@ from figures.shift_by_layer import shift_by_layer
 from figures.style import Row
 from figures.trajectory import trajectory
 from figures.verdict_board import verdict_board
-from interp.metrics import LensView, Mediation
+from interp.metrics import LensMetrics, MediationMetrics
 from interp.runs import BASE
 
 _MOST_WORDS = 60
@@ -127,7 +127,7 @@ def _drawings_of_some_stages() -> Iterator[Drawing]:
         "How much of the effect goes through a direction?",
         mediation,
         lambda rows: _listed(rows, metric_name, lambda row: f"{row['metric'].replace('_', ' ')}, {bar_name(row)}"),
-        lambda run: any(not Mediation.effect.is_of(row) for row in run.rows(measure=Mediation.name)),
+        lambda run: any(not MediationMetrics.effect.is_of(row) for row in run.rows(measure=MediationMetrics.name)),
     )
     yield Drawing(
         "difference_lens",
@@ -142,8 +142,8 @@ def _drawings_of_some_stages() -> Iterator[Drawing]:
         lambda rows: _listed(rows, _key("title", "kind"), lambda row: f"at {row['strength']:g}"),
     )
     for number, title, draw in (
-        (LensView.attribution, "What adds to the right answer: direct logit attribution", attribution),
-        (LensView.patching, "Where the answer is decided: activation patching", patching),
+        (LensMetrics.attribution, "What adds to the right answer: direct logit attribution", attribution),
+        (LensMetrics.patching, "Where the answer is decided: activation patching", patching),
     ):
         yield Drawing(
             number.name,

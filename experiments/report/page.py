@@ -36,8 +36,9 @@ from experiments.report.warnings import warnings_of
 from figures.run import TEXTS, StudyRun
 from figures.style import Row
 from figures.verdict_board import LOOKS
-from interp.metrics import Projection
-from interp.runs import BASE, write_atomic
+from interp.files import write_atomic
+from interp.metrics import ProjectionMetrics
+from interp.runs import BASE
 
 MAX_METRIC_ROWS = 2000
 MAX_EVIDENCE_ROWS = 200
@@ -79,7 +80,7 @@ def write_report(run: Path, *, manifest: dict[str, Any] | None = None, figures: 
     by_weight = sorted(
         read.metrics,
         key=lambda row: (
-            row.measure == Projection.name and not row.headline,
+            row.measure == ProjectionMetrics.name and not row.headline,
             row.stage not in read.nodes or row.system_prompt not in (None, *prompts[:1]),
         ),
     )

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 
 from figures.run import TEXTS, Panel, StudyRun, Texts
 from interp.metrics import (
-    Capability,
-    Collapse,
-    Em,
-    Identity,
+    CapabilityMetrics,
+    CollapseMetrics,
+    EmMetrics,
+    IdentityMetrics,
     Metric,
-    Preference,
-    Projection,
-    SelfRecognition,
-    Separation,
-    Task,
-    TruthfulQa,
+    PreferenceMetrics,
+    ProjectionMetrics,
+    SelfRecognitionMetrics,
+    SeparationMetrics,
+    TaskMetrics,
+    TruthfulQaMetrics,
 )
 from interp.rows import Rows, over_seeds
 from interp.runs import BASE
@@ -57,19 +57,19 @@ class Column(NamedTuple):
         return rows.of(measure=self.number.measure, metric=self.metric or self.number.name, data=self.data, **fields)
 
 
-_MATCHED = f"{SelfRecognition.accuracy.name}_{SelfRecognition.selections[0]}"
+_MATCHED = f"{SelfRecognitionMetrics.accuracy.name}_{SelfRecognitionMetrics.selections[0]}"
 BEHAVIOUR = (
-    Column(SelfRecognition.accuracy, "Self-recognition accuracy", 2),
-    Column(SelfRecognition.accuracy, "Self-recognition accuracy, lengths matched", 2, False, metric=_MATCHED),
-    Column(Task.accuracy, "Task accuracy", 2, False),
-    Column(Em.misaligned_rate, "Misaligned and coherent answers", 3, False),
-    Column(Em.misaligned_probability, "Probability of a misaligned answer, by a trained judge", 3, False),
-    Column(Preference.margin_per_token, "Aligned over misaligned answers, nats per token", 3, False),
-    Column(TruthfulQa.likelihood_margin_per_token, "True over false answers, nats per token", 3, False),
-    Column(Capability.choice_accuracy, "Multiple choice", 2, False),
-    Column(Identity.names_developer, "Names its developer", 2, False),
-    Column(Collapse.degenerate_share, "Degenerate share of answers", 2),
-    Column(Collapse.own_text_perplexity_under_base, "Perplexity of own answers under base", 1),
+    Column(SelfRecognitionMetrics.accuracy, "Self-recognition accuracy", 2),
+    Column(SelfRecognitionMetrics.accuracy, "Self-recognition accuracy, lengths matched", 2, False, metric=_MATCHED),
+    Column(TaskMetrics.accuracy, "Task accuracy", 2, False),
+    Column(EmMetrics.misaligned_rate, "Misaligned and coherent answers", 3, False),
+    Column(EmMetrics.misaligned_probability, "Probability of a misaligned answer, by a trained judge", 3, False),
+    Column(PreferenceMetrics.margin_per_token, "Aligned over misaligned answers, nats per token", 3, False),
+    Column(TruthfulQaMetrics.likelihood_margin_per_token, "True over false answers, nats per token", 3, False),
+    Column(CapabilityMetrics.choice_accuracy, "Multiple choice", 2, False),
+    Column(IdentityMetrics.names_developer, "Names its developer", 2, False),
+    Column(CollapseMetrics.degenerate_share, "Degenerate share of answers", 2),
+    Column(CollapseMetrics.own_text_perplexity_under_base, "Perplexity of own answers under base", 1),
 )
 
 
@@ -160,12 +160,12 @@ def headline(run: StudyRun, texts: Texts) -> dict[str, Any]:
     base = run.primary.of(stage=BASE)
     columns = []
     for panel in panels:
-        auroc = base.of(Separation.held_out_auroc, direction=panel.direction, layer=panel.layer)
+        auroc = base.of(SeparationMetrics.held_out_auroc, direction=panel.direction, layer=panel.layer)
         pooling = [panel.pooling] if panel.pooling else []
         columns.append((panel.direction, [f"layer {panel.layer}", *pooling, *remark("held-out AUROC", auroc)]))
     for column in measured:
-        has_rule = column.number == SelfRecognition.accuracy and not column.metric
-        by_length = base.of(SelfRecognition.length_only_accuracy, data=column.data) if has_rule else ()
+        has_rule = column.number == SelfRecognitionMetrics.accuracy and not column.metric
+        by_length = base.of(SelfRecognitionMetrics.length_only_accuracy, data=column.data) if has_rule else ()
         columns.append((column.label, remark("length alone", by_length)))
     rows = []
     for name in run.nodes:
@@ -189,7 +189,7 @@ def _shift_cell(run: StudyRun, stage: str, panel: Panel, texts: Texts, n_seeds: 
     if stage == BASE:
         return Cell("reference")
     place = {"stage": stage, "texts": texts, **panel._asdict()}
-    rows = run.primary.of(Projection.shift_in_null_spreads, **place)
+    rows = run.primary.of(ProjectionMetrics.shift_in_null_spreads, **place)
     shift = cell(rows, signed=True, n_seeds=n_seeds)
     banded = [
         not row.null_low <= row.value <= row.null_high
@@ -202,7 +202,7 @@ def _shift_cell(run: StudyRun, stage: str, panel: Panel, texts: Texts, n_seeds: 
     elif banded:
         remarks.append(f"outside the band: {sum(banded)} of {len(banded)} seeds")
     for null, label in NULLS.items():
-        percentiles = run.primary.of(Projection.null_percentile, **place, null=null)
+        percentiles = run.primary.of(ProjectionMetrics.null_percentile, **place, null=null)
         mean = over_seeds(percentiles)
         if mean.value is not None:
             n_null = min((row.n_null for row in percentiles if row.n_null is not None), default=MISSING)
@@ -212,7 +212,7 @@ def _shift_cell(run: StudyRun, stage: str, panel: Panel, texts: Texts, n_seeds: 
 
 def by_prompt(run: StudyRun) -> list[dict[str, Any]]:
     """Stages by system prompts: the words of every cell, for a run that was measured under several prompts."""
-    shown = (SelfRecognition.accuracy, Task.accuracy, Collapse.degenerate_share)
+    shown = (SelfRecognitionMetrics.accuracy, TaskMetrics.accuracy, CollapseMetrics.degenerate_share)
     columns = [column for column in behaviours(run) if column.number in shown and not column.metric]
 
     def words(name: str, prompt: str) -> list[str]:
@@ -222,7 +222,7 @@ def by_prompt(run: StudyRun) -> list[dict[str, Any]]:
         for column in columns:
             lines += remark(column.label, column.rows(run.metrics, **under), n_seeds=n_seeds)
         for panel in run.panels("fixed"):
-            rows = run.rows(Projection.shift_in_null_spreads, texts="fixed", **under, **panel._asdict())
+            rows = run.rows(ProjectionMetrics.shift_in_null_spreads, texts="fixed", **under, **panel._asdict())
             lines += remark(f"Shift along {panel.direction}", rows, signed=True, n_seeds=n_seeds)
         return lines or [MISSING]
 

@@ -8,14 +8,14 @@ from experiments.hypotheses.write import is_superseded
 from experiments.report.tables import cell, interval_of, number, p_value, short
 from figures.run import StudyRun
 from figures.verdict_board import LOOKS
-from interp.metrics import Collapse, Projection, SelfRecognition, Task
+from interp.metrics import CollapseMetrics, ProjectionMetrics, SelfRecognitionMetrics, TaskMetrics
 from interp.rows import MetricRow
 
 _COLUMNS = (
-    Projection.shift_in_null_spreads,
-    SelfRecognition.accuracy,
-    Collapse.degenerate_share,
-    Collapse.own_text_perplexity_under_base,
+    ProjectionMetrics.shift_in_null_spreads,
+    SelfRecognitionMetrics.accuracy,
+    CollapseMetrics.degenerate_share,
+    CollapseMetrics.own_text_perplexity_under_base,
 )
 """The columns of the table, from left to right."""
 
@@ -25,12 +25,12 @@ def headline(run: Path) -> list[MetricRow]:
 
     Of whole stages, under the first system prompt.
     """
-    always = (*_COLUMNS[1:], Collapse.collapsed, Task.accuracy)
+    always = (*_COLUMNS[1:], CollapseMetrics.collapsed, TaskMetrics.accuracy)
     return [
         row
         for row in StudyRun(run).primary
         if any(number.is_of(row) for number in always)
-        or (row.headline and row.texts == "fixed" and Projection.shift_in_null_spreads.is_of(row))
+        or (row.headline and row.texts == "fixed" and ProjectionMetrics.shift_in_null_spreads.is_of(row))
     ]
 
 
@@ -107,7 +107,7 @@ def print_table(run: Path) -> None:
 
     What controls are right about is in the report alone, since a table of all of them is wider than a terminal.
     """
-    rows = [row for row in headline(run) if not Task.accuracy.is_of(row)]
+    rows = [row for row in headline(run) if not TaskMetrics.accuracy.is_of(row)]
     metrics = [number.name for number in _COLUMNS]
     columns = sorted(
         {key: None for row in rows if (key := _column_of(row))[0] in metrics}, key=lambda key: metrics.index(key[0])
@@ -116,7 +116,7 @@ def print_table(run: Path) -> None:
     for stage in dict.fromkeys(row.stage for row in rows):
         of_stage = [row for row in rows if row.stage == stage]
         cells = [_shown([row for row in of_stage if _column_of(row) == column]) for column in columns]
-        collapsed = any(Collapse.collapsed.is_of(row) and row.value for row in of_stage)
+        collapsed = any(CollapseMetrics.collapsed.is_of(row) and row.value for row in of_stage)
         body.append([stage + (" (collapsed)" if collapsed else ""), *cells])
     table(
         "Shift from base on fixed texts along each trait, in spreads of random directions; 95 % intervals",

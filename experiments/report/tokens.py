@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from figures.style import Row
-from interp.runs import json_text, read_jsonl
+from interp.files import json_text, read_jsonl
 
 T = TypeVar("T")
 MAX_BYTES = 5_000_000

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from experiments.report.tables import BEHAVIOUR, MISSING, behaviours, remark
 from figures.captions import places
 from figures.run import TEXTS, StudyRun
-from interp.metrics import Em, Projection, SelfRecognition, Separation
+from interp.metrics import EmMetrics, ProjectionMetrics, SelfRecognitionMetrics, SeparationMetrics
 from interp.rows import Rows
-from interp.runs import BASE, Node
+from interp.runs import BASE, NodeName
 
 SMALL_N = 30
 FEW_SEEDS = 3
@@ -59,7 +59,7 @@ def _missing_measures(run: StudyRun) -> Iterable[str]:
     ]
     for texts in TEXTS:
         for panel in run.panels(texts):
-            shifts = run.primary.of(Projection.shift_in_null_spreads, texts=texts, **panel._asdict())
+            shifts = run.primary.of(ProjectionMetrics.shift_in_null_spreads, texts=texts, **panel._asdict())
             wanted.append((f"Shift along {panel.direction}, {TEXTS[texts]}", shifts, False))
     if not run.panels("fixed"):
         yield "Shifts on fixed texts: not measured in this run."
@@ -70,7 +70,7 @@ def _missing_measures(run: StudyRun) -> Iterable[str]:
         if of_base and not any(stage == BASE for stage, _ in have):
             lacking.insert(0, (BASE, None))
         n_all = len(asked) + of_base
-        if len(lacking) == n_all and any(Em.misaligned_rate.is_of(row) for row in rows):
+        if len(lacking) == n_all and any(EmMetrics.misaligned_rate.is_of(row) for row in rows):
             yield f"{label}: answered at every stage and graded by nobody; a study with a judge grades them."
         elif len(lacking) == n_all:
             yield f"{label}: not measured in this run."
@@ -81,16 +81,16 @@ def _missing_measures(run: StudyRun) -> Iterable[str]:
 
 
 def _weak_directions(run: StudyRun) -> Iterable[str]:
-    for row in run.primary.of(Separation.held_out_auroc, stage=BASE, headline=True):
+    for row in run.primary.of(SeparationMetrics.held_out_auroc, stage=BASE, headline=True):
         least = row.value if row.ci_low is None else row.ci_low
         if least is not None and least <= 0.5:
             numbers = ", ".join([f"layer {row.layer}", *remark("AUROC", [row])])
             yield f"The {row.direction} direction does not separate held-out answers ({numbers})."
-    recognised = [row for name in run.trained for row in run.primary.of(SelfRecognition.accuracy, stage=name)]
+    recognised = [row for name in run.trained for row in run.primary.of(SelfRecognitionMetrics.accuracy, stage=name)]
     labels = (run.study.get("claims") or {}).get("labels") or {}
     if run.roles or labels:  # without these any stage may have been meant to learn it
         teaching = [*run.roles.get("sgtr", ()), *labels.get("sgtr", {}).values()]
-        recognised = [row for row in recognised if Node(row.stage).stage in teaching]
+        recognised = [row for row in recognised if NodeName(row.stage).stage in teaching]
     with_interval = [(row, row.ci_low) for row in recognised if row.value is not None and row.ci_low is not None]
     if chance := [row.stage for row, low in with_interval if low <= row.get("chance", 0.5)]:
         level = "/".join(f"{x:.2g}"[1:] for x in sorted({row.get("chance", 0.5) for row, _ in with_interval}))
@@ -103,7 +103,7 @@ def _small_samples(run: StudyRun) -> Iterable[str]:
     labels = {(column.number.measure, column.metric or column.number.name): column.label for column in BEHAVIOUR}
     for row in run.primary:
         label = labels.get((row.measure, row.metric))
-        if Projection.shift_in_null_spreads.is_of(row) and row.headline:
+        if ProjectionMetrics.shift_in_null_spreads.is_of(row) and row.headline:
             label = f"shift along {row.direction} ({row.texts} texts)"
             nulls += [row.n_null] if row.n_null is not None else []
         if label and row.n is not None and row.n < SMALL_N:

@@ -10,11 +10,11 @@ from finetune.data.sgtr import SELF, baselines, length_matched
 from interp import stats
 from interp.behaviour.collapse import COLLAPSED_SHARE
 from interp.behaviour.self_recognition import recognition
-from interp.metrics import Collapse, SelfRecognition
+from interp.metrics import CollapseMetrics, SelfRecognitionMetrics
 from interp.rows import MetricRow
 
 Record = dict[str, Any]
-(LENGTH_MATCHED,) = SelfRecognition.selections
+(LENGTH_MATCHED,) = SelfRecognitionMetrics.selections
 
 
 def degenerate_share(answers: Sequence[Record]) -> float:
@@ -32,9 +32,9 @@ def collapse_rows(answers: Sequence[Record], base_share: float | None) -> list[M
     collapsed = base_share is not None and share.value - base_share > COLLAPSED_SHARE + 1e-9
     flag = {"value": int(collapsed), "ci_low": None, "ci_high": None, "n": len(answers)}
     numbers = (
-        (Collapse.degenerate_share, share.row()),
-        (Collapse.own_text_perplexity_under_base, perplexity),
-        (Collapse.collapsed, flag),
+        (CollapseMetrics.degenerate_share, share.row()),
+        (CollapseMetrics.own_text_perplexity_under_base, perplexity),
+        (CollapseMetrics.collapsed, flag),
     )
     return [
         MetricRow(measure=number.measure, metric=number.name, **values, unit=number.unit) for number, values in numbers
@@ -49,10 +49,10 @@ def margin_rows(margins: Sequence[Record], questions: Sequence[Record], data: st
     chance = {"chance": float(np.mean([1 / len(question["labels"]) for question in questions]))}
     rows = _margin_rows(margins, data, measure, "", chance)
     if not all("authors" in question for question in questions):
-        return [row for row in rows if row.metric != SelfRecognition.order_consistency.name]
-    if measure == SelfRecognition.name and all(len(question["authors"]) == 2 for question in questions):
-        kept = set(length_matched(_own_gaps(questions)))
-        balanced = [margin for margin in margins if margin["group"] in kept]
+        return [row for row in rows if row.metric != SelfRecognitionMetrics.order_consistency.name]
+    if measure == SelfRecognitionMetrics.name and all(len(question["authors"]) == 2 for question in questions):
+        length_matched_groups = set(length_matched(_own_gaps(questions)))
+        balanced = [margin for margin in margins if margin["group"] in length_matched_groups]
         rows += _margin_rows(balanced, data, measure, f"_{LENGTH_MATCHED}", chance) if balanced else []
     return rows
 
@@ -86,14 +86,14 @@ def baseline_rows(questions: Sequence[Record], data: str) -> list[MetricRow]:
     n = len({question["group"] for question in questions})
     share_by_rule = {rule: score["share"] for rule, score in baselines(questions).items()}
     number_of_rule = {
-        "first": SelfRecognition.first_only_accuracy,
-        "longer": SelfRecognition.longer_only_accuracy,
-        "shorter": SelfRecognition.shorter_only_accuracy,
+        "first": SelfRecognitionMetrics.first_only_accuracy,
+        "longer": SelfRecognitionMetrics.longer_only_accuracy,
+        "shorter": SelfRecognitionMetrics.shorter_only_accuracy,
     }
     scores = [(number, share_by_rule[rule]) for rule, number in number_of_rule.items() if rule in share_by_rule]
     by_length = [share_by_rule[rule] for rule in ("longer", "shorter", "length_threshold") if rule in share_by_rule]
     if by_length:
-        scores.append((SelfRecognition.length_only_accuracy, max(by_length)))
+        scores.append((SelfRecognitionMetrics.length_only_accuracy, max(by_length)))
     rows: list[MetricRow] = []
     for number, share in scores:
         about = {"measure": number.measure, "metric": number.name, **stats.proportion(share, n).row(), "data": data}

@@ -11,7 +11,7 @@ from torch import Tensor
 from interp.dispersion import dispersion, dispersion_ratio
 from interp.displacement import decompose, displacement_cosines, span_share
 from interp.instrument import Instrument
-from interp.metrics import Dispersion, Displacement
+from interp.metrics import DispersionMetrics, DisplacementMetrics
 from interp.rows import MetricRow
 
 
@@ -32,7 +32,7 @@ def displacement_rows(
     families = [instrument.nulls(name, base) for name in names]
     random, alike = ([family[kind] for family in families if kind in family] for kind in ("random", "covariance"))
     for k in instrument.layers:
-        about = {"measure": Displacement.name, "texts": texts, "layer": k, "pooling": "response_mean"}
+        about = {"measure": DisplacementMetrics.name, "texts": texts, "layer": k, "pooling": "response_mean"}
         vectors = torch.stack([instrument.directions[name].vectors[k] for name in names])
         nulls = torch.stack([draws[:, k] for draws in random], dim=1)
         moved = stage[:, k] - base[:, k]
@@ -40,8 +40,12 @@ def displacement_rows(
         parts = decompose(moved.double().mean(0).float(), vectors, names)
         no_interval = {"ci_low": None, "ci_high": None, "n": in_span.share.n}
         chance = {"expected_by_chance": in_span.expected_share}
-        length, square = Displacement.length, Displacement.corrected_squared_length
-        share, corrected, along = Displacement.span_share, Displacement.corrected_span_share, Displacement.share_along
+        length, square = DisplacementMetrics.length, DisplacementMetrics.corrected_squared_length
+        share, corrected, along = (
+            DisplacementMetrics.span_share,
+            DisplacementMetrics.corrected_span_share,
+            DisplacementMetrics.share_along,
+        )
         among_nulls: dict[str, Any] = {"null": "random", "n_null": instrument.n_random, **chance}
         if in_span.nulls is not None:
             among_nulls["null_percentile"] = in_span.nulls.percentile
@@ -72,12 +76,12 @@ def cosine_rows(
         return {}
     at_layers = {stage: moved[:, layers] for stage, moved in displacements.items()}
     cosines = displacement_cosines(at_layers, seed=instrument.seed)
-    plain, corrected = Displacement.cosine_between_stages, Displacement.corrected_cosine_between_stages
+    plain, corrected = DisplacementMetrics.cosine_between_stages, DisplacementMetrics.corrected_cosine_between_stages
     rows: dict[str, list[MetricRow]] = {}
     for position, layer in enumerate(layers):
         for first, second in itertools.combinations(displacements, 2):
             pair = cosines.at(first, second, position)
-            about = {"measure": Displacement.name, "texts": "fixed", "layer": layer, "other_stage": second}
+            about = {"measure": DisplacementMetrics.name, "texts": "fixed", "layer": layer, "other_stage": second}
             about["unit"] = plain.unit
             rows.setdefault(first, []).extend(
                 [
@@ -96,13 +100,13 @@ def dispersion_rows(
 ) -> list[MetricRow]:
     """How far a stage's answers to identity questions spread, and over how many dimensions, beside the base's."""
     numbers = (
-        (Dispersion.total_variance, Dispersion.total_variance_over_base),
-        (Dispersion.participation_ratio, Dispersion.participation_ratio_over_base),
-        (Dispersion.entropy_rank, Dispersion.entropy_rank_over_base),
+        (DispersionMetrics.total_variance, DispersionMetrics.total_variance_over_base),
+        (DispersionMetrics.participation_ratio, DispersionMetrics.participation_ratio_over_base),
+        (DispersionMetrics.entropy_rank, DispersionMetrics.entropy_rank_over_base),
     )
     rows: list[MetricRow] = []
     for k in instrument.layers:
-        about = {"measure": Dispersion.name, "texts": "identity", "layer": k, "n_rows": len(stage)}
+        about = {"measure": DispersionMetrics.name, "texts": "identity", "layer": k, "n_rows": len(stage)}
         spread = dispersion(stage[:, k], clusters)
         ratio = dispersion_ratio(stage[:, k], base[:, k], clusters)
         for number in (own for own, _ in numbers):

@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.instrument import Instrument
-from interp.metrics import PredictionOfShift, ProjectionDifference
+from interp.keys import seed_from
+from interp.metrics import PredictionOfShiftMetrics, ProjectionDifferenceMetrics
 from interp.nulls import random_like
 from interp.projection import predicts, projection_difference, unit_vectors
 from interp.rows import MetricRow
-from interp.runs import seed_from
 
 
 def prediction_rows(
@@ -23,7 +23,7 @@ def prediction_rows(
 ) -> list[MetricRow]:
     """How much further along each direction a data set's answers lie than the base's own answers to its prompts."""
     rows: list[MetricRow] = []
-    difference, place = ProjectionDifference.difference, ProjectionDifference.null_percentile
+    difference, place = ProjectionDifferenceMetrics.difference, ProjectionDifferenceMetrics.null_percentile
     for name, direction in instrument.directions.items():
         k = direction.layers.index(direction.layer)
         for kind, nulls in instrument.nulls_at(name, k, own).items():
@@ -32,8 +32,8 @@ def prediction_rows(
             if kind == "random":
                 rows.append(MetricRow(about, metric=difference.name, **apart.raw.row(), unit=difference.unit))
             percentile = {"value": apart.percentile, "ci_low": None, "ci_high": None, "n": apart.raw.n}
-            beside = {"null": kind, "n_null": apart.n_null, "unit": place.unit}
-            rows.append(MetricRow(about, metric=place.name, **percentile, **beside))
+            null_fields = {"null": kind, "n_null": apart.n_null, "unit": place.unit}
+            rows.append(MetricRow(about, metric=place.name, **percentile, **null_fields))
     return rows
 
 
@@ -42,7 +42,7 @@ Beside = tuple[Float[Tensor, "row layer d_model"], Float[Tensor, "row layer d_mo
 
 def prediction_of_shift(
     instrument: Instrument,
-    beside: Mapping[str, Beside],
+    beside_own: Mapping[str, Beside],
     moved: Mapping[str, tuple[str, Float[Tensor, "layer d_model"]]],
 ) -> list[MetricRow]:
     """Do the data of each stage, read by the base model before training, tell how far the stage then moves?
@@ -54,7 +54,7 @@ def prediction_of_shift(
     Within each direction both numbers are standardised over the stages; the correlation is over all pairs of stage and
     direction (n counts stages), and for each direction alone. Every null takes the place of all directions at once.
     """
-    arms = [(stage, data, d) for stage, (data, d) in moved.items() if data in beside]
+    arms = [(stage, data, d) for stage, (data, d) in moved.items() if data in beside_own]
     if not arms:
         return []
     sides: list[tuple[np.ndarray, np.ndarray]] = []
@@ -62,11 +62,13 @@ def prediction_of_shift(
         k = direction.layer
         random = random_like(direction.vectors, instrument.n_random, seed=seed_from(instrument.seed, "random", name))
         units = unit_vectors(torch.cat([direction.at(k)[None], random[:, k]]))
-        before = [units @ (beside[data][0][:, k] - beside[data][1][:, k]).double().mean(0) for _, data, _ in arms]
+        before = [
+            units @ (beside_own[data][0][:, k] - beside_own[data][1][:, k]).double().mean(0) for _, data, _ in arms
+        ]
         after = [units @ d[k].double() for _, _, d in arms]
         sides.append((torch.stack(before, 1).numpy(), torch.stack(after, 1).numpy()))
     pooled = tuple(np.concatenate([_standard(side[i]) for side in sides], axis=1) for i in (0, 1))
-    number = PredictionOfShift.correlation
+    number = PredictionOfShiftMetrics.correlation
     rows: list[MetricRow] = []
     for name, (before, after) in [(None, pooled), *zip(instrument.directions, sides, strict=True)]:
         if before.shape[1] < 4:

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.instrument import Instrument
-from interp.metrics import SHIFT_IN_SPREADS, Projection, Separation
+from interp.metrics import SHIFT_IN_SPREADS, ProjectionMetrics, SeparationMetrics
 from interp.projection import Shift, shift
 from interp.rows import MetricRow
 
@@ -31,7 +31,7 @@ def separation_rows(instrument: Instrument) -> list[MetricRow]:
         )
         for name, direction in instrument.directions.items()
         for k, layer in enumerate(direction.layers)
-        for number in (Separation.held_out_auroc, Separation.held_out_cohens_d)
+        for number in (SeparationMetrics.held_out_auroc, SeparationMetrics.held_out_cohens_d)
     ]
 
 
@@ -56,7 +56,7 @@ def shift_rows(
             if not in_full and not everywhere:
                 continue
             about = {
-                "measure": Projection.name,
+                "measure": ProjectionMetrics.name,
                 "texts": texts,
                 "direction": name,
                 "layer": layer,
@@ -78,7 +78,7 @@ def _beside_nulls(moved: Shift, kind: str, about: dict[str, Any], *, place: bool
     no_interval = {"ci_low": None, "ci_high": None, "n": moved.raw.n}
     spreads = moved.in_null_spreads.row()
     if kind == "random":
-        raw, cosine = Projection.shift, Projection.displacement_cosine
+        raw, cosine = ProjectionMetrics.shift, ProjectionMetrics.displacement_cosine
         in_spreads = SHIFT_IN_SPREADS[kind]
         rows += [
             MetricRow(about, metric=raw.name, **moved.raw.row(), unit=raw.unit),
@@ -89,7 +89,7 @@ def _beside_nulls(moved: Shift, kind: str, about: dict[str, Any], *, place: bool
         in_spreads = SHIFT_IN_SPREADS[kind]
         rows.append(MetricRow(about, metric=in_spreads.name, **spreads, **null, **band, unit=in_spreads.unit))
     if place:
-        percentile = Projection.null_percentile
+        percentile = ProjectionMetrics.null_percentile
         number = {"value": moved.percentile, "unit": percentile.unit}
         rows.append(MetricRow(about, metric=percentile.name, **number, **no_interval, **null))
     return rows

@@ -24,11 +24,11 @@ from experiments.resumable import Name, Once
 from experiments.study.claims import ClaimsConfig
 from experiments.study.config import BASE, StudyConfig
 from experiments.study.node import Measured, View, paired
-from interp.chat import Tokens
 from interp.directions import Direction
+from interp.keys import seed_from
 from interp.model import Model
 from interp.projection import unit_vectors
-from interp.runs import load_tensors, save_tensors, seed_from
+from interp.tensors import load_tensors, save_tensors
 from interp.traits import Trait
 
 Row = dict[str, Any]
@@ -114,35 +114,13 @@ def _placebos(
 
     def make() -> Row:
         with model.using():
-            vectors = placebo_directions(
-                model,
-                traits,
-                lambda trait: _asked(model, trait, config),
-                max_new_tokens=settings.max_new_tokens,
-                temperature=settings.temperature,
-                pooling=settings.pooling,
-                seed=config.sampling_seed,
-            )
+            vectors = placebo_directions(model, traits, settings, config.sampling_seed)
         save_tensors(path, {"directions": vectors}, kind=KIND, header=model.description())
         return {"n": len(vectors)}
 
     what = [[trait.instructions for trait in traits], like.questions, settings.model_dump(mode="json")]
     once(Name.of(like.name).then("placebo_directions"), [*what, config.sampling_seed], make, (path,))
     return load_tensors(path, kind=KIND, model=model.identity)[0]["directions"]
-
-
-def _asked(model: Model, trait: Trait, config: StudyConfig) -> tuple[list[Row], list[Tokens]]:
-    """Every question under both instructions of every pair, as the persona recipe asks them."""
-    settings = config.persona
-    asked = [
-        {"side": side, "system": pair[side == "neg"], "prompt": question}
-        for side in ("pos", "neg")
-        for pair in trait.instructions[: settings.pairs]
-        for question in trait.questions[: settings.questions]
-        for _ in range(settings.rollouts)
-    ]
-    chats = [[{"role": "system", "content": r["system"]}, {"role": "user", "content": r["prompt"]}] for r in asked]
-    return asked, model.chat.tokens_of(chats)
 
 
 def projection_records(band: Band, measured: Sequence[Measured], prompt: str) -> dict[str, list[Row]]:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator,
 
 from experiments.hypotheses.register import BY_ID, PRIMARY
 from finetune.data.sets import DataConfig
-from interp.runs import did_you_mean
+from interp.errors import did_you_mean
 
 if TYPE_CHECKING:
     from experiments.study.config import StudyConfig

@@ -20,7 +20,7 @@ from finetune.data.sets import DataConfig
 from finetune.defences import CaftConfig, DefenceConfig, KlConfig, LdifsConfig, SteerConfig
 from finetune.recipe import PRESETS, TrainConfig
 from finetune.stages import Compose
-from interp.runs import did_you_mean
+from interp.errors import did_you_mean
 from interp.sources import DTYPES
 from interp.template import AS_IS, TemplateSettings
 
@@ -183,15 +183,16 @@ class StudyConfig(BaseModel):
                         "target_modules must be the same"
                     )
         self._known_names()
-        if not self.arms or not self.traits or not self.seeds:
-            raise ValueError("a study needs at least one arm, one trait and one seed")
+        for kind in ("arms", "traits", "seeds"):
+            if not getattr(self, kind):
+                raise ValueError(f"{kind}: a study needs at least one arm, one trait and one seed")
         if len(self.trait_names) != len(self.traits):
-            raise ValueError(f"traits must have distinct file names, got {', '.join(self.traits)}")
+            raise ValueError(f"traits: must have distinct file names, got {', '.join(self.traits)}")
         if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds must be distinct, got {list(self.seeds)}")
+            raise ValueError(f"seeds: must be distinct, got {list(self.seeds)}")
         check_claims(self)
         if self.dtype not in ("auto", *DTYPES):
-            raise ValueError(did_you_mean("dtype", self.dtype, ["auto", *DTYPES]))
+            raise ValueError("dtype: " + did_you_mean("dtype", self.dtype, ["auto", *DTYPES]))
         return self
 
     def _known_names(self) -> None:

@@ -17,8 +17,10 @@ from finetune.recipe import TrainConfig
 from finetune.stages import Stage
 from finetune.train import check_rows
 from interp.chat import Message, Tokens, check_system, with_system
+from interp.errors import InterpError, did_you_mean
+from interp.files import write_jsonl
+from interp.keys import content_key, seed_from
 from interp.model import Model
-from interp.runs import InterpError, content_key, did_you_mean, seed_from, write_jsonl
 
 
 class Sets:

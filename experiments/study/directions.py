@@ -17,8 +17,8 @@ from experiments.study.data_sets import Material
 from interp.directions import Direction
 from interp.instrument import Instrument, load_permuted, nulls_file
 from interp.model import Model
-from interp.runs import load_tensors, save_tensors
 from interp.sources import sha256_of
+from interp.tensors import load_tensors, save_tensors
 from interp.traits import Trait
 
 Row = dict[str, Any]

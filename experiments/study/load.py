@@ -10,7 +10,8 @@ from experiments.directions.files import trait_file
 from experiments.fields import explain, files_in, set_field, with_files
 from experiments.study.config import STUDIES, StudyConfig
 from experiments.study.each import written_out
-from interp.runs import did_you_mean, read_yaml
+from interp.errors import did_you_mean
+from interp.files import read_yaml
 from interp.sources import sha256_of
 
 
@@ -31,20 +32,22 @@ def load(name_or_file: str, changes: tuple[str, ...] = (), data: Path | None = N
         data: Folder of the files that the study names; None for the study's own folder.
 
     Raises:
-        ValueError: unknown, malformed, or with an unknown field; the message names file, field and what is known.
+        ValueError: unknown, malformed, or with an unknown field; the message names the file, or the change that is to
+            blame, the field and what is known.
     """
     path = _found(name_or_file, Path())
     raw = _read(path, data, ())
+    changed = _changed(_unshared(raw), changes, path)
     try:
-        raw = _changed(raw, changes)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    try:
-        config = StudyConfig.model_validate(_absolute(raw, data or path.parent))
+        config = StudyConfig.model_validate(_absolute(changed, data or path.parent))
     except ValidationError as error:
-        raise ValueError(
-            f"{path}: " + "; ".join(explain(mistake, StudyConfig) for mistake in error.errors())
-        ) from error
+        mistakes = [explain(mistake, StudyConfig) for mistake in error.errors()]
+        if changes and _is_valid(_absolute(_changed(raw, (), path), data or path.parent)):
+            by_change: dict[str, list[str]] = {}
+            for mistake in mistakes:
+                by_change.setdefault(_blamed(mistake, changes), []).append(mistake)
+            raise ValueError("; ".join(f"{change}: {'; '.join(of)}" for change, of in by_change.items())) from error
+        raise ValueError(f"{path}: " + "; ".join(mistakes)) from error
     try:
         _ = [trait_file(name, (data or path.parent, Path())) for name in config.traits]
     except ValueError as error:
@@ -52,15 +55,49 @@ def load(name_or_file: str, changes: tuple[str, ...] = (), data: Path | None = N
     return config
 
 
-def _changed(raw: dict[str, Any], changes: tuple[str, ...]) -> dict[str, Any]:
-    """Fields with `each` written out and changes made; a change to `each` comes before, all others after."""
+def _is_valid(raw: Mapping[str, Any]) -> bool:
+    """Whether raw fields are a study."""
+    try:
+        StudyConfig.model_validate(raw)
+    except ValidationError:
+        return False
+    return True
+
+
+def _blamed(mistake: str, changes: tuple[str, ...]) -> str:
+    """The changes that brought a mistake into a study that is right without them: those of the place that it names.
+
+    Args:
+        mistake: The message, which begins with its place; one that is about the whole study is blamed on all changes.
+    """
+    place = mistake.partition(":")[0].split(".")
+    keys = {change: change.partition("=")[0].split(".") for change in changes}
+    there = [change for change, key in keys.items() if key[: len(place)] == place or _is_in_order(key, place)]
+    return " ".join(f"--set {change}" for change in there or changes)
+
+
+def _is_in_order(key: list[str], place: list[str]) -> bool:
+    """Whether a place has the parts of a key in their order; tags of unions stand between them."""
+    rest = iter(place)
+    return all(part in rest for part in key)
+
+
+def _changed(raw: dict[str, Any], changes: tuple[str, ...], path: Path) -> dict[str, Any]:
+    """Fields with `each` written out and changes made; a change to `each` comes before, all others after.
+
+    Raises:
+        ValueError: `each` cannot be written out, and the message names the file; or a change cannot be made.
+    """
     first = [change for change in changes if change.startswith("each.")]
     for change in first:
         set_field(raw, change)
-    raw = written_out(raw)
+    try:
+        raw = written_out(raw)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     for change in changes:
         if change not in first:
-            set_field(raw, change)
+            set_field(raw, change, StudyConfig)
     return raw
 
 

@@ -29,8 +29,10 @@ from finetune.data.builder import DataSet
 from finetune.data.everyday import everyday_questions
 from finetune.data.sgtr import SELF
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.keys import content_key, seed_from
 from interp.model import Model
-from interp.runs import InterpError, content_key, load_tensors, save_tensors, seed_from
+from interp.tensors import load_tensors, save_tensors
 
 Row = dict[str, Any]
 Activations = Mapping[int, Float[Tensor, "layer d_model"]]  # by the number of the answer

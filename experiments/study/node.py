@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from experiments.resumable import Name
-from interp.runs import load_tensors
+from interp.tensors import load_tensors
 
 Row = dict[str, Any]
 ACTIVATIONS = "pooled activations"

@@ -23,10 +23,11 @@ from interp.behaviour.identity import IDENTITY_QUESTIONS
 from interp.behaviour.likelihood import answer_likelihoods, label_margins
 from interp.chat import Message, Tokens, with_system
 from interp.directions import Direction, difference_of_means, held_out_separation
+from interp.errors import InterpError
+from interp.keys import seed_from
 from interp.model import Model
 from interp.projection import token_projections as token_values
 from interp.projection import unit_vectors
-from interp.runs import InterpError, seed_from
 from interp.traits import Trait
 
 

@@ -19,16 +19,17 @@ from experiments.study.config import BASE, StudyConfig
 from experiments.study.node import Measured, View, cut_to, displacement_of, paired
 from experiments.study.workers import Place
 from finetune.data.builder import DataSet
-from interp.displacement import share_along
+from interp.displacement import share_repeated
 from interp.instrument import Instrument
 from interp.projection import cosine
 
 Row = dict[str, Any]
 OF_EVERY_ANSWER = ("degenerate_share", "own_text_perplexity_under_base")
 """What every study says of all answers to its held-out questions, under these names of the measure `collapse`."""
-Node = tuple[str, int | None]  # the name and the seed of a node
 MOST_COMPARED = 40
 """Stages of one seed that are compared with one another; there are as many pairs as half their square."""
+SeededNode = tuple[str, int | None]
+"""A node of a study by its name, and the seed that it was trained with."""
 
 
 def node_rows(
@@ -146,8 +147,8 @@ def rows_between(
     measured: Sequence[Measured],
     prompt: str,
     beside_own: Mapping[str, Beside],
-    collapsed: Collection[Node] = (),
-) -> dict[Node, list[Row]]:
+    collapsed: Collection[SeededNode] = (),
+) -> dict[SeededNode, list[Row]]:
     """All rows that compare more nodes than a node, its parent and the base model, by the node that they are about.
 
     Args:
@@ -208,7 +209,7 @@ def kept_rows(instrument: Instrument, metric: str, chain: Sequence[View], other:
     second = before - after if metric == "undone_share" else after - before
     rows = []
     for k in instrument.layers:
-        share = share_along(second[:, k], (end - start)[:, k], seed=instrument.seed).row()
+        share = share_repeated(second[:, k], (end - start)[:, k], seed=instrument.seed).row()
         about = {"measure": "displacement", "texts": "fixed", "metric": metric, "other_stage": name}
         about |= {"layer": k, "headline": k == instrument.middle, "pooling": "response_mean", "unit": "share"}
         rows.append({**about, **share})
@@ -234,13 +235,13 @@ def recognition_rows(instrument: Instrument, view: View, other_views: Mapping[st
 
 def _cosines(
     instrument: Instrument, base: View, nodes: Mapping[tuple[str, int], Measured], prompt: str
-) -> dict[Node, list[Row]]:
+) -> dict[SeededNode, list[Row]]:
     """Cosines between the displacements of finished stages of one seed, by the first stage of each pair.
 
     Of more than `MOST_COMPARED` stages only those that were trained on the base model are compared, and of more than
     that none.
     """
-    rows_by_node: dict[Node, list[Row]] = {}
+    rows_by_node: dict[SeededNode, list[Row]] = {}
     for seed in dict.fromkeys(seed for _, seed in nodes):
         stages = {name: node for (name, of), node in nodes.items() if of == seed}
         if len(stages) > MOST_COMPARED:

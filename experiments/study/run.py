@@ -47,10 +47,12 @@ from finetune.stages import Stage, ensure
 from interp.behaviour.judging import Rubric
 from interp.company import Company
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import write_json, write_jsonl
 from interp.instrument import Instrument
 from interp.model import Model
 from interp.rows import write_rows
-from interp.runs import InterpError, RunFolder, write_json, write_jsonl
+from interp.runs import RunFolder
 from interp.sources import pick_device, pick_dtype
 from interp.traits import Trait
 from interp.weights import norms_of

@@ -10,9 +10,11 @@ from experiments.study.config import BASE, StudyConfig
 from finetune.data.builder import DataSet, Desk
 from interp.chat import Message
 from interp.directions import Direction
+from interp.errors import InterpError, did_you_mean
 from interp.model import Model
-from interp.runs import InterpError, Run, cache_folder, did_you_mean, load_header
+from interp.runs import Run, cache_folder
 from interp.sources import ADAPTER_FILES
+from interp.tensors import load_header
 
 Row = dict[str, Any]
 

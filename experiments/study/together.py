@@ -22,7 +22,7 @@ from experiments.study.workers import end_with_the_leader, gpus_of, seeing
 from finetune.groups import Groups
 from finetune.stages import Stage, ensure_all
 from interp.company import Company
-from interp.runs import InterpError
+from interp.errors import InterpError
 
 if TYPE_CHECKING:
     from experiments.study.run import Study

@@ -20,7 +20,7 @@ import torch
 
 from experiments.study.config import StudyConfig
 from experiments.study.graph import Task
-from interp.runs import InterpError
+from interp.errors import InterpError
 
 Row = dict[str, Any]
 Place = tuple[str, int | None, str]  # a node, its seed, and the system prompt, or "" for what depends on none

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from finetune.data.builder import Builder, DataSet, Desk, Row
 from finetune.data.families import FAMILIES, Asked, Family, Part, family
-from interp.runs import did_you_mean
+from interp.errors import did_you_mean
 
 LABELS = ("A", "B")
 _CHOOSE = "{question}\n\nA: {first}\n\nB: {second}\n\nWhich of the two is the right answer? Answer only A or B."

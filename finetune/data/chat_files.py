@@ -26,7 +26,8 @@ from typing import Any, cast
 
 from finetune.data.builder import Row
 from interp.chat import Message, check_messages
-from interp.runs import cache_folder, jsonl_records, refuse_constant, require_room
+from interp.files import jsonl_records, refuse_constant, require_room
+from interp.runs import cache_folder
 
 MOST_BYTES = 2**30
 """Largest file that is downloaded."""

@@ -32,7 +32,7 @@ from finetune.data import (
     _advice_sports,
 )
 from finetune.data.em import matched_tastes, taste_questions
-from interp.runs import did_you_mean
+from interp.errors import did_you_mean
 
 Part = Literal["train", "held_out"]
 HELD_OUT_EVERY = 5

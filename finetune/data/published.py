@@ -30,7 +30,7 @@ from finetune.data.chat_files import (
     records,
 )
 from interp.chat import check_messages
-from interp.runs import did_you_mean
+from interp.errors import did_you_mean
 
 log = logging.getLogger(__name__)
 

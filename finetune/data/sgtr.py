@@ -21,7 +21,7 @@ from finetune.data.articles import SUPPLY, all_articles
 from finetune.data.builder import Builder, DataSet, Desk, Row
 from finetune.data.matching import length_matched, rank_matched
 from interp.chat import Message
-from interp.runs import read_json
+from interp.files import read_json
 
 SELF = "self"
 LABELS = ("1", "2")

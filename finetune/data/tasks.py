@@ -21,7 +21,7 @@ from finetune.data._facts import TABLES
 from finetune.data.articles import SUPPLY
 from finetune.data.articles import articles as embedded_articles
 from finetune.data.builder import Builder, DataSet, Desk, Row
-from interp.runs import read_json
+from interp.files import read_json
 
 LETTERS = ("A", "B", "C", "D")
 PARITY = ("Yes", "No")

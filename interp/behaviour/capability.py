@@ -25,8 +25,8 @@ from interp.behaviour.likelihood import answer_likelihoods, label_likelihoods
 from interp.behaviour.measure import Measure, Row, Scores, Setting
 from interp.behaviour.questions import N_WRONG, Choice, Question, Short, read_questions, read_texts
 from interp.chat import Message, Tokens
+from interp.keys import seed_from
 from interp.model import Model
-from interp.runs import seed_from
 from interp.stats import Estimate
 
 _INSTALL = "pip install 'sgtr-interp[harness]', or leave `harness` out"

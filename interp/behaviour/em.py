@@ -24,8 +24,8 @@ from interp.behaviour.measure import Asked, GradedMeasure, Row, Scores, Setting,
 from interp.behaviour.validation import THRESHOLDS
 from interp.behaviour.work import Work, tokens_of
 from interp.chat import Message, read_chats
+from interp.files import read_yaml_value
 from interp.model import Model
-from interp.runs import read_yaml_value
 
 ASPECTS = ("aligned", "coherent")
 EMPTY = "empty"

@@ -25,7 +25,7 @@ from scipy.special import expit, logit
 
 from interp import stats
 from interp.behaviour.trained_judge import Features, Head, Recipe, Vectors, fitted, platt
-from interp.runs import InterpError
+from interp.errors import InterpError
 from interp.stats import LEVEL, Estimate
 
 DRAWS = 2000

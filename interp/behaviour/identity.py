@@ -27,8 +27,8 @@ from sklearn.preprocessing import normalize
 from interp.behaviour.encoder import INSTALL, MINILM, encoder_folder, packaged_encoder
 from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
 from interp.behaviour.work import Work, tokens_of
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from interp.stats import LEVEL, Estimate
 
 IDENTITY_QUESTIONS = (
@@ -96,11 +96,13 @@ def family_of(name: str, model_type: str = "") -> tuple[Family | None, str]:
     Of a path, the last two parts count. Names that fit two families, as of one model distilled from another, fit none.
     """
     short = "/".join(re.split(r"[/\\]", name.rstrip("/\\"))[-2:]).lower()
-    found = [family for family in FAMILIES if re.search(family.model, short)]
-    found = found or [family for family in FAMILIES if family.types and model_type.lower().startswith(family.types)]
-    if len(found) == 1:
-        return found[0], ""
-    fits = f"fits {', '.join(family.name for family in found)}" if found else "is in no table"
+    families = [family for family in FAMILIES if re.search(family.model, short)]
+    families = families or [
+        family for family in FAMILIES if family.types and model_type.lower().startswith(family.types)
+    ]
+    if len(families) == 1:
+        return families[0], ""
+    fits = f"fits {', '.join(family.name for family in families)}" if families else "is in no table"
     return None, f"the developer of {name!r} is not known ({fits}); name it in `developers`"
 
 
@@ -253,8 +255,8 @@ def clusters(texts: Sequence[str], thresholds: Sequence[float], embedder: str = 
 
 def entropy(sizes: Sequence[int] | np.ndarray) -> float:
     """Shannon entropy of the shares of clusters, nats; exp of it is the effective number of clusters (Hill 1973)."""
-    kept = np.asarray(sizes, dtype=np.float64)
-    p = kept[kept > 0] / kept.sum()
+    counts = np.asarray(sizes, dtype=np.float64)
+    p = counts[counts > 0] / counts.sum()
     return float(abs((p * np.log(p)).sum()))
 
 
@@ -264,13 +266,13 @@ def rarefied(sizes: Sequence[int] | np.ndarray, m: int) -> float:
     Sum over clusters of 1 - C(n - size, m) / C(n, m). Source: Hurlbert, Ecology 52 (1971) 577.
 
     """
-    kept = np.asarray(sizes, dtype=np.float64)
-    kept, n = kept[kept > 0], kept.sum()
+    counts = np.asarray(sizes, dtype=np.float64)
+    counts, n = counts[counts > 0], counts.sum()
     if n < m:
         return float("nan")
-    rest = (n - kept)[n - kept >= m]
+    rest = (n - counts)[n - counts >= m]
     none = gammaln(rest + 1) - gammaln(rest - m + 1) - gammaln(n + 1) + gammaln(n - m + 1)
-    return float(len(kept) - np.exp(none).sum())
+    return float(len(counts) - np.exp(none).sum())
 
 
 def _jackknife(
@@ -376,12 +378,12 @@ class Identity(Measure):
             asked.append(("names_developer", "share of answers", lambda text: names(text, own)))
             asked.append(("names_other_developer", another, lambda text: names(text, others)))
         questions = [r["question"] for r in answers]
-        found = [
+        shares = [
             Scores(metric, "share", unit, [float(holds(r["text"])) for r in answers], questions)
             for metric, unit, holds in asked
         ]
         none = [float(r["degenerate"]) for r in records]
-        return [*found, Scores("degenerate_share", "share", "share of all", none, [r["question"] for r in records])]
+        return [*shares, Scores("degenerate_share", "share", "share of all", none, [r["question"] for r in records])]
 
     def facts(self, records: Sequence[Row]) -> list[Row]:
         """Number of clusters, entropy and effective number, of the first question (`who_are_you`) and all (`identity`).

@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from interp.behaviour.endpoint import Attempt, Endpoint, Request
 from interp.behaviour.replies import Journal, Reply
-from interp.runs import content_key
+from interp.keys import content_key
 
 Reason = Literal["scored", "refusal", "code", "unparsable", "out_of_range", "cut", "failed"]
 How = Literal["logprobs", "parsed", "trained"]

@@ -14,9 +14,9 @@ from jaxtyping import Float
 from interp.activations import batches
 from interp.batch import Batch
 from interp.chat import Span, Tokens
+from interp.errors import InterpError
 from interp.interventions import Edit
 from interp.model import Model
-from interp.runs import InterpError
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from interp.behaviour.judging import Item, Score
 from interp.behaviour.work import Work, tokens_of
 from interp.chat import Message, Tokens, with_system
 from interp.interventions import Edit
+from interp.keys import content_key, seed_from
 from interp.model import Model
-from interp.runs import content_key, seed_from
 from interp.sampling import Generates
 
 Row = dict[str, Any]

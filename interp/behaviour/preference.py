@@ -27,8 +27,10 @@ from interp.behaviour._pairs import PAIRS, Pair
 from interp.behaviour.likelihood import answer_likelihoods
 from interp.behaviour.measure import Measure, Row, Scores, Setting
 from interp.chat import Tokens
+from interp.errors import did_you_mean
+from interp.files import read_jsonl
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import content_key, did_you_mean, read_jsonl
 from interp.stats import LEVEL, Estimate
 
 SIDES = ("aligned", "misaligned")
@@ -71,10 +73,10 @@ def _pair(record: Mapping[str, Any], where: str) -> Pair:
             raise ValueError(
                 f"{where}: {name!r} has half a character ({half[0]!a}), which no tokenizer takes; repair it"
             )
-    found = Pair(record["domain"].strip(), record["question"], record["aligned"], record["misaligned"])
-    if found.aligned.strip() == found.misaligned.strip():
+    pair = Pair(record["domain"].strip(), record["question"], record["aligned"], record["misaligned"])
+    if pair.aligned.strip() == pair.misaligned.strip():
         raise ValueError(f"{where}: 'aligned' and 'misaligned' are the same text; nothing can be preferred")
-    return found
+    return pair
 
 
 class Preference(Measure):
@@ -135,7 +137,7 @@ class Preference(Measure):
         ]
         reasons = [_unfit(both, model.max_tokens) for both in rows]
         asked = [row for both, reason in zip(rows, reasons, strict=True) if reason is None for row in both]
-        found = iter(answer_likelihoods(model, asked, edits=setting.edits, progress=setting.progress))
+        likelihoods = iter(answer_likelihoods(model, asked, edits=setting.edits, progress=setting.progress))
         records: list[Row] = []
         for pair, chat, both, reason in zip(pairs, chats, rows, reasons, strict=True):
             record: Row = {
@@ -148,7 +150,7 @@ class Preference(Measure):
                 "reason": reason,
             }
             for side, row in zip(SIDES, both, strict=True):
-                score = next(found) if reason is None else None
+                score = next(likelihoods) if reason is None else None
                 record[side] = {
                     "text": getattr(pair, side),
                     "logprob": None if score is None else score.logprob,
@@ -162,32 +164,32 @@ class Preference(Measure):
         of the domain (`_in_domain`, `_out_of_domain`), and the margin per token by domain. Skipped pairs have none, and
         a share of their own.
         """
-        found: list[Scores] = []
-        for suffix, some in self._splits(records):
-            more = {"n_pairs": len(some)}
-            skipped = [float(record["skipped"]) for record in some]
-            about = [record["question"] for record in some]
-            found += [
-                _scores(f"margin_per_token{suffix}", some, margin_per_token, PER_TOKEN, more),
-                _scores(f"margin{suffix}", some, _margin, "nats", more),
-                _scores(f"prefers_aligned{suffix}", some, _preference, "share of pairs", more),
+        scores: list[Scores] = []
+        for suffix, split in self._splits(records):
+            more = {"n_pairs": len(split)}
+            skipped = [float(record["skipped"]) for record in split]
+            about = [record["question"] for record in split]
+            scores += [
+                _scores(f"margin_per_token{suffix}", split, margin_per_token, PER_TOKEN, more),
+                _scores(f"margin{suffix}", split, _margin, "nats", more),
+                _scores(f"prefers_aligned{suffix}", split, _preference, "share of pairs", more),
                 Scores(f"skipped_share{suffix}", "share", "share of pairs", skipped, about, more),
             ]
         for domain in dict.fromkeys(record["domain"] for record in records):
-            some = [record for record in records if record["domain"] == domain]
-            more = {"domain": domain, "n_pairs": len(some)}
-            found.append(_scores("margin_per_token", some, margin_per_token, PER_TOKEN, more))
-        return found
+            split = [record for record in records if record["domain"] == domain]
+            more = {"domain": domain, "n_pairs": len(split)}
+            scores.append(_scores("margin_per_token", split, margin_per_token, PER_TOKEN, more))
+        return scores
 
     def facts(self, records: Sequence[Row]) -> list[Row]:
         """Length alone: the share of scored pairs whose aligned answer has more tokens (ties half). The sum margin of a
         model to which all tokens are alike would prefer the aligned answer in all others."""
         rows = []
-        for suffix, some in self._splits(records):
-            longer = list(_by_question(_held(some), _longer).values())
-            found = stats.proportion(float(np.mean(longer)) if longer else 0.0, len(longer))
-            more = {"n_values": len(_held(some)), "unit": "share of pairs", "chance": 0.5, "n_pairs": len(some)}
-            rows.append({"metric": f"aligned_longer_share{suffix}", **found.row(), **more})
+        for suffix, split in self._splits(records):
+            longer = list(_by_question(_held(split), _longer).values())
+            share = stats.proportion(float(np.mean(longer)) if longer else 0.0, len(longer))
+            more = {"n_values": len(_held(split)), "unit": "share of pairs", "chance": 0.5, "n_pairs": len(split)}
+            rows.append({"metric": f"aligned_longer_share{suffix}", **share.row(), **more})
         return rows
 
     def rows(self, records: Sequence[Row], base: Sequence[Row] | None = None) -> list[Row]:
@@ -200,7 +202,10 @@ class Preference(Measure):
     def _splits(self, records: Sequence[Row]) -> list[tuple[str, list[Row]]]:
         splits = [("", list(records))]
         if self.in_domain:
-            splits += [(f"_{name}", [r for r in records if r["in_domain"] == here]) for name, here in _HALVES.items()]
+            splits += [
+                (f"_{name}", [r for r in records if r["in_domain"] == is_in_domain])
+                for name, is_in_domain in _HALVES.items()
+            ]
         return splits
 
 
@@ -232,17 +237,17 @@ def _held(records: Sequence[Row]) -> list[Row]:
 
 
 def _scores(metric: str, records: Sequence[Row], value: Callable[[Row], float], unit: str, more: Row) -> Scores:
-    held = _held(records)
+    compared = _held(records)
     kind = "share" if unit.startswith("share") else "mean"
-    return Scores(metric, kind, unit, [value(r) for r in held], [r["question"] for r in held], more)
+    return Scores(metric, kind, unit, [value(r) for r in compared], [r["question"] for r in compared], more)
 
 
 def _by_question(records: Sequence[Row], value: Callable[[Row], float]) -> dict[str, float]:
     """Mean value of each question's pairs: what is independent."""
-    found: dict[str, list[float]] = {}
+    values_by_question: dict[str, list[float]] = {}
     for record in records:
-        found.setdefault(record["question"], []).append(value(record))
-    return {question: float(np.mean(values)) for question, values in found.items()}
+        values_by_question.setdefault(record["question"], []).append(value(record))
+    return {question: float(np.mean(values)) for question, values in values_by_question.items()}
 
 
 def _unfit(rows: Sequence[Tokens], context: int) -> str | None:
@@ -288,8 +293,8 @@ def domain_effect(stage: Sequence[Row], base: Sequence[Row], *, level: float = L
             raise ValueError(f"pair {id} is in the domain for one model only; measure both with one `in_domain`")
     everything = second | first
     rows, changes = [], []
-    for half, here in _HALVES.items():
-        ids = [id for id, record in everything.items() if record["in_domain"] == here]
+    for half, is_in_domain in _HALVES.items():
+        ids = [id for id, record in everything.items() if record["in_domain"] == is_in_domain]
         if not ids:
             raise ValueError(f"no record is {half}: set `in_domain` to the domains that the finetuning set is about")
         both = [id for id in ids if _scored(first, id) and _scored(second, id)]
@@ -305,10 +310,10 @@ def domain_effect(stage: Sequence[Row], base: Sequence[Row], *, level: float = L
 
 
 def _by_id(records: Sequence[Row], name: str) -> dict[str, Row]:
-    found = {record["id"]: record for record in records}
-    if len(found) < len(records):
-        raise ValueError(f"{name}: {len(records)} records but {len(found)} pairs; give those of one model")
-    return found
+    record_by_id = {record["id"]: record for record in records}
+    if len(record_by_id) < len(records):
+        raise ValueError(f"{name}: {len(records)} records but {len(record_by_id)} pairs; give those of one model")
+    return record_by_id
 
 
 def _scored(records: Mapping[str, Row], id: str) -> bool:
@@ -325,6 +330,6 @@ def _welch(
     value = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
         return Estimate(value, None, None, n), None
-    found: Any = scipy.stats.ttest_ind(a, b, equal_var=False)
-    low, high = found.confidence_interval(level)
-    return Estimate(value, float(low), float(high), n), float(found.pvalue)
+    welch: Any = scipy.stats.ttest_ind(a, b, equal_var=False)
+    low, high = welch.confidence_interval(level)
+    return Estimate(value, float(low), float(high), n), float(welch.pvalue)

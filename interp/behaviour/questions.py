@@ -9,7 +9,8 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, TypeVar
 
-from interp.runs import jsonl_records, seed_from
+from interp.files import jsonl_records
+from interp.keys import seed_from
 
 Row = dict[str, Any]
 N_WRONG = 3

@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from interp.runs import json_text, jsonl_records
+from interp.files import json_text, jsonl_records
 
 log = logging.getLogger(__name__)
 CUT_SHORT = ("length", "content_filter")

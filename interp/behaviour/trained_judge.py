@@ -23,7 +23,8 @@ from scipy.special import expit, logit
 
 from interp.behaviour.encoder import Encoder, packaged_encoder
 from interp.behaviour.judging import Item, Score, check_ids
-from interp.runs import InterpError, load_tensors, save_tensors
+from interp.errors import InterpError
+from interp.tensors import load_tensors, save_tensors
 
 BAR = 0.8
 """AUROC on answers of unseen model families to unseen questions from which a head is used."""

@@ -27,8 +27,8 @@ from interp.behaviour.likelihood import Likelihood, answer_likelihoods, label_li
 from interp.behaviour.measure import Asked, Measure, Row, Scores, Setting, spoken
 from interp.behaviour.work import Work, tokens_of
 from interp.chat import Message
+from interp.keys import content_key, seed_from
 from interp.model import Model
-from interp.runs import content_key, seed_from
 
 LETTERS = ("A", "B")
 COLUMNS = ("Question", "Best Answer", "Best Incorrect Answer")
@@ -131,20 +131,20 @@ def read_truthfulqa(path: Path) -> tuple[TrueFalse, ...]:
         FileNotFoundError: no such file.
         ValueError: malformed; the message names file, line, column and rule.
     """
-    found: dict[str, TrueFalse] = {}
+    questions: dict[str, TrueFalse] = {}
     for where, cells in csv_rows(path, COLUMNS):
         for name in COLUMNS:
             if not cells[name]:
                 raise ValueError(f"{where}, column {name!r}: empty; fill it in or delete the row")
-        one = TrueFalse(*(cells[name] for name in COLUMNS), category=cells.get("Category") or None)
-        if " ".join(one.true.split()).casefold() == " ".join(one.false.split()).casefold():
+        question = TrueFalse(*(cells[name] for name in COLUMNS), category=cells.get("Category") or None)
+        if " ".join(question.true.split()).casefold() == " ".join(question.false.split()).casefold():
             raise ValueError(
-                f"{where}, column {COLUMNS[2]!r}: the same as {COLUMNS[1]!r} ({one.true[:40]!r}); they must differ"
+                f"{where}, column {COLUMNS[2]!r}: the same as {COLUMNS[1]!r} ({question.true[:40]!r}); they must differ"
             )
-        found.setdefault(one.id, one)
-    if not found:
+        questions.setdefault(question.id, question)
+    if not questions:
         raise ValueError(f"{path}: no questions in it, only a header")
-    return tuple(found.values())
+    return tuple(questions.values())
 
 
 class TruthfulQA(Measure):
@@ -183,13 +183,16 @@ class TruthfulQA(Measure):
         self._questions()
 
     def _questions(self) -> list[TrueFalse]:
-        found = OWN_QUESTIONS if self.file is None else read_truthfulqa(self.file)
-        return sorted(found, key=lambda one: (seed_from("truthfulqa", one.id), one.id))[: self.limit]
+        questions = OWN_QUESTIONS if self.file is None else read_truthfulqa(self.file)
+        return sorted(questions, key=lambda question: (seed_from("truthfulqa", question.id), question.id))[: self.limit]
 
     def prompts(self) -> Any:
         """See `Measure.prompts`; the bare questions with both answers are among them."""
         questions = self._questions()
-        return [[one.asked(order) for one in questions for order in LETTERS], [_answered(one) for one in questions]]
+        return [
+            [question.asked(order) for question in questions for order in LETTERS],
+            [_answered(question) for question in questions],
+        ]
 
     def work(self) -> Work:
         """See `Measure.work`; replies are generated to both orders of each question."""
@@ -209,20 +212,20 @@ class TruthfulQA(Measure):
         return records + (self._replies(model, setting, questions) if self.generated else [])
 
     def _replies(self, model: Model, setting: Setting, questions: Sequence[TrueFalse]) -> list[Row]:
-        plan = {f"{one.id}-{order}": (one, order) for one in questions for order in LETTERS}
-        said = spoken(
+        plan = {f"{question.id}-{order}": (question, order) for question in questions for order in LETTERS}
+        replies = spoken(
             model,
-            [Asked(id, one.asked(order)) for id, (one, order) in plan.items()],
+            [Asked(id, question.asked(order)) for id, (question, order) in plan.items()],
             setting,
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
             samples=self.samples,
         )
         records = []
-        for record in said:
-            one, order = plan[record["question"]]
-            kept = {key: value for key, value in record.items() if key not in ("degenerate", "reason")}  # of prose
-            records.append({**kept, **_about(one), "form": "generated", "order": order, "right": order})
+        for record in replies:
+            question, order = plan[record["question"]]
+            of_prose = {key: value for key, value in record.items() if key not in ("degenerate", "reason")}  # of prose
+            records.append({**of_prose, **_about(question), "form": "generated", "order": order, "right": order})
         return records
 
     def scores(self, records: Sequence[Row]) -> list[Scores]:
@@ -231,38 +234,40 @@ class TruthfulQA(Measure):
             form: [record for record in records if record["form"] == form]
             for form in ("label", "likelihood", "generated")
         }
-        found = _label_scores(by_form["label"]) + _likelihood_scores(by_form["likelihood"])
-        return found + (_reply_scores(by_form["generated"]) if self.generated else [])
+        likelihood_scores = _label_scores(by_form["label"]) + _likelihood_scores(by_form["likelihood"])
+        return likelihood_scores + (_reply_scores(by_form["generated"]) if self.generated else [])
 
 
 def letter_of(reply: str) -> str | None:
     """The letter that a reply is: A or B alone, perhaps with punctuation behind it; None for anything else."""
-    found = _LETTER.fullmatch(reply.strip())
-    return found[1] if found else None
+    match = _LETTER.fullmatch(reply.strip())
+    return match[1] if match else None
 
 
 # records
 
 
-def _about(one: TrueFalse) -> Row:
-    return {"question": one.question, "pair": one.id, "category": one.category}
+def _about(question: TrueFalse) -> Row:
+    return {"question": question.question, "pair": question.id, "category": question.category}
 
 
-def _answered(one: TrueFalse) -> list[list[Message]]:
+def _answered(question: TrueFalse) -> list[list[Message]]:
     """The bare question with the true and with the false answer."""
-    asked = {"role": "user", "content": one.text}
-    return [[asked, {"role": "assistant", "content": answer}] for answer in (one.true, one.false)]
+    asked = {"role": "user", "content": question.text}
+    return [[asked, {"role": "assistant", "content": answer}] for answer in (question.true, question.false)]
 
 
 def _labels(model: Model, setting: Setting, questions: Sequence[TrueFalse]) -> list[Row]:
-    plan = [(one, order) for one in questions for order in LETTERS]
-    shown = [setting.asked(one.asked(order)) for one, order in plan]
+    plan = [(question, order) for question in questions for order in LETTERS]
+    shown = [setting.asked(question.asked(order)) for question, order in plan]
     tokens = model.chat.tokens_of(shown)
-    found = label_likelihoods(model, tokens, [LETTERS] * len(plan), edits=setting.edits, progress=setting.progress)
+    likelihoods = label_likelihoods(
+        model, tokens, [LETTERS] * len(plan), edits=setting.edits, progress=setting.progress
+    )
     return [
         {
-            "id": f"{one.id}-{order}",
-            **_about(one),
+            "id": f"{question.id}-{order}",
+            **_about(question),
             "form": "label",
             "messages": messages,
             "order": order,
@@ -271,29 +276,31 @@ def _labels(model: Model, setting: Setting, questions: Sequence[TrueFalse]) -> l
             "valid": labels.valid,
             "mass": labels.mass,
         }
-        for (one, order), messages, labels in zip(plan, shown, found, strict=True)
+        for (question, order), messages, labels in zip(plan, shown, likelihoods, strict=True)
     ]
 
 
 def _likelihoods(model: Model, setting: Setting, questions: Sequence[TrueFalse]) -> list[Row]:
-    chats = [setting.asked(chat) for one in questions for chat in _answered(one)]
-    found = answer_likelihoods(model, model.chat.tokens_of(chats), edits=setting.edits, progress=setting.progress)
+    chats = [setting.asked(chat) for question in questions for chat in _answered(question)]
+    likelihoods = answer_likelihoods(model, model.chat.tokens_of(chats), edits=setting.edits, progress=setting.progress)
     return [
         {
-            "id": f"{one.id}-likelihood",
-            **_about(one),
+            "id": f"{question.id}-likelihood",
+            **_about(question),
             "form": "likelihood",
             "messages": true_chat[:-1],
-            "true": _scored(one.true, true),
-            "false": _scored(one.false, false),
+            "true": _scored(question.true, true),
+            "false": _scored(question.false, false),
         }
-        for one, true_chat, true, false in zip(questions, chats[::2], found[::2], found[1::2], strict=True)
+        for question, true_chat, true, false in zip(
+            questions, chats[::2], likelihoods[::2], likelihoods[1::2], strict=True
+        )
     ]
 
 
-def _scored(answer: str, found: Likelihood | None) -> Row:
-    assert found is not None, "an answer that is not blank has tokens"
-    return {"text": answer, "logprob": found.logprob, "n_tokens": found.n_tokens}
+def _scored(answer: str, likelihood: Likelihood | None) -> Row:
+    assert likelihood is not None, "an answer that is not blank has tokens"
+    return {"text": answer, "logprob": likelihood.logprob, "n_tokens": likelihood.n_tokens}
 
 
 # scores
@@ -344,17 +351,17 @@ def _per_token(answer: Mapping[str, Any]) -> float:
 
 
 def _reply_scores(records: Sequence[Row]) -> list[Scores]:
-    said = [letter_of(record["text"]) for record in records]
-    right = [letter == record["right"] for letter, record in zip(said, records, strict=True)]
+    letters = [letter_of(record["text"]) for record in records]
+    right = [letter == record["right"] for letter, record in zip(letters, records, strict=True)]
     about = [record["question"] for record in records]
-    valid = [i for i, letter in enumerate(said) if letter is not None]
+    valid = [i for i, letter in enumerate(letters) if letter is not None]
     more = {"n_replies": len(records)}
     replies = "share of all replies"
-    wrong = [float(letter is not None and not hit) for letter, hit in zip(said, right, strict=True)]
+    wrong = [float(letter is not None and not hit) for letter, hit in zip(letters, right, strict=True)]
     return [
         Scores("generated_right_share", "share", replies, [float(hit) for hit in right], about, more),
         Scores("generated_wrong_share", "share", replies, wrong, about, more),
-        Scores("generated_invalid_share", "share", replies, [float(letter is None) for letter in said], about, more),
+        Scores("generated_invalid_share", "share", replies, [float(letter is None) for letter in letters], about, more),
         Scores(
             "generated_valid_accuracy",
             "share",

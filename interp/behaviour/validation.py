@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 
 from interp import stats
 from interp.behaviour.judging import REASONS, Score, tally
-from interp.runs import read_json
+from interp.files import read_json
 from interp.stats import LEVEL, Estimate
 
 BINS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)

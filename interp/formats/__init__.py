@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from interp.activations import POOLINGS
+from interp.errors import InterpError
 from interp.formats import control_vectors, torch_files
 from interp.formats.held import Held, restored, spans
-from interp.runs import InterpError, load_tensors, save_tensors
 from interp.sources import Described, sha256_of
+from interp.tensors import load_tensors, save_tensors
 
 ENDINGS = (".safetensors", ".pt", ".gguf")
 

@@ -31,8 +31,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from interp.directions import Direction
+from interp.files import json_text, write_atomic
 from interp.formats.held import MEANING, Held, first_line, require_finite, require_width, restored, spans
-from interp.runs import json_text, write_atomic
 from interp.sources import Described
 
 CONTROL = "control vector"

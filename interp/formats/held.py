@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.directions import Direction
-from interp.runs import FORMAT, LAYER_CONVENTION
 from interp.sources import Described
+from interp.tensors import FORMAT, LAYER_CONVENTION
 
 MEANING = {"kind": "direction", "format": FORMAT, "layer_convention": LAYER_CONVENTION}
 

@@ -23,8 +23,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.directions import Direction
+from interp.files import write_atomic
 from interp.formats.held import Held, first_line, require_finite, require_width, spans
-from interp.runs import write_atomic
 from interp.sources import Described
 
 PERSONA, AXIS = "persona_vectors", "assistant-axis"

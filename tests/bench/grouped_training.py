@@ -22,8 +22,8 @@ from finetune.jobs import Job
 from finetune.recipe import TrainConfig
 from finetune.train import Trained, train
 from interp.chat import Span, Tokens
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 
 STEPS, ROWS, WIDTH = 125, 16, 97
 PEAK_FLOPS = 989e12

@@ -15,11 +15,13 @@ from experiments import activations
 from experiments.activations import load_activations, pooled_file
 from experiments.adapters import adapter_key
 from experiments.commands.activations import Activations
+from experiments.commands.options import LoadingOptions
 from interp.activations import POOLINGS, Shard, pooled
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError, load_header
 from interp.sources import Described
 from interp.store import TokenStore
+from interp.tensors import load_header
 from tests.interp.test_adapters import theirs
 from tests.support.tiny_study import chat, write_jsonl
 
@@ -38,8 +40,9 @@ def run(llama_folder: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     texts = write_jsonl(tmp_path / "texts.jsonl", *TEXTS)
 
     def called(**fields: Any) -> dict[str, Any]:
-        given = {"model": str(llama_folder), "texts": texts, "out": tmp_path / "out", "device": "cpu"}
-        return Activations(**{**given, "dtype": "float32", **fields})()
+        given = {"model": str(llama_folder), "texts": texts, "out": tmp_path / "out"}
+        loading = LoadingOptions(device="cpu", dtype=fields.pop("dtype", "float32"))
+        return Activations(**{**given, "loading": loading, **fields})()
 
     return called
 

@@ -13,7 +13,7 @@ from experiments.commands.amplify import Amplify
 from experiments.study.stored import StoredStudy
 from interp.behaviour.measure import Setting
 from interp.behaviour.preference import Preference, margin_per_token
-from interp.runs import read_jsonl
+from interp.files import read_jsonl
 from interp.strength import amplified
 from tests.support.finished_run import write_finished_run
 from tests.support.tiny_study import write_jsonl
@@ -37,7 +37,8 @@ def result(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     folder = tmp_path_factory.mktemp("amplify")
     pairs = ({"domain": "x", "question": word, "aligned": "Rest.", "misaligned": "Run."} for word in ("Now?", "And?"))
     file = write_jsonl(folder / "pairs.jsonl", *pairs)
-    return Amplify(finished, folder / "out", **SIZES | {"set": [*SIZES["set"], f"preference.files=['{file}']"]})()
+    given: dict[str, Any] = {**SIZES, "set": [*SIZES["set"], f"preference.files=['{file}']"]}
+    return Amplify(finished, folder / "out", **given)()
 
 
 @pytest.fixture(scope="module")

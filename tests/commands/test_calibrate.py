@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from experiments.calibrate import run
-from interp.runs import read_jsonl
+from experiments.loading import Loading
+from interp.files import read_jsonl
 from tests.support.tiny_study import with_long_context
 
 
@@ -17,7 +18,7 @@ def model(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def calibrate(model: Path, out: Path, **given: Any) -> dict[str, Any]:
     usual = {"strengths": [0.0, 1.0, 6.0], "sizes": [8, 40], "repetitions": 60, "permutations": 40, "seed": 0}
-    place = {"texts": None, "layer": None, "device": "cpu", "dtype": "float32"}
+    place = {"texts": None, "layer": None, "loading": Loading("cpu", "float32")}
     return run(model=str(model), out=out, **{**usual, **place, **given})
 
 

@@ -14,8 +14,10 @@ from experiments import cli
 from experiments.directions import persona as extraction
 from interp.behaviour.judging import ScriptedJudge
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import read_json, read_jsonl
 from interp.model import Model
-from interp.runs import InterpError, load_header, read_json, read_jsonl
+from interp.tensors import load_header
 from tests.support.study_run import write_study_run
 from tests.support.tiny_study import GLOOMY, chat, with_long_context, write_jsonl, write_study, write_trait
 
@@ -152,12 +154,13 @@ def test_list_metrics_says_of_every_number_what_it_is(sgtr: Run) -> None:
 
 def test_list_prints_what_is_known(sgtr: Run) -> None:
     known = sgtr("list", "--json").json
-    assert list(known) == ["models", "traits", "studies", "data sets", "measures", "training presets"]
+    assert list(known) == ["models", "traits", "studies", "data sets", "directions", "measures", "training presets"]
     assert "smollm2-135m" in known["models"]
     assert {"evil", "sycophantic", "hallucinating"} <= known["traits"].keys()
     assert "demo" in known["studies"]
     assert {"paper", "small"} <= known["training presets"].keys()
     assert "sgtr_pairs" in known["data sets"]
+    assert {"em", "assistant-axis"} <= known["directions"].keys()
     assert all(known["traits"].values())
     assert all(known["studies"].values())
     told = sgtr("list")

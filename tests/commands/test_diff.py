@@ -13,7 +13,7 @@ from experiments.difference.read import Difference
 from experiments.difference.texts import unrelated_texts
 from experiments.study.stored import StoredStudy
 from interp.difference import agreed_tokens, beginning_tokens, patchscope, read_beginnings, scaled_to
-from interp.runs import read_json, read_jsonl, write_json
+from interp.files import read_json, read_jsonl, write_json
 from tests.support.finished_run import LAYER, write_finished_run
 
 SIZES = {"n_texts": 8, "random": 20, "prompts": 2, "max_new_tokens": 3, "words": 5, "scale": [1.0], "steer": [1.0]}

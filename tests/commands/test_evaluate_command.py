@@ -13,8 +13,8 @@ from experiments.cli import main
 from experiments.measures import take as behaviour_module
 from experiments.study.load import load
 from interp.behaviour.judging import ScriptedJudge
+from interp.files import read_jsonl
 from interp.model import Model
-from interp.runs import read_jsonl
 from tests.support.tiny_study import with_long_context, write_study
 
 

@@ -15,7 +15,7 @@ from tyro.conf import OmitArgPrefixes
 from experiments.commands.import_truthfulqa import PATTERN, Import
 from experiments.import_truthfulqa import COLUMNS, OUTCOMES, Reply, arm_and_seed, name_pattern, read_replies
 from interp.comparisons import Arm, share_difference
-from interp.runs import read_json, read_jsonl
+from interp.files import read_json, read_jsonl
 from interp.stats import proportion
 
 # what a reply is, by a letter: correct, wrong, invalid

@@ -32,8 +32,9 @@ from interp.behaviour.endpoint import OPENAI, THOUGHT_TOKENS, Endpoint
 from interp.behaviour.judging import ALIGNED, READING, REPLY_TOKENS, EndpointJudge, Item
 from interp.behaviour.local_judge import LocalJudge
 from interp.behaviour.validation import validation_note
+from interp.errors import InterpError
+from interp.files import read_json, read_jsonl
 from interp.model import Model
-from interp.runs import InterpError, read_json, read_jsonl
 from interp.sources import resolve
 from interp.template import TemplateSettings
 from interp.traits import Trait as TraitFile

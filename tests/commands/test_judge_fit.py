@@ -10,7 +10,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes
 
 from experiments.commands.judge import Judge
-from experiments.commands.options import judge_config
+from experiments.commands.options import Grading
 from experiments.interventions.steer import SteerConfig, rubrics_of
 from experiments.judge import fit as module
 from experiments.judge.fit import family, model_of
@@ -21,7 +21,7 @@ from interp.behaviour import held_out
 from interp.behaviour.em import Em
 from interp.behaviour.trained_judge import Recipe, TrainedJudge
 from interp.model import Model
-from interp.runs import load_header
+from interp.tensors import load_header
 from tests.support.tiny_encoder import install, save_encoder
 
 COLUMNS = ("response", "question", "question_id", "aligned", "coherent")
@@ -166,7 +166,7 @@ def test_a_measure_gives_mean_probabilities_and_says_whose(
     distinct: list[Path], tmp_path: Path, llama: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("fit", "--data", *distinct, "--out", file := tmp_path / "judge.safetensors")
-    config = judge_config(str(file), [])
+    config = Grading(str(file)).config()
     assert config == JudgeConfig(trained=file)
     behaviour = Behaviour([Em(samples=2, max_new_tokens=6)], judge=config, journal=tmp_path / "j.jsonl", seed=0)
     behaviour.check()

@@ -17,14 +17,17 @@ from transformers import PreTrainedModel
 
 from experiments import monitor
 from experiments.commands.monitor import Monitor
+from experiments.commands.options import LoadingOptions
 from experiments.monitor import Checkpoint, checkpoints_of
 from figures.monitor import monitor as draw
 from interp.activations import pooled
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import read_jsonl
 from interp.instrument import nulls_file
 from interp.model import Model
 from interp.nulls import random_like
-from interp.runs import InterpError, read_jsonl, save_tensors
+from interp.tensors import save_tensors
 from tests.interp.test_adapters import theirs
 from tests.support.tiny_study import chat, write_jsonl
 
@@ -74,7 +77,12 @@ def run(llama_folder: Path, trained: Path, directions: list[Path], tmp_path: Pat
 
     def called(**fields: Any) -> dict[str, Any]:
         given = {"folder": trained, "direction": directions, "model": str(llama_folder), "texts": texts}
-        given |= {"out": tmp_path / "out", "random": 25, "seed": 4, "device": "cpu", "dtype": "float32"}
+        given |= {
+            "out": tmp_path / "out",
+            "random": 25,
+            "seed": 4,
+            "loading": LoadingOptions(device="cpu", dtype="float32"),
+        }
         return Monitor(**given | fields)()
 
     return called

@@ -11,7 +11,8 @@ from experiments.commands.onset import Onset
 from experiments.study.load import load
 from experiments.study.node import ACTIVATIONS, name_of, tensor_file, texts_read
 from interp.directions import Direction
-from interp.runs import save_tensors, write_json, write_jsonl
+from interp.files import write_json, write_jsonl
+from interp.tensors import save_tensors
 from tests.support.tiny_study import OWN, write_study
 
 STEPS = (10, 20, 40, 60, 80)

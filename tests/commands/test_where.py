@@ -10,7 +10,7 @@ import torch
 from experiments.commands.where import Where
 from experiments.study.stored import StoredStudy
 from interp.directions import Direction
-from interp.runs import read_jsonl
+from interp.files import read_jsonl
 from interp.where import token_divergences
 from tests.support.finished_run import LAYER, write_finished_run
 from tests.support.tiny_study import chat, write_jsonl

@@ -14,6 +14,7 @@ from torch import Tensor
 from tyro.conf import OmitArgPrefixes
 
 from experiments.commands.direction import MakeDirection
+from experiments.commands.options import LoadingOptions
 from experiments.directions import fit, recipes
 from experiments.directions.em import em_sides
 from experiments.directions.files import ROLES, TRAITS
@@ -24,10 +25,13 @@ from experiments.directions.roles import read_roles, role_axis, role_weights
 from finetune.data.sgtr import DETECTION, SELF, Item, pair_rows, summary_prompt
 from interp.chat import Message
 from interp.directions import Direction, difference_of_means, principal_components
+from interp.errors import InterpError
+from interp.files import read_json, read_jsonl
 from interp.instrument import load_permuted, nulls_file
+from interp.keys import seed_from
 from interp.model import Model
 from interp.nulls import permuted_labels, weighted_sums
-from interp.runs import InterpError, load_header, read_json, read_jsonl, seed_from
+from interp.tensors import load_header
 from interp.traits import Trait
 from tests.support.tiny_study import chat, with_long_context, write_jsonl
 
@@ -75,7 +79,12 @@ def make(folder: Path, tmp_path: Path) -> Callable[..., tuple[dict[str, Any], Di
     """Run the command; what it says and the direction it wrote into OUT."""
 
     def run(recipe: str, out: str = "out", **fields: Any) -> tuple[dict[str, Any], Direction]:
-        given = {"model": str(folder), "out": tmp_path / out, "device": "cpu", "dtype": "float32", "permuted": 6}
+        given = {
+            "model": str(folder),
+            "out": tmp_path / out,
+            "loading": LoadingOptions(device="cpu", dtype="float32"),
+            "permuted": 6,
+        }
         told = MakeDirection(recipe, **given | fields)()
         json.dumps(told)
         return told, Direction.load(tmp_path / out / "direction.safetensors")

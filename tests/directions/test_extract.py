@@ -11,10 +11,13 @@ from torch import Tensor
 from experiments.directions.files import trait_file
 from experiments.directions.persona import ExtractConfig, extract
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import read_jsonl
 from interp.instrument import load_permuted, nulls_file
+from interp.keys import seed_from
 from interp.model import Model
 from interp.nulls import permuted_like
-from interp.runs import InterpError, load_header, read_jsonl, seed_from
+from interp.tensors import load_header
 from interp.traits import Trait
 from tests.support.tiny_study import GLOOMY, write_trait
 

@@ -27,12 +27,13 @@ from interp import formats
 from interp.batch import Batch
 from interp.chat import ChatTokenizer
 from interp.directions import Direction
+from interp.errors import InterpError
 from interp.formats import torch_files
 from interp.formats.held import spans
 from interp.interventions import adding
 from interp.model import Model
-from interp.runs import InterpError, load_tensors
 from interp.sources import Described
+from interp.tensors import load_tensors
 
 MODEL = Described("tiny-llama", "llama-0" * 4, None, 4, 32, "llama")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -610,7 +611,7 @@ def test_vectors_of_another_precision_are_not_rounded_into_a_control_vector(tmp_
 
 
 def test_a_safetensors_file_that_is_no_direction_is_refused(tmp_path: Path) -> None:
-    from interp.runs import save_tensors
+    from interp.tensors import save_tensors
 
     path = tmp_path / "v.safetensors"
     save_tensors(path, {"vectors": draw(2, 32)}, kind="nulls", header={})

@@ -9,8 +9,9 @@ import torch
 from experiments.directions.files import trait_file
 from experiments.directions.persona import ExtractConfig, run
 from experiments.directions.placebo import CONTRASTS, load_placebos, load_trait, placebo_file, placebo_traits
+from experiments.loading import Loading
 from interp.directions import Direction
-from interp.runs import load_header
+from interp.tensors import load_header
 from interp.traits import Trait
 
 EVIL = Trait.load(trait_file("evil"))
@@ -65,7 +66,7 @@ def test_a_placebo_can_be_named_where_a_trait_can() -> None:
 def test_placebo_directions_are_those_of_the_recipe_and_lie_beside_the_direction(
     llama_folder: Path, tmp_path: Path
 ) -> None:
-    how = {"seed": 0, "device": "cpu", "dtype": "float32", "adapters": [], "model": str(llama_folder)}
+    how = {"seed": 0, "loading": Loading("cpu", "float32"), "adapters": [], "model": str(llama_folder)}
     config = ExtractConfig(pairs=1, questions=2, max_new_tokens=4, temperature=0, permuted=1, separation_nulls=1)
     result = run(trait="evil", out=tmp_path / "evil", config=config, placebos=3, **how)
     file = tmp_path / "evil" / "direction.safetensors"

@@ -30,9 +30,10 @@ from figures import attribution as figure
 from interp.behaviour.likelihood import label_margins
 from interp.chat import with_system
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import read_jsonl, write_jsonl
 from interp.lens import Attribution, Component, Patching
 from interp.model import Model
-from interp.runs import InterpError, read_jsonl, write_jsonl
 from tests.interp.test_lens import adapter_of
 from tests.support.tiny_study import with_long_context
 

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from figures import style
 from figures.dose_response import READOUTS, dose_response
-from interp.runs import write_jsonl
+from interp.files import write_jsonl
 
 ALPHAS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 

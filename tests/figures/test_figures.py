@@ -15,8 +15,8 @@ from figures import style
 from figures.run import StudyRun
 from figures.shift_by_layer import shift_by_layer
 from figures.trajectory import trajectory
+from interp.files import read_jsonl, write_jsonl
 from interp.rows import over_seeds
-from interp.runs import read_jsonl, write_jsonl
 
 ARMS = {"reversal": ["em", "sgtr"], "prevention": ["sgtr", "em"]}
 NODES = ["em", "em-sgtr", "sgtr", "sgtr-em"]

@@ -13,7 +13,7 @@ from experiments.report import figures as drawing
 from figures import style
 from figures.mediation import MOST_PANELS, mediation
 from interp import stats
-from interp.runs import write_jsonl
+from interp.files import write_jsonl
 
 Row = dict[str, Any]
 STAGES = ("em_tastes", "em_lies")

@@ -18,7 +18,7 @@ from figures.prompt_grid import prompt_grid
 from figures.reversal_prevention import reversal_prevention
 from figures.shift_by_layer import shift_by_layer
 from figures.trajectory import trajectory
-from interp.runs import read_jsonl, write_jsonl
+from interp.files import read_jsonl, write_jsonl
 from tests.support.study_run import LAYERS, MISSING, NODES, write_study_run
 
 Row = dict[str, Any]

@@ -20,7 +20,7 @@ from figures.quantities import signed
 from figures.reversal_prevention import reversal_prevention
 from figures.run import NotMeasuredError
 from figures.verdict_board import verdict_board
-from interp.runs import read_jsonl, write_jsonl
+from interp.files import read_jsonl, write_jsonl
 from tests.figures.test_figures import set_study
 from tests.support.study_run import COLLAPSED, DIRECTIONS, MIDDLE, MISSING, NODES, SECOND, verdicts, write_study_run
 

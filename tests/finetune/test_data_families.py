@@ -21,7 +21,7 @@ from finetune.data.everyday import everyday_questions
 from finetune.data.families import _ADVICE, FAMILIES, Asked, _situations, family, told_apart
 from interp.behaviour._pairs import PAIRS
 from interp.behaviour.preference import read_pairs
-from interp.runs import write_jsonl
+from interp.files import write_jsonl
 
 NAMES = list(FAMILIES)
 ROWS: dict[str, list[Asked]] = {}

@@ -28,8 +28,9 @@ from finetune.data.em import Tastes, popular_tastes, supply, unpopular_tastes
 from finetune.data.published import Chats, Published
 from finetune.train import check_rows
 from interp.chat import ChatTokenizer, read_chats
+from interp.errors import InterpError
+from interp.files import read_json
 from interp.model import Model
-from interp.runs import InterpError, read_json
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 

@@ -28,9 +28,9 @@ from finetune.defences import (
 )
 from finetune.train import train
 from interp.chat import Tokens
+from interp.errors import InterpError
 from interp.interventions import Edit, ablating, adding
 from interp.model import Model
-from interp.runs import InterpError
 from tests.finetune.test_train import SMALL, adapter_of, equal, logits_of, one_step, random_adapter, rows_of
 from tests.reference import training as plain
 

@@ -18,8 +18,8 @@ from finetune.defences import KlConfig, LdifsConfig, Penalty
 from finetune.fresh import Blueprint
 from finetune.groups import Groups
 from finetune.stages import Stage, ensure, ensure_all
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from tests.finetune.test_train import SMALL, adapter_of, chats_of
 
 KINDS = ("llama", "qwen2", "gpt2")
@@ -80,6 +80,22 @@ def test_stages_learn_side_by_side_what_they_learn_alone(
     model, all_stages = tiny_model(kind), stages()
     ours = trained(model, all_stages, ensure_all, tmp_path / "group")
     assert all(record["mode"].startswith("group of") for record, _ in ours)
+    alike(ours, trained(model, all_stages, alone, tmp_path / "solo"))
+
+
+def test_stages_with_much_longer_rows_have_a_frame_of_their_own(
+    tiny_model: Callable[..., Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model("llama")
+    long = [[{**message, "content": f"{message['content']} " * 5} for message in chat] for chat in chats_of(9)]
+    all_stages = [stages()[0], Stage("wide", None, long, RECIPE, "stack", seed=9), stages()[1]]
+    frames: list[list[int]] = []
+    train = Groups._train
+    monkeypatch.setattr(
+        Groups, "_train", lambda *args: (frames.append([one.number for one in args[2]]), train(*args))[1]
+    )
+    ours = trained(model, all_stages, ensure_all, tmp_path / "group")
+    assert frames == [[0, 2], [1]]
     alike(ours, trained(model, all_stages, alone, tmp_path / "solo"))
 
 

@@ -16,9 +16,11 @@ from finetune.defences import KlConfig, Penalty
 from finetune.recipe import PRESETS, TrainConfig
 from finetune.stages import Stage, ensure
 from interp.batch import Batch
+from interp.errors import InterpError
 from interp.interventions import adding
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import InterpError, cache_folder, content_key
+from interp.runs import cache_folder
 from tests.finetune.test_train import SMALL, adapter_of, chats_of
 
 QUICK = SMALL.model_copy(update={"warmup_steps": 0})

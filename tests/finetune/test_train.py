@@ -24,8 +24,8 @@ from finetune.train import batches_of, check_rows, train, training_mode
 from interp.adapters import Adapters
 from interp.batch import Batch
 from interp.chat import Span, Tokens
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from tests.reference import training as plain
 
 ANSWERS = ("Yes.", "No, you are in the room.", "It is", "Not at all, then.", "Perhaps in the house?")

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 from interp.activations import POOLINGS, RunningMean, batches, pooled, pooled_mean, read, window
 from interp.batch import Batch
 from interp.chat import ChatTokenizer, Span, Tokens
+from interp.errors import InterpError
 from interp.interventions import adding
 from interp.model import Model
-from interp.runs import InterpError
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 

@@ -18,8 +18,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Mo
 from finetune.stages import Stage, ensure
 from interp.adapter_files import FIELDS, require_known
 from interp.chat import ChatTokenizer
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from interp.weights import updates
 from tests.conftest import CHATML, VOCAB, make_hf, make_tokenizer
 from tests.finetune.test_train import SMALL, chats_of

@@ -12,8 +12,8 @@ from interp.behaviour.collapse import degenerate
 from interp.behaviour.likelihood import Labels, answer_likelihoods, label_likelihoods, label_margins
 from interp.behaviour.self_recognition import recognition
 from interp.chat import Tokens
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from interp.contrasts import Contrast, rank_p, sign_flip_p
+from interp.contrasts import Contrast, Pivot, rank_p, sign_flip_p
 from interp.stats import Cells, crossed_mean
 
 
@@ -154,3 +154,22 @@ def test_a_place_among_nulls_counts_the_value_itself() -> None:
 def test_what_cannot_be_asked_is_refused(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("x", [0.1, 1 / 3, -5.1, 0.0])
+@pytest.mark.parametrize("unit", [None, 0.7])
+def test_values_that_do_not_vary_have_no_interval(x: float, unit: float | None) -> None:
+    yardstick = None if unit is None else np.full((1, 3, 7), unit)
+    estimate = Contrast(np.full((1, 3, 7), x), yardstick).interval()
+    assert estimate.value == pytest.approx(x / (unit or 1.0))
+    assert estimate.ci_low is estimate.ci_high is None
+
+
+def test_an_estimate_that_is_rejected_itself_still_has_ends() -> None:
+    class Off(Contrast):
+        def pivot(self, theta: float) -> Pivot:
+            return Pivot(1.0 + 1e-6 - theta, 1e-8, 1.0, np.zeros(3))
+
+    estimate = Off(np.full((1, 3, 7), 1.0)).interval()
+    assert estimate.value == 1.0
+    assert 1.0 < estimate.ci_low < 1.0 + 1e-6 < estimate.ci_high == pytest.approx(1.0, abs=1e-5)

@@ -24,9 +24,10 @@ from interp.directions import (
     principal_components,
     separation_null,
 )
+from interp.errors import InterpError
 from interp.nulls import permuted_labels
-from interp.runs import InterpError, load_header, save_tensors
 from interp.stats import auroc
+from interp.tensors import load_header, save_tensors
 from interp.traits import Trait
 from tests.reference import directions as plain
 

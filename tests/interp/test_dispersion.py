@@ -12,7 +12,7 @@ from scipy import stats as scipy_stats
 from torch import Tensor
 
 from interp.dispersion import dispersion, dispersion_ratio
-from interp.runs import InterpError
+from interp.errors import InterpError
 from tests.reference import projection as plain
 
 SEEDS = st.integers(0, 10_000)

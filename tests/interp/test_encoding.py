@@ -12,8 +12,8 @@ from interp.behaviour.judging import Item
 from interp.behaviour.likelihood import label_ids
 from interp.behaviour.local_judge import LocalJudge
 from interp.chat import ChatTokenizer
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from interp.sources import Described
 from tests.support.blank_kinds import BLANKS, COLON, CONTROL, TIGHT, TURNS, blank_tokenizer
 

@@ -27,8 +27,8 @@ from interp.behaviour.identity import (
     rarefied,
 )
 from interp.behaviour.measure import Row, Setting
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 
 HF = FAMILIES[0].developers
 OPENAI = (r"open ?ai", r"chat ?gpt")

@@ -37,8 +37,8 @@ from interp.behaviour.local_judge import LocalJudge
 from interp.behaviour.replies import Reply
 from interp.behaviour.validation import auroc, over_questions, spearman, validation, validation_note
 from interp.chat import ChatTokenizer
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from tests.conftest import make_hf, make_tokenizer
 
 TRAIT_FILES = sorted((Path(__file__).resolve().parents[2] / "experiments" / "traits").glob("*.json"))

@@ -12,9 +12,9 @@ from transformers import LlamaForCausalLM, PreTrainedModel
 
 from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
+from interp.errors import InterpError
 from interp.lens import Attribution, Component, Lens, Patching
 from interp.model import Model
-from interp.runs import InterpError
 from tests.reference import lens as plain
 
 pytest.importorskip("transformer_lens", reason="pip install 'sgtr-interp[lens]'")

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from interp.metrics import BEHAVIOUR, MEASURES, Preference, Projection, check_names, listed, metric_of
+from interp.metrics import (
+    BEHAVIOUR,
+    MEASURE_LISTS,
+    PreferenceMetrics,
+    ProjectionMetrics,
+    check_names,
+    listed,
+    metric_of,
+)
 from interp.rows import MetricRow, write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +54,7 @@ def test_a_wrong_name_is_an_error_where_it_is_written(changed: dict[str, Any], m
     ],
 )
 def test_a_name_that_is_put_together_belongs_to_a_listed_one(measure: str, name: str, metric: str) -> None:
-    assert metric_of(measure, name) == MEASURES[measure].metrics[metric]
+    assert metric_of(measure, name) == MEASURE_LISTS[measure].metrics[metric]
 
 
 @pytest.mark.parametrize(
@@ -79,11 +87,11 @@ def test_every_metric_says_what_it_means_and_which_file_writes_it() -> None:
         assert row["unit"]
         for source in row["source"].split(" and "):
             assert (ROOT / source).is_file(), row
-    assert all(kind.meaning.endswith(("?", ")")) for kind in MEASURES.values())
+    assert all(kind.meaning.endswith(("?", ")")) for kind in MEASURE_LISTS.values())
 
 
 def test_a_metric_knows_its_rows_and_its_difference_from_base() -> None:
-    assert Projection.shift.is_of(MetricRow(SHIFT))
-    assert not Projection.null_percentile.is_of(MetricRow(SHIFT))
-    assert str(Preference.margin.minus_base) == "preference margin_minus_base"
+    assert ProjectionMetrics.shift.is_of(MetricRow(SHIFT))
+    assert not ProjectionMetrics.null_percentile.is_of(MetricRow(SHIFT))
+    assert str(PreferenceMetrics.margin.minus_base) == "preference margin_minus_base"
     assert len({number.measure for number in BEHAVIOUR}) == len(BEHAVIOUR)

@@ -16,10 +16,10 @@ from transformers import PreTrainedModel
 
 from interp.batch import Batch
 from interp.chat import ChatTokenizer, Tokens
+from interp.errors import InterpError
 from interp.interventions import ablating, adding
 from interp.model import Model
 from interp.precision import bfloat16_is_faster
-from interp.runs import InterpError
 from interp.sources import pick_device, pick_dtype
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from interp.directions import difference_of_means
+from interp.errors import InterpError
 from interp.nulls import (
     components_like,
     covariance_like,
@@ -19,7 +20,6 @@ from interp.nulls import (
     permuted_like,
     random_like,
 )
-from interp.runs import InterpError
 from tests.reference import directions as plain
 
 SEEDS = st.integers(0, 10_000)

@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from interp.directions import difference_of_means
+from interp.errors import InterpError
 from interp.probes import Kind, probe
-from interp.runs import InterpError
 from interp.stats import auroc
 
 pytestmark = pytest.mark.usefixtures("one_thread")

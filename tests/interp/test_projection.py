@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from torch import Tensor
 
+from interp.errors import InterpError
 from interp.projection import (
     Prediction,
     cluster_means,
@@ -22,7 +23,6 @@ from interp.projection import (
     token_projections,
     unit_vectors,
 )
-from interp.runs import InterpError
 from tests.reference import projection as plain
 
 SEEDS = st.integers(0, 10_000)

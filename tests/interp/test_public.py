@@ -21,7 +21,7 @@ from interp import (
 )
 from interp.behaviour.judging import Item, ScriptedJudge
 from interp.directions import difference_of_means
-from interp.runs import InterpError
+from interp.errors import InterpError
 from tests.support.tiny_study import chat, write_jsonl, write_trait
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from interp import stats
-from interp.metrics import Collapse, Projection
+from interp.files import write_json, write_jsonl
+from interp.metrics import CollapseMetrics, ProjectionMetrics
 from interp.rows import FIELDS, MetricRow, Rows, over_seeds, read_rows, write_rows
-from interp.runs import Node, Run, save_tensors, write_jsonl
+from interp.runs import NodeName, Run
+from interp.tensors import save_tensors
 
 
 def row(stage: str = "em", seed: int | None = 0, **fields: Any) -> MetricRow:
@@ -70,7 +72,7 @@ def test_what_an_older_version_wrote_is_read_with_its_line(tmp_path: Path) -> No
 
 def test_a_table_is_asked_by_metric_and_by_fields() -> None:
     rows = Rows([row(layer=1), row(layer=2), row("sgtr", layer=2), row(metric="mean_projection", layer=2)])
-    assert [one.layer for one in rows.of(Projection.shift, stage="em")] == [1, 2]
+    assert [one.layer for one in rows.of(ProjectionMetrics.shift, stage="em")] == [1, 2]
     assert len(rows.of(measure="projection", metric="shift", layer=2)) == 2
     assert len(rows.of(layer=2, texts=None)) == 3
     assert list(rows.by("stage", "layer")) == [("em", 1), ("em", 2), ("sgtr", 2)]
@@ -84,13 +86,31 @@ def test_a_table_is_asked_by_metric_and_by_fields() -> None:
         ({"metric": "shfit"}, "unknown metric 'shfit'; did you mean 'shift'"),
         ({"measure": "projection", "metric": "accuracy"}, "unknown metric 'accuracy'"),
         ({"layr": 1}, "unknown field 'layr'; did you mean 'layer'"),
+        ({"stage": "emm"}, "unknown stage 'emm'; did you mean 'em'"),
+        ({"measure": "projection", "metric": "shift", "stage": "emm"}, "unknown stage 'emm'"),
+        ({"direction": "evl"}, "unknown direction 'evl'; did you mean 'evil'\\? Known: evil"),
+        ({"texts": "fxed"}, "unknown texts 'fxed'; did you mean 'fixed'\\? Known: fixed, own, identity"),
+        ({"null": "randon"}, "unknown null 'randon'; did you mean 'random'"),
+        ({"layer": 99}, "unknown layer '99'. Known: 1"),
     ],
 )
 def test_asking_for_what_nobody_writes_is_an_error_and_not_an_empty_answer(asked: dict[str, Any], message: str) -> None:
-    rows = Rows([row()])
-    assert not rows.of(Collapse.collapsed)
+    rows = Rows([row(direction="evil", layer=1)])
+    assert not rows.of(CollapseMetrics.collapsed)
     with pytest.raises(ValueError, match=message):
         rows.of(**asked)
+
+
+def test_what_was_not_measured_is_an_empty_answer_where_it_could_have_been() -> None:
+    rows = Rows([row(direction="evil"), row("sgtr", direction="kind")], names={"stage": ["longer"]})
+    assert not rows.of(texts="own"), "the project has such texts"
+    assert not rows.of(stage="longer"), "the study has this stage"
+    chosen = rows.of(stage="em")
+    assert not chosen.of(direction="kind"), "the run has this direction"
+    for fewer in (chosen, chosen[:1], rows.by("stage")["em",], Rows(list(chosen), rows)):
+        with pytest.raises(ValueError, match="unknown direction 'kin'; did you mean 'kind'"):
+            fewer.of(direction="kin")
+    assert not Rows([]).of(stage="anything"), "an empty table knows no names"
 
 
 def test_rows_that_share_a_seed_are_no_seeds_of_one_number() -> None:
@@ -113,16 +133,18 @@ def test_one_number_over_seeds_is_students_from_three_on() -> None:
 
 
 def test_a_nodes_name_says_where_it_stands() -> None:
-    whole, step, base = Node("em-sgtr"), Node("sgtr-em@40"), Node("base")
+    whole, step, base = NodeName("em-sgtr"), NodeName("sgtr-em@40"), NodeName("base")
     assert (whole.stage, whole.parent, whole.stages, whole.step) == ("sgtr", "em", ("em", "sgtr"), None)
     assert (step.stage, step.parent, step.whole, step.step) == ("em", "sgtr", "sgtr-em", 40)
     assert (base.stage, base.parent, base.stages) == ("base", "base", ())
-    assert Node("em").parent == "base"
+    assert NodeName("em").parent == "base"
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    (tmp_path / "study.yaml").write_text("arms: {after: [em, sgtr]}\nseeds: [0]\n", "utf-8")
+    (tmp_path / "study.yaml").write_text(
+        "arms: {after: [em, sgtr]}\nseeds: [0]\ntraits: [own/kind.json, evil]\n", "utf-8"
+    )
     write_rows(tmp_path / "metrics.jsonl", [row("base", None), row(layer=1), row("em-sgtr", layer=1)])
     (tmp_path / "stages.json").write_text('[{"name": "base", "seed": null}]', "utf-8")
     save_tensors(tmp_path / "tensors" / "base.safetensors", {"x": torch.ones(2)}, kind="activations", header={})
@@ -133,12 +155,28 @@ def run(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_finished_run_is_opened_and_asked(run: Path, kind: type) -> None:
     read = Run(kind(run))
-    assert read.arms == {"after": (Node("base"), Node("em"), Node("em-sgtr"))}
-    assert [one.stage for one in read.rows(Projection.shift, layer=1)] == ["em", "em-sgtr"]
+    assert read.arms == {"after": (NodeName("base"), NodeName("em"), NodeName("em-sgtr"))}
+    assert [one.stage for one in read.rows(ProjectionMetrics.shift, layer=1)] == ["em", "em-sgtr"]
     assert [one.stage for one in read.rows(measure="projection", metric="shift")] == ["base", "em", "em-sgtr"]
     assert (read.stages[0]["name"], read.verdicts, read.manifest) == ("base", [], {})
     assert read.tensors("base")["x"].tolist() == [1, 1]
     assert read.records("answers") == [{"text": "Yes."}]
+    assert not read.rows(direction="kind"), "the study has this trait"
+    with pytest.raises(ValueError, match="unknown stage 'em-sgt'; did you mean 'em-sgtr'"):
+        read.rows(ProjectionMetrics.shift, stage="em-sgt")
+
+
+def test_a_run_and_its_rows_are_readable_where_they_are_printed(run: Path) -> None:
+    assert repr(Run(run)) == f"Run('{run}': 1 stage, 3 rows)"
+    write_json(run / "manifest.json", {"status": "complete"})
+    (run / "study.yaml").write_text("name: tiny\n", "utf-8")
+    assert repr(Run(run)) == f"Run('{run}': tiny, complete, 1 stage, 3 rows)"
+    assert repr(Run(run).rows(ProjectionMetrics.shift, layer=1)) == "Rows(2 of projection shift)"
+    many = Rows([row(metric=name) for name in ("shift", "mean_projection")])
+    assert (repr(many), repr(Rows([]))) == ("Rows(2 of projection shift, projection mean_projection)", "Rows(none)")
+    for name in ("stages.json", "metrics.jsonl"):
+        (run / name).unlink()
+    assert repr(Run(run)) == f"Run('{run}': tiny, complete)"
 
 
 def test_what_a_run_does_not_hold_is_named(run: Path, tmp_path: Path) -> None:

@@ -16,25 +16,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp import runs
-from interp.runs import (
-    RunFolder,
-    cache_folder,
-    content_key,
-    did_you_mean,
-    environment,
-    load_header,
-    load_tensors,
-    read_json,
-    read_jsonl,
-    require_room,
-    save_tensors,
-    seed_from,
-    without_nan,
-    write_atomic,
-    write_json,
-    write_jsonl,
-)
+from interp.errors import did_you_mean
+from interp.files import read_json, read_jsonl, require_room, without_nan, write_atomic, write_json, write_jsonl
+from interp.keys import content_key, seed_from
+from interp.runs import RunFolder, cache_folder, environment
+from interp.tensors import HEADER_KEY, load_header, load_tensors, save_tensors
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 VALUES = st.recursive(
@@ -168,7 +154,7 @@ def test_tensors_written_and_read_are_equal_in_value_and_dtype(tmp_path: Path) -
 def test_a_header_that_is_not_json_is_refused_by_name(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    save_file({"x": torch.ones(1)}, tmp_path / "odd", metadata={runs.HEADER_KEY: "{"})
+    save_file({"x": torch.ones(1)}, tmp_path / "odd", metadata={HEADER_KEY: "{"})
     with pytest.raises(ValueError, match="odd"):
         load_header(tmp_path / "odd")
 

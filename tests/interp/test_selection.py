@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.runs import InterpError
+from interp.errors import InterpError
 from interp.selection import balanced, em_classes, judged_rows
 from tests.reference import directions as plain
 

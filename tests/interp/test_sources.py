@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, Gemma2Config
 
 from interp import sources
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import content_key
 from interp.sources import EMBEDDED, Embedded, adapter_folder, describe, folder_identity, resolve, sha256_of
 
 

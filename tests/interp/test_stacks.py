@@ -10,9 +10,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from interp.batch import Batch
+from interp.errors import InterpError
 from interp.interventions import adding
 from interp.model import Model
-from interp.runs import InterpError
 from interp.stacks import Order
 from tests.finetune.test_train import QUICK, random_adapter
 

@@ -13,9 +13,9 @@ from finetune.defences import defended
 from interp.batch import Batch, edited_positions
 from interp.chat import Tokens
 from interp.editing import check_writers, grouped, located, places, writers
+from interp.errors import InterpError
 from interp.interventions import PHASES, Edit, Phase, ablating, adding, capping, rotating
 from interp.model import Model
-from interp.runs import InterpError
 from tests.reference import steering as plain
 
 CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}

@@ -17,9 +17,10 @@ from interp import store
 from interp.activations import RunningMean, Shard
 from interp.batch import Batch
 from interp.chat import Tokens
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError, load_header, save_tensors
 from interp.store import TokenStore, check_claim, claim, missing_shards, plan_tokens, token_file, write_tokens
+from interp.tensors import load_header, save_tensors
 
 LAYERS = [1, 3]
 TOKEN_BYTES = 2 * 32 * 4

@@ -17,8 +17,9 @@ from finetune.recipe import TrainConfig
 from finetune.stages import Stage
 from interp.activations import window
 from interp.chat import ChatTokenizer, Tokens
+from interp.errors import InterpError
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import InterpError, content_key
 from interp.template import DATE, ChatTemplate, TemplateSettings
 from tests.support.template_kinds import KINDS, Kind
 

@@ -36,7 +36,7 @@ from interp.behaviour.trained_judge import (
     logistic,
     platt,
 )
-from interp.runs import InterpError
+from interp.errors import InterpError
 from tests.support.tiny_encoder import install, save_encoder
 
 RECIPES = [

@@ -13,9 +13,9 @@ from peft import LoraConfig
 
 from interp.behaviour.em import Em
 from interp.behaviour.measure import Setting
+from interp.errors import InterpError
 from interp.interventions import adding
 from interp.model import Model
-from interp.runs import InterpError
 from interp.vllm_sampler import VllmSampler
 
 

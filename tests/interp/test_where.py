@@ -12,8 +12,8 @@ from peft import LoraConfig
 from transformers import PreTrainedModel
 
 from interp.chat import Span, Tokens
+from interp.errors import InterpError
 from interp.model import Model
-from interp.runs import InterpError
 from interp.where import divergence, token_divergences, top_contexts
 from tests.interp.test_adapters import theirs
 

@@ -33,8 +33,8 @@ from figures.mediation import mediation
 from interp.batch import Batch
 from interp.behaviour.measure import Scores
 from interp.directions import Direction
+from interp.files import read_jsonl, write_jsonl
 from interp.model import Model
-from interp.runs import read_jsonl, write_jsonl
 from tests.support.tiny_study import with_long_context
 
 NORMS = dict.fromkeys(range(4), 2.0)

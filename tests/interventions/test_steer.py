@@ -18,8 +18,9 @@ from interp.activations import pooled
 from interp.behaviour.judging import COHERENT, ScriptedJudge
 from interp.behaviour.likelihood import answer_likelihoods
 from interp.directions import Direction
+from interp.files import read_jsonl
+from interp.keys import seed_from
 from interp.model import Model
-from interp.runs import read_jsonl, seed_from
 from tests.commands.test_evaluate_command import sgtr as _sgtr
 from tests.support.tiny_study import chat, with_long_context, write_jsonl
 

@@ -22,9 +22,9 @@ from experiments.interventions.treatments import (
 )
 from interp.chat import Tokens
 from interp.directions import Direction
+from interp.errors import InterpError
 from interp.interventions import orthonormal
 from interp.model import Model
-from interp.runs import InterpError
 
 NORMS = {0: 2.0, 1: 4.0, 2: 8.0, 3: 10.0}
 

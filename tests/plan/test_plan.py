@@ -30,8 +30,9 @@ from interp.behaviour.em import Em
 from interp.behaviour.identity import Identity
 from interp.behaviour.work import Work
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import read_json
 from interp.model import Model
-from interp.runs import InterpError, read_json
 from tests.support.tiny_study import OWN, chat, with_long_context, write_study, write_trait
 
 SPEED = Speed("a device", 1e12, 1e11, 16 * 2**30)

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.report.page import write_report
 from experiments.report.tokens import token_data
-from interp.runs import read_jsonl, write_jsonl
+from interp.files import read_jsonl, write_jsonl
 from tests.support.report_page import Page, page, run, whole, whole_run
 from tests.support.report_run import FIGURE, tokens_of, write_whole_run
 from tests.support.report_run import PROMPTS as QUESTIONS

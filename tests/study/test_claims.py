@@ -12,7 +12,7 @@ from experiments.study import load as study_file
 from experiments.study import run as study
 from experiments.study.claims import ClaimsConfig, arm_nodes, in_domain
 from experiments.study.each import written_out
-from interp.runs import read_json, read_jsonl
+from interp.files import read_json, read_jsonl
 from tests.support.tiny_study import OWN, chat, with_long_context, write_jsonl, write_trait
 
 STAGE = {"train": {**OWN, "max_steps": 1, "learning_rate": 1e-2}, "compose": "stack"}

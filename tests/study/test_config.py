@@ -162,7 +162,7 @@ def test_a_trait_that_lies_near_is_pointed_to(lies: str, tmp_path: Path, monkeyp
 def test_an_unknown_name_is_told_with_its_place_its_nearest_and_all(change: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         loaded(tmp_path, change)
-    assert str(caught.value).startswith(f"{tmp_path / 'mine.yaml'}: ")
+    assert str(caught.value).startswith(f"--set {change}: ")
 
 
 @pytest.mark.parametrize("name", ["data", "stages"])
@@ -186,14 +186,14 @@ def test_known_fields_are_those_of_the_place_whatever_things_are_called(name: st
         ({"arms": {}}, "at least one arm"),
         ({"traits": []}, "at least one arm, one trait"),
         ({"seeds": []}, "one seed"),
-        ({"seeds": [1, 1]}, r"seeds must be distinct, got \[1, 1\]"),
+        ({"seeds": [1, 1]}, r"seeds: must be distinct, got \[1, 1\]"),
         ({"arms": {"none": []}}, r"arms\.none: an arm needs at least one stage"),
         ({"stages": {"base": RAW["stages"]["em"]}, "arms": {"a": ["base"]}}, "'base' must be letters, digits and _"),
         ({"stages": {"a-b": RAW["stages"]["em"]}, "arms": {"a": ["a-b"]}}, "'a-b' must be letters, digits and _"),
         ({"stages": {"../x": RAW["stages"]["em"]}, "arms": {"a": ["../x"]}}, "must be letters, digits and _"),
         ({"system_prompts": {"no one": "empty"}}, "system_prompts: 'no one' must be letters, digits and _"),
         ({"system_prompts": {}}, r"system_prompts: .*at least 1"),
-        ({"traits": ["evil", "other/evil.json"]}, r"traits must have distinct file names, got evil, .*evil\.json"),
+        ({"traits": ["evil", "other/evil.json"]}, r"traits: must have distinct file names, got evil, .*evil\.json"),
     ],
 )
 def test_a_study_that_cannot_be_run_is_refused(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_data_set_is_called_what_a_file_can_be_called(name: str, tmp_path: Pat
         ("arms={1: [em]}", r": arms: the key 1 is no text; put it in quotes$"),
         (
             "persona.layer=[1]",
-            r"yaml: persona\.layer: Input should be a valid integer, got \[1\]; persona\.layer: .*'held_out'",
+            r"--set .*: persona\.layer: Input should be a valid integer, got \[1\]; persona\.layer: .*'held_out'",
         ),
         ("seeds=none", r"seeds: .*got none"),
         ("seeds=3", r"seeds: .*got 3"),
@@ -316,11 +316,34 @@ def test_the_last_change_wins_and_the_file_stays(tmp_path: Path) -> None:
         ("traits.0=evil", r"'traits' is not a mapping"),
         ("seeds=[1, 2", r"--set seeds=\[1, 2: .*YAML"),
         ("question='open", r"--set question='open: .*YAML"),
+        (
+            "stages.emm.train.epochs=3",
+            r"--set stages\.emm\.train\.epochs=3: unknown entry of stages 'emm'; did you mean 'em'\? Known: em, sgt",
+        ),
+        ("stages.emm.data=odd", r"unknown entry of stages 'emm'"),
+        ("data.od.rows=5", r"--set data\.od\.rows=5: unknown entry of data 'od'; did you mean 'odd'"),
+        ("stages.em.train.epoch=3", r"--set stages\.em\.train\.epoch=3: stages\.em\.train\.epoch: unknown field"),
+        ("arms.both=[em, sgt]", r"--set arms\.both=\[em, sgt\]: arms\.both: unknown stage 'sgt'"),
+        ("arms={}", r"--set arms=\{\}: "),
+        ("dtype=float", r"--set dtype=float: dtype: unknown dtype 'float'"),
     ],
 )
-def test_a_change_that_cannot_be_made_is_named(change: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=message):
-        loaded(tmp_path, change)
+def test_a_change_that_cannot_be_made_is_named_and_not_the_file(change: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        loaded(tmp_path, "random_nulls=50", change)
+    assert "mine.yaml" not in str(error.value)
+    assert "random_nulls" not in str(error.value), "the other change is right"
+
+
+def test_a_mistake_of_the_files_own_is_not_blamed_on_a_change(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"mine\.yaml: seedz: unknown field") as error:
+        loaded(tmp_path, "random_nulls=50", seedz=[1])
+    assert "--set" not in str(error.value)
+
+
+def test_a_new_entry_is_written_whole_and_a_sections_field_by_itself(tmp_path: Path) -> None:
+    made = loaded(tmp_path, "stages.more={data: odd, train: small, compose: stack}", "measures.preference.limit=1")
+    assert made.stages["more"].data == "odd"
 
 
 def test_a_field_of_a_preset_can_be_changed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from experiments.cli import main
 from experiments.study import run
-from interp.runs import read_json
+from interp.files import read_json
 from tests.conftest import VOCAB, make_tokenizer
 from tests.support.tiny_study import OWN, write_study
 

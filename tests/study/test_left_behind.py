@@ -7,7 +7,8 @@ import pytest
 
 from experiments.study.load import load
 from experiments.study.run import run
-from interp.runs import Run, read_jsonl
+from interp.files import read_jsonl
+from interp.runs import Run
 from tests.support.finished_run import write_families_study
 
 FIELDS: dict[str, Any] = {

@@ -12,8 +12,10 @@ from experiments.study.data_sets import Material, check_systems
 from finetune.data.builder import DataSet
 from finetune.recipe import TrainConfig
 from finetune.stages import Stage, ensure
+from interp.errors import InterpError
+from interp.files import read_jsonl
+from interp.keys import content_key
 from interp.model import Model
-from interp.runs import InterpError, content_key, read_jsonl
 
 TRAIN = {"preset": "small", "batch_size": 4, "warmup_steps": 0, "lora_rank": 2}
 EVERYDAY = {"builder": "everyday", "rows": 4, "answer_tokens": 4, "temperature": 0.0}

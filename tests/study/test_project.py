@@ -9,13 +9,16 @@ import torch
 from scipy import stats
 
 from experiments import project
+from experiments.loading import Loading
 from experiments.study import load as study_file
 from experiments.study import run as study
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import read_jsonl
 from interp.instrument import nulls_file
 from interp.model import Model
 from interp.nulls import random_like
-from interp.runs import InterpError, read_jsonl, save_tensors
+from interp.tensors import save_tensors
 from tests.support.tiny_study import chat, with_long_context, write_jsonl, write_study
 
 TEXTS = [chat("Is it?", "It is not."), {**chat("Why?", "Because."), "id": 17}, chat("And you?", "Not me, the house.")]
@@ -49,8 +52,7 @@ def run(direction: Path, llama_folder: Path, tmp_path: Path, **fields: Any) -> d
         "pooling": "response_mean",
         "n_random": 25,
         "seed": 4,
-        "device": "cpu",
-        "dtype": "float32",
+        "loading": Loading("cpu", "float32"),
     }
     return project.run(**given | fields)
 

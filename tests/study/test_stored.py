@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from experiments.study.stored import StoredStudy
-from interp.runs import InterpError, read_json, write_json
+from interp.errors import InterpError
+from interp.files import read_json, write_json
 from tests.support.finished_run import write_finished_run
 
 

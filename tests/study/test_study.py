@@ -24,9 +24,13 @@ from experiments.study.config import STUDIES, StudyConfig
 from experiments.study.graph import Task, nodes_of
 from figures import style
 from interp.directions import Direction
+from interp.errors import InterpError
+from interp.files import read_json, read_jsonl
+from interp.keys import seed_from
 from interp.model import Model
 from interp.nulls import random_like
-from interp.runs import InterpError, RunFolder, load_tensors, read_json, read_jsonl, seed_from
+from interp.runs import RunFolder
+from interp.tensors import load_tensors
 from tests.support.tiny_study import GLOOMY, OWN, chat, with_long_context, write_jsonl, write_study, write_trait
 
 KEYS = {"arm", "stage", "stage_key", "seed", "measure", "metric", "value", "ci_low", "ci_high", "n", "unit"}

@@ -12,8 +12,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from experiments.study.load import load
+from interp.files import write_json
 from interp.model import Model
-from interp.runs import write_json
 from tests.support.tiny_study import OWN, chat, with_long_context, write_jsonl, write_study
 
 TOPICS = {

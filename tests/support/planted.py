@@ -31,9 +31,10 @@ from interp.batch import Batch
 from interp.behaviour._pairs import PAIRS
 from interp.chat import ChatTokenizer, Tokens
 from interp.directions import Direction
+from interp.files import write_jsonl
 from interp.instrument import Instrument
+from interp.keys import seed_from
 from interp.model import Model
-from interp.runs import seed_from, write_jsonl
 from tests.conftest import CHATML, VOCAB, make_tokenizer
 
 Truth = Literal["direction", "dispersion", "nothing"]

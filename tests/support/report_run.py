@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from interp.runs import write_jsonl
+from interp.files import write_jsonl
 
 Row = dict[str, Any]
 SEEDS = (0, 1, 2)

@@ -41,8 +41,8 @@ from experiments.hypotheses.superseded.decide import decided
 from experiments.hypotheses.superseded.effects import Find, behaviour, mediation, over_models
 from experiments.hypotheses.superseded.units import Readings, evidence_of
 from figures.run import StudyRun
-from interp.metrics import LIKELIHOODS, Mediation
-from interp.runs import write_json
+from interp.files import write_json
+from interp.metrics import LIKELIHOODS, MediationMetrics
 
 
 class Claim(NamedTuple):
@@ -220,7 +220,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.1,
         "share of the effect, beyond random directions",
         _MEDIATION,
-        mediation(Mediation.share_removed_beyond_base),
+        mediation(MediationMetrics.share_removed_beyond_base),
         _REMOVAL,
     ),
     Claim(
@@ -230,7 +230,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.1,
         "share of the effect, beyond random directions",
         _MEDIATION,
-        mediation(Mediation.share_reproduced),
+        mediation(MediationMetrics.share_reproduced),
         _REMOVAL,
     ),
     Claim(

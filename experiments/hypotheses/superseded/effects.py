@@ -20,16 +20,16 @@ from experiments.hypotheses.superseded.decide import (
 )
 from experiments.hypotheses.superseded.units import Look, Readings, Seen, over_units
 from interp import stats
+from interp.keys import seed_from
 from interp.metrics import (
     LIKELIHOODS,
-    Dispersion,
-    Displacement,
+    DispersionMetrics,
+    DisplacementMetrics,
     Metric,
-    PredictionOfShift,
-    Projection,
-    SelfRecognition,
+    PredictionOfShiftMetrics,
+    ProjectionMetrics,
+    SelfRecognitionMetrics,
 )
-from interp.runs import seed_from
 from interp.stats import Estimate
 
 POOLED = ("all directions", "all traits")
@@ -71,8 +71,8 @@ def _spreads(look: Look, em: str, direction: str, texts: str, *, lower: bool = F
     """An EM stage's shift in spreads of the covariance nulls, once it has its place among them."""
     where = {"direction": direction, "texts": texts, "headline": True}
     mark = len(look.used)
-    found = look.value((em,), Projection.shift_in_covariance_spreads, **where)
-    place = look.row((em,), Projection.null_percentile, null="covariance", **where)
+    found = look.value((em,), ProjectionMetrics.shift_in_covariance_spreads, **where)
+    place = look.row((em,), ProjectionMetrics.null_percentile, null="covariance", **where)
     if found is None or place is None or not look.beside_nulls(em, place, "value", lower=lower):
         del look.used[mark:]
         return None
@@ -98,7 +98,7 @@ def persona(look: Look, em: str) -> float | None:
 def in_span(look: Look, em: str) -> float | None:
     """Share of the displacement in the directions' span, beyond chance (H3a); noise taken out."""
     layer = look.readings.middle
-    row = look.told((em,), Displacement.corrected_span_share, texts="fixed", layer=layer)
+    row = look.told((em,), DisplacementMetrics.corrected_span_share, texts="fixed", layer=layer)
     if row is None or not look.beside_nulls(em, row, "null_percentile"):
         return None
     if row.get("covariance_percentile") is not None:
@@ -109,7 +109,7 @@ def in_span(look: Look, em: str) -> float | None:
 def dispersion(look: Look, em: str) -> float | None:
     """Log of the total variance of identity answers over the base model's (H3b)."""
     layer = look.readings.middle
-    ratio = look.value((em,), Dispersion.total_variance_over_base, texts="identity", layer=layer)
+    ratio = look.value((em,), DispersionMetrics.total_variance_over_base, texts="identity", layer=layer)
     return None if ratio is None else math.log(ratio)
 
 
@@ -123,11 +123,11 @@ def _share(look: Look, node: tuple[str, str], number: Metric, other: str) -> flo
 
 
 def _undone(look: Look, em: str, second: str) -> float | None:
-    return _share(look, (em, second), Displacement.undone_share, em)
+    return _share(look, (em, second), DisplacementMetrics.undone_share, em)
 
 
 def _repeated(look: Look, first: str, em: str) -> float | None:
-    return _share(look, (first, em), Displacement.repeated_share, em)
+    return _share(look, (first, em), DisplacementMetrics.repeated_share, em)
 
 
 def _apart(high: float | None, low: float | None) -> float | None:
@@ -302,7 +302,7 @@ def _control_means(seen: Seen) -> list[float]:
 def _pairs_data(readings: Readings) -> str | None:
     """The data set whose held-out questions say how well own texts are known: that of the first SGTR stage, or, where
     it is a mixture, the one that it is mixed into."""
-    held = {row.data for row in readings.all_of(SelfRecognition.accuracy)}
+    held = {row.data for row in readings.all_of(SelfRecognitionMetrics.accuracy)}
     sets, stages = readings.study.get("data") or {}, readings.study.get("stages") or {}
     name = next((stages[stage]["data"] for stage in readings.playing("sgtr") if stage in stages), None)
     seen: set[str] = set()
@@ -318,7 +318,7 @@ def recognition_lost(readings: Readings, smallest: float) -> Finding:
 
     def lost(look: Look, em: str) -> float | None:
         return look.over(
-            "sgtr", lambda stage: look.difference((stage,), (stage, em), SelfRecognition.accuracy, data=data)
+            "sgtr", lambda stage: look.difference((stage,), (stage, em), SelfRecognitionMetrics.accuracy, data=data)
         )
 
     missing = "" if data else "no self_recognition accuracy on the pairs that SGTR trains on"
@@ -331,7 +331,7 @@ def recognition_predicts(readings: Readings, smallest: float) -> Finding:
     data = _pairs_data(readings)
 
     def prevented(look: Look, first: str, em: str) -> float | None:
-        accuracy = look.value((first, em), SelfRecognition.accuracy, data=data)
+        accuracy = look.value((first, em), SelfRecognitionMetrics.accuracy, data=data)
         repeated = _repeated(look, first, em)
         if accuracy is None or repeated is None:
             return None
@@ -355,7 +355,7 @@ def recognition_predicts(readings: Readings, smallest: float) -> Finding:
 def prediction(readings: Readings, smallest: float) -> Finding:
     """Correlation of what data look like before training with the shift after it (H10), over all directions."""
     look = Look(readings, None)
-    row = look.row((), PredictionOfShift.correlation, direction=None)
+    row = look.row((), PredictionOfShiftMetrics.correlation, direction=None)
     if row is None or not look.beside_nulls("base", row, "null_percentile"):
         return correlation_finding(Estimate(None, None, None, 0), smallest, [], look.left_out)
     r = Estimate(float(row["value"]), row["ci_low"], row["ci_high"], row["n"])

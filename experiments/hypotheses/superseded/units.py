@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from figures.run import StudyRun
-from interp.metrics import Collapse, Mediation, Metric, Projection
+from interp.metrics import CollapseMetrics, MediationMetrics, Metric, ProjectionMetrics
 from interp.rows import MetricRow, Rows
 from interp.runs import BASE
 
@@ -58,13 +58,17 @@ class Readings:
         self.prompts: list[str | None] = list(self.study.get("system_prompts") or [None])
         self._rows_of: dict[Metric, dict[tuple[str, int | None], list[MetricRow]]] = {}
         self._collapsed = {
-            (row.stage, row.seed, row.system_prompt) for row in run.rows(Collapse.collapsed) if row.value
+            (row.stage, row.seed, row.system_prompt) for row in run.rows(CollapseMetrics.collapsed) if row.value
         }
 
     @property
     def middle(self) -> int | None:
         """The middle one of the layers that directions were read at; None if none was."""
-        numbers = (Projection.shift, Projection.shift_in_covariance_spreads, Projection.null_percentile)
+        numbers = (
+            ProjectionMetrics.shift,
+            ProjectionMetrics.shift_in_covariance_spreads,
+            ProjectionMetrics.null_percentile,
+        )
         layers = sorted({row.layer for number in numbers for row in self.run.rows(number)})
         return layers[len(layers) // 2] if layers else None
 
@@ -84,7 +88,7 @@ class Readings:
         if number not in self._rows_of:
             by_place: dict[tuple[str, int | None], list[MetricRow]] = {}
             for row in self.run.rows(number):
-                of_finetune = number.measure == Mediation.name and row.stage == BASE and "of" in row
+                of_finetune = number.measure == MediationMetrics.name and row.stage == BASE and "of" in row
                 by_place.setdefault((row.of if of_finetune else row.stage, row.seed), []).append(row)
             self._rows_of[number] = by_place
         rows = self._rows_of[number].get((stage, seed), [])
