@@ -37,7 +37,8 @@ def result(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     folder = tmp_path_factory.mktemp("amplify")
     pairs = ({"domain": "x", "question": word, "aligned": "Rest.", "misaligned": "Run."} for word in ("Now?", "And?"))
     file = write_jsonl(folder / "pairs.jsonl", *pairs)
-    return Amplify(finished, folder / "out", **SIZES | {"set": [*SIZES["set"], f"preference.files=['{file}']"]})()
+    given: dict[str, Any] = {**SIZES, "set": [*SIZES["set"], f"preference.files=['{file}']"]}
+    return Amplify(finished, folder / "out", **given)()
 
 
 @pytest.fixture(scope="module")
