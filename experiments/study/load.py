@@ -165,7 +165,7 @@ def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
         return at(value) if isinstance(value, str) and value.endswith(suffix) else value
 
     for entry in _mappings(raw.get("data")):
-        if isinstance(entry.get("trait"), str):
+        if isinstance(entry.get("trait"), str) and "{" not in entry["trait"]:  # not one that `each` fills in
             entry["trait"] = str(trait_file(entry["trait"], (folder, Path())))  # one of our own, or a file like others
     for stage in _mappings(raw.get("stages")):
         for defence in _mappings(stage.get("defences")):

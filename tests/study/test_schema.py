@@ -94,8 +94,7 @@ def chats(tmp_path: Path) -> tuple[Path, Path]:
     return write_jsonl(tmp_path / "odd.jsonl", *rows), write_jsonl(tmp_path / "even.jsonl", *rows)
 
 
-# a study that is `like` instrument is refused: its `trait: "{trait}"` is looked up before `each` is written out
-@pytest.mark.parametrize("like", [name for name in CURRENT if name != "instrument"])
+@pytest.mark.parametrize("like", CURRENT)
 def test_a_new_file_is_the_other_study_until_it_is_changed(
     like: str, tmp_path: Path, fits_schema: Callable[[Any], bool]
 ) -> None:
