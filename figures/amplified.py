@@ -58,7 +58,8 @@ def _plotted(metrics: Rows) -> list[Row]:
     """Rows of kinds by metric, and a point at the parent for each, which is 0 by definition."""
     rows: list[Row] = []
     for number, title in _TITLES.items():
-        changes = metrics.of(AmplifiedMetrics.change_of_kind, of_measure=number.measure, of_metric=number.name)
+        every = metrics.of(AmplifiedMetrics.change_of_kind)
+        changes = Rows(row for row in every if (row.of_measure, row.of_metric) == (number.measure, number.name))
         for (kind,), points in changes.by("stage").items():
             about = {"metric": number.name, "title": title, "kind": kind}
             start = {"strength": 0.0, "value": 0.0, "n": points[0].n, "unit": points[0].unit}

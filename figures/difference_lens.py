@@ -17,7 +17,7 @@ from figures.grids import draw_grid, missing_key
 from figures.quantities import numbers_of
 from figures.run import NotMeasuredError, StudyRun, opened
 from figures.style import Row
-from interp.metrics import DifferenceMetrics
+from interp.metrics import DifferenceMetrics, Metric
 from interp.rows import MetricRow, Rows
 from interp.runs import BASE
 
@@ -54,14 +54,12 @@ def difference_lens(run: str | Path | StudyRun) -> list[Row]:
 
 def _plotted(metrics: Rows) -> list[Row]:
     """A row for every stage and topic; stages that were trained on a topic, in the order of the topics, come first."""
-    beyond = metrics.of(DifferenceMetrics.relevance_beyond_placebo, lens=LENS, other_stage=BASE)
+    beyond = _of_lens(metrics, DifferenceMetrics.relevance_beyond_placebo)
     corrected = any(row.value is not None for row in beyond)
-    chosen = beyond if corrected else metrics.of(DifferenceMetrics.relevance, lens=LENS, other_stage=BASE)
+    chosen = beyond if corrected else _of_lens(metrics, DifferenceMetrics.relevance)
     own = {row.stage: row.topic for row in chosen if row.own_topic}
-    shares = metrics.of(
-        DifferenceMetrics.identified_share_beyond_placebo if corrected else DifferenceMetrics.identified_share
-    )
-    said = {row.stage: _words(row) for row in shares.of(lens=LENS)}
+    shares = DifferenceMetrics.identified_share_beyond_placebo if corrected else DifferenceMetrics.identified_share
+    said = {row.stage: _words(row) for row in metrics.of(shares) if row.lens == LENS}
     rows = []
     for (stage, topic), of_seeds in chosen.by("stage", "topic").items():
         kind = of_seeds[0].kind
@@ -73,6 +71,11 @@ def _plotted(metrics: Rows) -> list[Row]:
     return sorted(
         rows, key=lambda row: (row["stage"] not in own, _kinds(rows).index(row["kind"]), order.get(row["stage"], 0))
     )
+
+
+def _of_lens(metrics: Rows, number: Metric) -> Rows:
+    """The rows of differences from the base model, as the logit lens reads them; none in a run that has none."""
+    return Rows(row for row in metrics.of(number) if (row.lens, row.other_stage) == (LENS, BASE))
 
 
 def _beyond(row: MetricRow, *, corrected: bool) -> float | None:
