@@ -157,15 +157,17 @@ def _unshared(value: Any) -> Any:
 def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The raw fields of a study with its files relative to the folder."""
 
+    filled_in = {f"{{{word}}}" for word in raw.get("each") or {}}  # a trait that `each` names, which no file is yet
+
     def at(file: str) -> str:
-        return str((folder / Path(file).expanduser()).resolve())
+        return file if file in filled_in else str((folder / Path(file).expanduser()).resolve())
 
     def named(value: Any, suffix: str) -> Any:
         """What names a trait or a direction, or else its file."""
         return at(value) if isinstance(value, str) and value.endswith(suffix) else value
 
     for entry in _mappings(raw.get("data")):
-        if isinstance(entry.get("trait"), str) and "{" not in entry["trait"]:  # not one that `each` fills in
+        if isinstance(entry.get("trait"), str) and entry["trait"] not in filled_in:
             entry["trait"] = str(trait_file(entry["trait"], (folder, Path())))  # one of our own, or a file like others
     for stage in _mappings(raw.get("stages")):
         for defence in _mappings(stage.get("defences")):

@@ -91,7 +91,7 @@ def test_a_trait_that_lies_near_is_pointed_to(lies: str, tmp_path: Path, monkeyp
     [
         (
             "tratis=[evil]",
-            r"tratis: unknown field 'tratis'; did you mean 'traits'\? Known: answers, arms, claims",
+            r"tratis: unknown field 'tratis'; did you mean 'traits'\? Known: amplified, answers, arms, claims",
         ),
         ("persona.pair=2", r"persona\.pair: unknown field 'pair'; did you mean 'pairs'\? Known: coherence, judge"),
         ("answers.question=2", r"answers\.question: unknown field 'question'; did you mean 'questions'"),
