@@ -18,6 +18,11 @@ from interp.files import jsonl_records, write_jsonl
 from interp.metrics import MEASURE_LISTS, Metric, check_names
 
 T = TypeVar("T")
+_NAMED = (
+    *("arm", "stage", "other_stage", "direction", "layer", "pooling", "texts", "data", "system_prompt", "null"),
+    *("treatment", "against"),
+)
+"""Fields whose values are what a run consists of, so that a value that it has nowhere is a mistake."""
 _SHOWN = 4
 """So many metrics are named where a table is printed."""
 
@@ -320,8 +325,8 @@ class Rows(Sequence[MetricRow]):
             known = dict.fromkeys([*(name for kind in kinds for name in kind.metrics), *sorted(present)])
             raise ValueError(did_you_mean("metric", metric, list(known)))
         for name, value in fields.items():
-            named = name not in ("measure", "metric") and value is not None and not isinstance(value, bool)
-            if named and value not in (values := self._values(name)):
+            values = self._values(name) if name in _NAMED and value is not None else []
+            if values and value not in values:
                 raise ValueError(did_you_mean(name, str(value), [str(known) for known in values]))
 
     def _values(self, name: str) -> list[Any]:

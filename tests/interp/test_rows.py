@@ -104,6 +104,8 @@ def test_asking_for_what_nobody_writes_is_an_error_and_not_an_empty_answer(asked
 def test_what_was_not_measured_is_an_empty_answer_where_it_could_have_been() -> None:
     rows = Rows([row(direction="evil"), row("sgtr", direction="kind")], names={"stage": ["longer"]})
     assert not rows.of(texts="own"), "the project has such texts"
+    assert not rows.of(data="pairs"), "no row is about a data set, so none could be named rightly"
+    assert not rows.of(of_measure="em"), "no part of a run"
     assert not rows.of(stage="longer"), "the study has this stage"
     chosen = rows.of(stage="em")
     assert not chosen.of(direction="kind"), "the run has this direction"
