@@ -163,10 +163,12 @@ def planned(
     how: RemovalConfig,
     norms: Norms,
     seed: int,
+    controls: Sequence[Direction] = (),
 ) -> list[Condition]:
     """Everything that is measured, the untreated models first.
 
     Args:
+        controls: See `ablations`.
         held: Directions that are ablated and added.
         moved: Displacements that are transplanted.
         stages: Base, stage, and perhaps the stack that displacements are transplanted onto.
@@ -177,7 +179,8 @@ def planned(
     base, stage, *onto = stages
     conditions = [Condition(name) for name in stages]
     if directions:
-        removed = ablations(directions, random=how.random, site=how.site, phase=how.phase, seed=seed)
+        fixed = {"site": how.site, "phase": how.phase, "seed": seed}
+        removed = ablations(directions, random=how.random, controls=controls, **fixed)
         for name in (stage, base):
             conditions += [Condition(name, treatment, "ablate", how.site) for treatment in removed]
     added = _added(directions, how, how.add_layers, how.alpha, norms, seed)

@@ -173,6 +173,22 @@ def layer_sets(direction: Direction, layers: Layers | Sequence[int]) -> list[tup
     return chosen
 
 
+def of_its_length(control: Direction, direction: Direction) -> Direction:
+    """A control with the direction's length in each of the direction's layers, under the control's own name.
+
+    Raises:
+        ValueError: the control does not hold a layer, or is zero there.
+    """
+    vectors = torch.stack([control.at(layer) for layer in direction.layers]).double()
+    lengths = vectors.norm(dim=-1, keepdim=True)
+    if not bool((lengths > 0).all()):
+        raise ValueError(
+            f"{control.name} is zero at a layer of {direction.name}, so it is no control of it; leave it out"
+        )
+    scaled = vectors / lengths * direction.vectors.double().norm(dim=-1, keepdim=True)
+    return replace(direction, name=control.name, vectors=scaled.to(direction.vectors.dtype))
+
+
 def controls_of(direction: Direction, n: int, seed: int) -> list[Direction]:
     """A direction turned at random, `n` times: each by one rotation for all layers, so that its lengths stay, and how
     its layers lie to one another. (Drawn layer by layer, what is added at several would not add up as it does.)"""
@@ -229,24 +245,44 @@ def short(alpha: float) -> str:
 
 
 def ablations(
-    directions: Sequence[Direction], *, random: int, site: Site, phase: Phase = "all", seed: int
+    directions: Sequence[Direction],
+    *,
+    random: int,
+    site: Site,
+    phase: Phase = "all",
+    seed: int,
+    controls: Sequence[Direction] = (),
 ) -> list[Treatment]:
-    """Every direction, and as many random ones, removed at all its layers; several directions also all together.
+    """Every direction and its controls, removed at all its layers; several directions also all together.
 
     Layer by layer it is the direction's own vector there; from the writes (`site`) it is that of the headline layer.
     Directions that are removed together are removed as one subspace, at the layers of the first.
 
+    Args:
+        random: Random controls of each direction.
+        controls: Directions that stand before these, of the direction's length: what other finetunes moved, say. Each
+            is a control of single directions alone.
+
     Raises:
-        ValueError: directions are linearly dependent, or one does not hold a layer of the first.
+        ValueError: directions are linearly dependent, or one does not hold a layer of the first; so for controls.
     """
     of: dict[str, list[int]] = {direction.name: [i] for i, direction in enumerate(directions)}
     if len(directions) > 1:
         of["all directions"] = list(range(len(directions)))
     drawn = [controls_of(direction, random, seed) for direction in directions]
-    removals = [(name, None, [directions[i] for i in places]) for name, places in of.items()]
-    removals += [(name, k, [drawn[i][k] for i in places]) for name, places in of.items() for k in range(random)]
+    removals = [(name, name, None, [directions[i] for i in places]) for name, places in of.items()]
+    removals += [
+        (f"{direction.name}, control {control.name}", direction.name, k, [of_its_length(control, direction)])
+        for direction in directions
+        for k, control in enumerate(controls)
+    ]
+    removals += [
+        (f"{name}, random {k}", name, len(controls) + k, [drawn[i][k] for i in places])
+        for name, places in of.items()
+        for k in range(random)
+    ]
     treatments = []
-    for name, control, members in removals:
+    for who, name, control, members in removals:
         layers = members[0].layers
         if site == "writes":
             vectors = torch.stack([member.at(member.layer) for member in members])
@@ -256,7 +292,6 @@ def ablations(
                 ablating(torch.stack([member.at(layer) for member in members]), [layer], phase, site)
                 for layer in layers
             )
-        who = name if control is None else f"{name}, random {control}"
         treatments.append(Treatment(f"{who}, ablated", name, control, "ablate", layers, 1.0, phase, edits))
     return treatments
 

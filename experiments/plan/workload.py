@@ -102,10 +102,16 @@ def _n_treated(config: MediationConfig, n_layers: int, n_seeds: int) -> int:
         Direction(name, torch.randn(n_layers, width, generator=drawn), layers, n_layers // 2)
         for name in config.directions
     ]
-    conditions = planned(stand_ins, [], [BASE, "node"], config, dict.fromkeys(layers, 1.0), 0)
+    moves = [
+        Direction(name, torch.randn(n_layers, width, generator=drawn), layers, n_layers // 2)
+        for name in config.controls
+    ]
+    conditions = planned(stand_ins, [], [BASE, "node"], config, dict.fromkeys(layers, 1.0), 0, moves)
 
     def shared(condition: Condition) -> bool:
-        one = condition.treatment.direction
+        one, control = condition.treatment.direction, condition.treatment.control
+        if control is not None and control < len(moves) and condition.kind == "ablate":
+            return False
         of = () if condition.kind == "none" else (one,) if one in config.directions else config.directions
         return condition.stage == BASE and "displacement" not in of
 

@@ -71,6 +71,9 @@ class MediationConfig(RemovalConfig):
     """Nodes of the arms, by their names (`em`, `em-sgtr`)."""
     directions: tuple[str, ...] = Field(min_length=1)
     """Traits, or names of `directions`; `displacement` is the stage's own move from base on the fixed texts."""
+    controls: tuple[str, ...] = ()
+    """Stages trained on the base model whose moves from it, of each direction's length, are ablated beside that: what
+    taking out any finetune's move does. Twenty benign ones make a null; `random` may then be 0."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "MediationConfig":
@@ -213,6 +216,11 @@ class StudyConfig(BaseModel):
                 "mediation.directions",
                 self.mediation and self.mediation.directions,
                 {*self.trait_names, *self.directions, "displacement"},
+            ),
+            (
+                "mediation.controls",
+                self.mediation and self.mediation.controls,
+                {arm[0] for arm in self.arms.values()},
             ),
             ("prompts_at", self.prompts_at, nodes),
             ("lens.stages", self.lens and self.lens.stages, {BASE, *nodes}),

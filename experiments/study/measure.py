@@ -215,8 +215,14 @@ class Measuring:
             separations[data] = (tensors["difference"], separation)
         return separations
 
-    def mediation(self, config: MediationConfig, node: Measured, stack: Stack, base: Measured) -> list[Row]:
-        """Rows on how much of a node's effect goes when a direction is removed, and how much comes when it is added."""
+    def mediation(
+        self, config: MediationConfig, node: Measured, stack: Stack, base: Measured, controls: Sequence[Measured] = ()
+    ) -> list[Row]:
+        """Rows on how much of a node's effect goes when a direction is removed, and how much comes when it is added.
+
+        Args:
+            controls: Nodes of the same seed whose moves from base are removed beside the directions.
+        """
         prompt, system = next(iter(self.config.system_prompts.items()))
         directions = [
             _displacement(node, base, prompt) if name == "displacement" else self.directions[name]
@@ -225,9 +231,11 @@ class Measuring:
         seed, node_name = self.config.sampling_seed, node.stage["name"]
         behaviour = Behaviour(config.measures.taken(), judge=None, journal=self.tensors, seed=seed)
         sides = {BASE: (Name.of(BASE), (), base), node_name: (name_of(node.stage), stack, node)}
-        conditions = planned(directions, [], [BASE, node_name], config, self._mean_norms(), seed)
+        moves = [replace(_displacement(other, base, prompt), name=other.stage["name"]) for other in controls]
+        conditions = planned(directions, [], [BASE, node_name], config, self._mean_norms(), seed, moves)
         vector_keys = {d.name: content_key([d.layer, d.vectors.tolist()]) for d in directions}
-        settings = config.model_dump(mode="json", exclude={"stages", "measures"})
+        move_keys = [content_key([move.layer, move.vectors.tolist()]) for move in moves]
+        settings = config.model_dump(mode="json", exclude={"stages", "measures", "controls"})
         records = {}
         for condition in conditions:
             treatment, (side_name, adapters, measured) = condition.treatment, sides[condition.stage]
@@ -235,7 +243,10 @@ class Measuring:
             if condition.kind != "none":
                 name = name.then(file_name(treatment.name), treatment.name)
             vectors = vector_keys.get(treatment.direction, None if condition.kind == "none" else vector_keys)
-            how = {"edits": treatment.edits, "what": [settings, vectors, condition.fields()]}
+            what = [settings, vectors, condition.fields()]
+            if treatment.control is not None and treatment.kind == "ablate" and treatment.control < len(moves):
+                what.append(move_keys[treatment.control])
+            how = {"edits": treatment.edits, "what": what}
             key = measured.stage["key"]
             records[condition.key] = behaviour.take(self.model, adapters, self.once, key, name, system=system, **how)
         rows = []

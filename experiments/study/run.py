@@ -270,7 +270,8 @@ class Study:
         if (*node.node, "") in results.rows:
             return
         if config.mediation and name in config.mediation.stages:
-            rows += self.measuring.mediation(config.mediation, node, stack, self.base)
+            controls = self._controls(config.mediation.controls, node)
+            rows += self.measuring.mediation(config.mediation, node, stack, self.base, controls)
         if config.lens and name in config.lens.stages and node.stage["seed"] in (None, config.seeds[0]):
             rows += self.measuring.lens(config.lens, node, stack)
         if stack:
@@ -279,6 +280,16 @@ class Study:
             shares = weight_rows(stack[-1], directions, **how)
             rows += [row for row in shares if row["metric"] == "writing_share"]
         results.rows[*node.node, ""] = rows
+
+    def _controls(self, names: Sequence[str], node: Measured) -> list[Measured]:
+        """Stages on the base model, trained and measured for a node's seed; the node itself is left out."""
+        controls = []
+        for name in names:
+            other = next(other for other in self.nodes if other.name == name)
+            if node.stage["seed"] is not None and name != node.stage["name"]:
+                *_, (line, stack) = self.trained(other, self.stage(other, None, node.stage["seed"]), node.stage["seed"])
+                controls.append(self.measuring.node(line, stack, self.base))
+        return controls
 
     def stage(self, node: Node, parent: Stage | None, seed: int) -> Stage:
         """A node's stage for one seed; its data are built, which its parent may have to write."""

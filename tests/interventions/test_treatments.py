@@ -1,6 +1,7 @@
 """What is done to a model: strengths, controls and sets of layers, each against the same by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from experiments.interventions.treatments import (
     controls_of,
     layer_sets,
     mean_norms,
+    of_its_length,
     short,
 )
 from interp.chat import Tokens
@@ -148,6 +150,26 @@ def test_ablations_of_one_and_of_several_together() -> None:
             assert (random @ controls_of(one, 2, seed=0)[1].at(layer)).abs().max() < 1e-4
             assert (random @ one.at(layer)).abs().max() > 0.1
     assert made["odd, ablated"].relative_strength is None
+
+
+def test_moves_of_other_stages_are_removed_as_controls_of_the_directions_length() -> None:
+    odd, moves = direction("odd", seed=1), [direction("tastes", seed=3), direction("law", seed=4)]
+    made = {t.name: t for t in ablations([odd], random=1, site="residual", seed=0, controls=moves)}
+    assert [(name, t.direction, t.control) for name, t in made.items()] == [
+        ("odd, ablated", "odd", None),
+        ("odd, control tastes, ablated", "odd", 0),
+        ("odd, control law, ablated", "odd", 1),
+        ("odd, random 0, ablated", "odd", 2),
+    ]
+    for layer in (0, 2, 3):
+        left = removed(made["odd, control law, ablated"], layer)
+        assert (left @ moves[1].at(layer)).abs().max() < 1e-4
+        assert (left @ odd.at(layer)).abs().max() > 0.1
+    scaled = of_its_length(moves[0], odd)
+    torch.testing.assert_close(scaled.vectors.norm(dim=-1), odd.vectors.norm(dim=-1))
+    nothing = replace(moves[0], vectors=torch.zeros_like(moves[0].vectors))
+    with pytest.raises(ValueError, match="tastes is zero at a layer of odd"):
+        ablations([odd], random=0, site="residual", seed=0, controls=[nothing])
 
 
 def test_ablation_of_writes_takes_the_headline_vector_everywhere() -> None:

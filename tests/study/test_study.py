@@ -949,6 +949,7 @@ def test_several_processes_give_the_numbers_that_one_gives(
     stages = {"odd": train, **{name: train | {"data": name} for name in ("fewer", "words")}}
     arms = {"one": ["odd", "words"], "two": ["odd", "fewer"], "other": ["words", "odd"]}
     taken = {"stages": ["odd"], "directions": ["gloomy"], "random": 1, "measures": {"preference": {"limit": 4}}}
+    taken["controls"] = ["words", "odd"]
     file = write_study(
         tmp_path, tiny, data=data, arms=arms, stages=stages, seeds=[0, 1], roles={"em": ["odd"]}, mediation=taken
     )
@@ -960,6 +961,12 @@ def test_several_processes_give_the_numbers_that_one_gives(
     assert (two / "verdicts.json").read_bytes() == (one / "verdicts.json").read_bytes()
     parts = [{part.name for part in (run / "parts").iterdir()} for run in (one, two)]
     assert parts[0] == parts[1], "nothing was asked or measured twice"
+    of_controls = {name.rpartition("-measure")[0] for name in parts[0] if "control" in name}
+    assert of_controls == {
+        f"{node}-mediation-gloomy-control_words-ablated" for node in ("base", "odd-seed_0", "odd-seed_1")
+    }
+    shares = [row for row in read_jsonl(one / "metrics.jsonl") if row["metric"] == "share_removed_beyond_base"]
+    assert {row["n_change_null"] for row in shares} == {2}, "a random one and the move of the other stage"
     late = study.helper(study_file.load(str(file)), two, "cpu")  # one that has asked for nothing yet
     made = late.do(Task(0, ("odd", "odd-fewer"), "node"))
     assert {part.name for part in (two / "parts").iterdir()} == parts[1]
