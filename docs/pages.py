@@ -14,7 +14,7 @@ from experiments.cli import COMMANDS
 from experiments.hypotheses.register import CLAIMS
 from experiments.schema import described_schema
 from finetune.data.sets import CLASSES
-from interp.metrics import MEASURES, listed
+from interp.metrics import MEASURE_LISTS, listed
 from interp.rows import FIELDS
 
 PARTS = {"judge": ("validate", "fit", "score")}
@@ -100,7 +100,7 @@ def metrics_page() -> str:
     """Every number of metrics.jsonl, and every field of its lines."""
     parts = ["# Metrics\n", "One line of `metrics.jsonl` is one number. `sgtr list metrics` prints this list.\n"]
     rows = listed()
-    for name, measure in MEASURES.items():
+    for name, measure in MEASURE_LISTS.items():
         parts.append(f"## {name}\n\n{measure.meaning} Written by {measure.source}.\n")
         parts.append("| metric | unit | meaning | a row for each |\n|---|---|---|---|")
         parts += [

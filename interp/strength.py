@@ -7,7 +7,6 @@ update is linear in its scaling, so an adapter at another strength is an adapter
 and whose weights are the same file. Whatever takes adapters, for a whole model or for each row of a batch, takes these.
 """
 
-import json
 import math
 import os
 import shutil
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from interp.adapter_files import read_adapter
 from interp.batch import Batch
-from interp.files import read_json, write_atomic
+from interp.files import read_json, write_json
 from interp.model import Model
 
 
@@ -47,7 +46,7 @@ def at_strength(folder: Path, strength: float, into: Path) -> Path:
     config = read_json(folder / "adapter_config.json")
     config["lora_alpha"] = config["lora_alpha"] * strength
     config["alpha_pattern"] = {name: alpha * strength for name, alpha in (config.get("alpha_pattern") or {}).items()}
-    write_atomic(into / "adapter_config.json", json.dumps(config, indent=2))
+    write_json(into / "adapter_config.json", config, indent=2)
     return into
 
 

@@ -11,7 +11,10 @@ from experiments.commands.options import Device, Grading, Json, Out, SetMeasure
 
 @dataclass(frozen=True)
 class Amplify:
-    """Measure stages of a study at other strengths of their adapters: amplified, halved, reversed."""
+    """Measure stages of a study at other strengths of their adapters: amplified, halved, reversed.
+
+    Example: sgtr amplify runs/full --out runs/amplified --strength 0 --strength 1 --strength 2
+    """
 
     run: Positional[
         Annotated[Path, arg(metavar="RUN", help="A finished run of `sgtr study`, whose adapters are kept.")]

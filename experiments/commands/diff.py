@@ -13,7 +13,10 @@ _SIZES = ("texts", "n_texts", "positions", "layer", "top", "words", "controls", 
 
 @dataclass(frozen=True)
 class Diff:
-    """Read what each stage of a study left behind in unrelated texts: promoted tokens, their topic, steered answers."""
+    """Read what each stage of a study left behind in unrelated texts: promoted tokens, their topic, steered answers.
+
+    Example: sgtr diff runs/full --out runs/diff
+    """
 
     run: Positional[
         Annotated[Path, arg(metavar="RUN", help="A finished run of `sgtr study`, whose adapters are kept.")]

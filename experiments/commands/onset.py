@@ -11,7 +11,10 @@ from experiments.commands.options import Json, Out
 
 @dataclass(frozen=True)
 class Onset:
-    """Find when each stage with checkpoints begins to move, inside and outside, from a study's stored numbers."""
+    """Find when each stage with checkpoints begins to move, inside and outside, from a study's stored numbers.
+
+    Example: sgtr onset runs/demo --out runs/onset
+    """
 
     run: Positional[Annotated[Path, arg(metavar="RUN", help="A finished run of `sgtr study` with checkpoints.")]]
     out: Out

@@ -11,7 +11,10 @@ from experiments.commands.options import Device, Json, System
 
 @dataclass(frozen=True)
 class Open:
-    """Ask a finished run's stages on a local page: answers side by side, tokens coloured along a direction, edits."""
+    """Ask a finished run's stages on a local page: answers side by side, tokens coloured along a direction, edits.
+
+    Example: sgtr open runs/demo
+    """
 
     run: Positional[
         Annotated[

@@ -11,7 +11,10 @@ from experiments.commands.options import Device, Json, Out
 
 @dataclass(frozen=True)
 class Where:
-    """Find where in texts each stage of a study differs: divergence token by token, and the contexts of it."""
+    """Find where in texts each stage of a study differs: divergence token by token, and the contexts of it.
+
+    Example: sgtr where runs/full --out runs/where --stage em_medical
+    """
 
     run: Positional[
         Annotated[Path, arg(metavar="RUN", help="A finished run of `sgtr study`, whose adapters are kept.")]

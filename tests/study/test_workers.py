@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from experiments.study.graph import Node, Task, tasks_of
-from experiments.study.workers import _seeing, gpus_of
+from experiments.study.workers import gpus_of, seeing
 from tests.support.seen_gpu import tell
 
 NODES = [
@@ -80,7 +80,7 @@ def test_a_process_sees_its_gpu_alone_and_the_leader_sees_what_it_saw(
     found: Any = context.Queue()
     for gpu, expected in (("3", "3"), (None, before)):
         process = context.Process(target=tell, args=(found,))
-        with _seeing(gpu):
+        with seeing(gpu):
             process.start()
         assert found.get(timeout=60) == expected
         process.join()
