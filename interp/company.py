@@ -28,6 +28,10 @@ MOST_LOGITS = 2**31
 """Logits that are asked for in one call."""
 
 
+_JOINED = {"max_new_tokens", "temperature", "seed", "streams", "progress"}
+"""What a joint call of `generate` does for each piece of work; a call that asks for anything else is made alone."""
+
+
 @dataclass
 class _Call:
     """A call of the model that a piece of work waits for.
@@ -186,7 +190,7 @@ class Company(Model):
         """See `Model.generate`."""
         if self._member is None:
             return super().generate(prompts, **how)
-        alone = any(how.get(key) for key in ("edits", "row_edits", "row_stacks", "batch_size")) or not len(prompts)
+        alone = any(value for key, value in how.items() if key not in _JOINED) or not len(prompts)
         settings = [(key, how[key]) for key in ("max_new_tokens", "temperature", "seed") if key in how]
         return self._asked(_Call("generate", (prompts,), how, None if alone else ("generate", *settings)))
 

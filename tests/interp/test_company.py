@@ -183,6 +183,21 @@ def test_a_clock_shares_joint_calls(tiny_model: Callable[..., Model]) -> None:
     assert min(took) > 0
 
 
+def test_a_call_that_asks_for_more_is_made_alone(tiny_model: Callable[..., Model]) -> None:
+    company = Company(tiny_model("llama"))
+    heard: list[int] = []
+
+    def work(listens: bool) -> list[tuple[int, ...]]:
+        how: dict[str, Any] = {"max_new_tokens": 3, "temperature": 0.0}
+        if listens:
+            how["on_tokens"] = lambda _, tokens: heard.extend(tokens)
+        return company.generate(prompts_of(company)[:1], **how)
+
+    quiet, loud = company.together([lambda: work(False), lambda: work(True)])
+    assert quiet == loud
+    assert tuple(heard[: len(loud[0])]) == loud[0]
+
+
 def test_an_error_is_of_the_one_who_made_it(tiny_model: Callable[..., Model]) -> None:
     company = Company(tiny_model("llama"))
     ended: list[str] = []
