@@ -199,20 +199,25 @@ class Company(Model):
     def _answer(self, members: Sequence[_Member]) -> None:
         """Make a call for all members that wait for it; each has its result, or its error, afterwards."""
         start = time.monotonic()
-        try:
-            if len(members) == 1:
-                raise _AloneError
-            joint = {"residuals": self._joint_residuals, "logits": self._joint_logits, "generate": self._joint_answers}
-            results = joint[_call(members[0]).verb](members)
-            for member, result in zip(members, results, strict=True):
-                member.result = result
-        except (_AloneError, ValueError, InterpError, torch.OutOfMemoryError) as error:  # an error may be one row's own
-            if isinstance(error, torch.OutOfMemoryError):
-                torch.cuda.empty_cache()
+        if len(members) == 1 or not self._answer_jointly(members):
             for member in members:
                 self._answer_alone(member)
         for member in members:
             member.seconds += (time.monotonic() - start) / len(members)
+
+    def _answer_jointly(self, members: Sequence[_Member]) -> bool:
+        """Make one call for all members; False where it fails, since an error may be of one row alone."""
+        joint = {"residuals": self._joint_residuals, "logits": self._joint_logits, "generate": self._joint_answers}
+        try:
+            results = joint[_call(members[0]).verb](members)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            return False
+        except (ValueError, InterpError):
+            return False
+        for member, result in zip(members, results, strict=True):
+            member.result = result
+        return True
 
     def _answer_alone(self, member: _Member) -> None:
         call = _call(member)
@@ -266,10 +271,6 @@ class Company(Model):
         ids = [torch.nn.functional.pad(batch.ids, (0, width - batch.ids.shape[1]), value=self.pad) for batch in batches]
         lengths, ends = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("lengths", "prompt_ends"))
         return Batch(torch.cat(ids), lengths, ends)
-
-
-class _AloneError(Exception):
-    """There is nobody to share a call with."""
 
 
 def _call(member: _Member) -> _Call:

@@ -152,6 +152,8 @@ def side_by_side(
 def shared(config: StudyConfig, out: Path, device: str, helper: Callable[..., "Study"]) -> Iterator[Share]:
     """This process's share of a study, while other processes do theirs on the other GPUs, if there are any.
 
+    A model that is spread over the GPUs, and a judge behind a server, leave everything to this process.
+
     Args:
         helper: Gives the study in another process; called there with config, out, device and whether stages are
             trained side by side, so it is a function of a module.
@@ -159,7 +161,9 @@ def shared(config: StudyConfig, out: Path, device: str, helper: Callable[..., "S
     Raises:
         InterpError: another process failed; it has written why.
     """
-    gpus = [] if config.device_map else list(dict.fromkeys(gpu for gpu in gpus_of(device, 64) if gpu is not None))
+    grades_on_a_server = config.judge is not None and config.judge.remote  # one process keeps its replies and costs
+    one_process = bool(config.device_map) or grades_on_a_server
+    gpus = [] if one_process else list(dict.fromkeys(gpu for gpu in gpus_of(device, 64) if gpu is not None))
     context = multiprocessing.get_context("spawn")
     processes: list[Any] = []
     for number, gpu in enumerate(gpus[1:], 1):

@@ -169,6 +169,25 @@ def test_pieces_of_work_get_what_they_would_get_alone(
     assert company.stack == model.stack == ()
 
 
+def test_calls_that_do_not_fit_together_are_made_one_by_one(
+    tiny_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company = Company(tiny_model("llama"))
+    logits, tried = Model.logits, list[int]()
+
+    def small(self: Model, batch: Batch, *args: Any, **how: Any) -> Tensor:
+        tried.append(len(batch.ids))
+        if len(batch.ids) > len(TEXTS):
+            raise torch.OutOfMemoryError("not that many")
+        return logits(self, batch, *args, **how)
+
+    monkeypatch.setattr(Model, "logits", small)
+    batch = Batch.of(prompts_of(company), company.pad)
+    asked = company.together([lambda: company.logits(batch, batch.lengths[:, None] - 1)] * 3)
+    assert tried == [18, 6, 6, 6]
+    assert all(torch.equal(asked[0], other) for other in asked)
+
+
 def test_a_clock_shares_joint_calls(tiny_model: Callable[..., Model]) -> None:
     company = Company(tiny_model("llama"))
 

@@ -2,11 +2,14 @@
 
 import multiprocessing
 import os
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from experiments.study import together
 from experiments.study.graph import Node, Task, tasks_of
 from experiments.study.workers import gpus_of, seeing
 from tests.support.seen_gpu import tell
@@ -85,3 +88,21 @@ def test_a_process_sees_its_gpu_alone_and_the_leader_sees_what_it_saw(
         assert found.get(timeout=60) == expected
         process.join()
         assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
+
+
+@pytest.mark.parametrize(
+    ("device_map", "remote", "n_others"), [(None, None, 1), (None, False, 1), (None, True, 0), ("auto", None, 0)]
+)
+def test_a_spread_model_and_a_judge_on_a_server_leave_everything_to_one_process(
+    device_map: str | None, remote: bool | None, n_others: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    process = SimpleNamespace(start=lambda: None, join=lambda: None, terminate=lambda: None, exitcode=0)
+    context = SimpleNamespace(Process=lambda **how: started.append(how["args"][-1]) or process)
+    monkeypatch.setattr(together, "gpus_of", lambda *_: ["0", "1", "0"])
+    monkeypatch.setattr(together.multiprocessing, "get_context", lambda _: context)
+    judge = None if remote is None else SimpleNamespace(remote=remote)
+    config: Any = SimpleNamespace(device_map=device_map, judge=judge)
+    with together.shared(config, Path(), "cuda", lambda *_: None) as share:
+        assert share == together.Share(0, 1 + n_others)
+    assert started == [together.Share(1, 2)] * n_others
